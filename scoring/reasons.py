@@ -1,0 +1,139 @@
+"""Reasons: the specific statements a borrower is given when a decision goes against them.
+
+Part of the verified zone, data only. Codes are stored in decisions for ever: append, never renumber. Never a sentence
+here that says only "insufficient score": the law asks for the specific facts (Regulation B, 12 CFR 1002.9(b)(2);
+PIPL art. 24).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+BALANCE_LOW: Final = 1
+BALANCE_AVERAGE: Final = 2
+BALANCE_VOLATILE: Final = 3
+OVERDRAWN: Final = 4
+AFFORDABILITY: Final = 5
+AMOUNT_REQUESTED: Final = 6
+INCOME_IRREGULAR: Final = 7
+INCOME_FALLING: Final = 8
+INCOME_CONCENTRATED: Final = 9
+SPENDING: Final = 10
+DEBT: Final = 11
+PENALTIES: Final = 12
+THIN_HISTORY: Final = 13
+CASH_HEAVY: Final = 14
+GAMBLING: Final = 15
+AUTHENTICITY: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason group: its code on the ledger (u16), its stable key, and the sentence in two languages."""
+
+    code: int
+    key: str
+    text_en: str
+    text_zh: str
+
+
+_TABLE: Final = (
+    Reason(
+        BALANCE_LOW,
+        "balance_low",
+        "The lowest balances of the account leave too little to cover an instalment.",
+        "账户最低余额偏低，不足以稳妥覆盖每期还款。",
+    ),
+    Reason(
+        BALANCE_AVERAGE,
+        "balance_average",
+        "The average balance of the account is low compared with the instalment.",
+        "账户日均余额相对每期还款额偏低。",
+    ),
+    Reason(
+        BALANCE_VOLATILE,
+        "balance_volatile",
+        "The balance of the account swings widely around its average.",
+        "账户余额波动较大。",
+    ),
+    Reason(
+        OVERDRAWN,
+        "overdrawn",
+        "The account was overdrawn on several days of the statement period.",
+        "流水期间账户多日透支。",
+    ),
+    Reason(
+        AFFORDABILITY,
+        "affordability",
+        "The instalment is high compared with the income and the means in the account.",
+        "每期还款额相对收入和账户可用资金偏高。",
+    ),
+    Reason(
+        AMOUNT_REQUESTED,
+        "amount_requested",
+        "The amount asked for is high compared with a year's income in the account.",
+        "申请金额相对账户全年收入偏高。",
+    ),
+    Reason(
+        INCOME_IRREGULAR,
+        "income_irregular",
+        "Income arrives irregularly, or in very uneven amounts.",
+        "收入到账不规律，或各期金额差异较大。",
+    ),
+    Reason(
+        INCOME_FALLING,
+        "income_falling",
+        "Income of recent months is lower than it was before.",
+        "近几个月收入较此前下降。",
+    ),
+    Reason(
+        INCOME_CONCENTRATED,
+        "income_concentrated",
+        "Income depends on very few payers.",
+        "收入来源过于集中于少数付款方。",
+    ),
+    Reason(
+        SPENDING,
+        "spending",
+        "Regular spending leaves too small a part of income free, or is too thin to show a settled household.",
+        "日常支出占收入比例不利，可支配余量不足或固定支出记录过少。",
+    ),
+    Reason(
+        DEBT,
+        "debt",
+        "Repayments to other lenders already take a large part of income, or new loans were taken recently.",
+        "其他贷款还款已占收入较大比例，或近期新增借款。",
+    ),
+    Reason(
+        PENALTIES,
+        "penalties",
+        "The bank charged penalties for insufficient funds in the last twelve months.",
+        "近十二个月内银行曾因余额不足收取罚息或费用。",
+    ),
+    Reason(
+        THIN_HISTORY,
+        "thin_history",
+        "The account's history is short or shows long stretches without activity.",
+        "账户流水历史较短，或长时间无交易。",
+    ),
+    Reason(
+        CASH_HEAVY,
+        "cash_heavy",
+        "A large part of income or spending is in cash and cannot be traced.",
+        "现金收支占比较高，难以核实。",
+    ),
+    Reason(
+        GAMBLING,
+        "gambling",
+        "A notable share of spending is on gambling or at night.",
+        "博彩类或深夜支出占比较高。",
+    ),
+    Reason(
+        AUTHENTICITY,
+        "authenticity",
+        "The pattern of the flows suggests that they do not show real business: money returns to where it came from, "
+        "or the balances do not add up.",
+        "流水存在异常特征：资金快进快出、往返转账，或余额无法衔接。",
+    ),
+)
+
+REASONS: Final[dict[int, Reason]] = {reason.code: reason for reason in _TABLE}
