@@ -1,1 +1,1 @@
-"""What two honest nodes must agree on byte for byte: ids, money, crypto, codec, transactions, blocks, ledger, loans. No IO, no clock."""
+"""What two honest nodes must agree on byte for byte: bytes, books, loan contracts. No IO, no clock."""

@@ -1,0 +1,43 @@
+"""Every limit of the network, in one place, each with its reason. Reaching one is a normal, tested event.
+
+A limit that two nodes must agree on is part of the protocol: changing it is a rules version, not a tuning.
+"""
+
+from typing import Final
+
+# Agreed: a block or transaction beyond these is invalid everywhere.
+VALIDATORS_MAX: Final = 32  # O(n^2) votes; the field has 4 to 20 lenders
+TRANSACTION_BYTES_MAX: Final = 16_384  # the largest honest one (a product) is under 2 KiB
+COSIGNATURES_MAX: Final = 32  # one per validator at most
+BATCH_BYTES_MAX: Final = 262_144  # sealed at this size: one frame, ~10 ms of verification
+BATCH_TRANSACTIONS_MAX: Final = 1_024
+BLOCK_BATCHES_MAX: Final = 64
+BLOCK_TRANSACTIONS_MAX: Final = 4_096  # half a second of execution at the slowest measured rate
+BLOCK_TIME_AHEAD_MS_MAX: Final = 500  # drift allowed to a leader's clock
+EXECUTION_LAG_MAX: Final = 16  # blocks: further behind, only empty blocks are voted for
+VIEW_WINDOW_PAST: Final = 16  # views kept behind the last finalised one
+VIEW_WINDOW_AHEAD: Final = 16  # votes further ahead are not stored, whatever a peer sends
+NONCE_WINDOW: Final = 256  # parallel submissions of one key without gaps
+DAY_EVENTS_PER_BLOCK_MAX: Final = 1_000  # due events of a day-roll; the rest carries over to the next block
+SIDECAR_BINS_MAX: Final = 64  # features of one model
+SIDECARS_PER_APPLICATION_MAX: Final = 4
+DATA_PER_APPLICATION_MAX: Final = 8
+GRANTEES_MAX: Final = 32
+INSTALMENTS_MAX: Final = 480  # forty years of months
+APPLICATIONS_OPEN_MAX: Final = 3  # per borrower
+OFFERS_PER_APPLICATION_MAX: Final = 16
+PRODUCTS_MAX: Final = 1_024
+REASONS_MAX: Final = 4  # principal reasons of a decline (12 CFR 1002.9 commentary)
+VALID_FOR_MS_MAX: Final = 7 * 86_400_000  # how far ahead a transaction's valid_to may lie
+
+# Local: a node's own protection; two nodes may differ.
+FRAME_BYTES_MAX: Final = 1_048_576  # one websocket message
+DOCUMENT_BYTES_MAX: Final = 4_194_304  # an encrypted statement in the vault
+STATEMENT_BYTES_MAX: Final = 20_971_520  # a statement file before parsing
+REQUEST_BODY_BYTES_MAX: Final = 8_388_608  # one HTTP request
+POOL_TRANSACTIONS_MAX: Final = 50_000  # waiting to be ordered; beyond it clients hear "busy, retry after"
+BATCHES_HELD_MAX: Final = 4_096  # unfinalised batches in memory
+PEER_QUEUE_FRAMES_MAX: Final = 2_048  # frames waiting for one slow peer before it is dropped
+SYNC_BLOCKS_PER_REPLY_MAX: Final = 64
+PAGE_ITEMS_MAX: Final = 200
+SUBSCRIBER_QUEUE_EVENTS_MAX: Final = 1_024  # beyond it a slow subscriber is told and closed

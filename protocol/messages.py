@@ -1,0 +1,176 @@
+"""What nodes say to each other: one frame is one message, canonical msgpack of a tagged array.
+
+Each message has a named size limit through its fields. Who may send what, and when, is the gossip layer's and the
+engine's business; never put behaviour here.
+"""
+
+from typing import Annotated, cast
+
+import msgspec
+
+from protocol.batch import Batch
+from protocol.block import Block
+from protocol.certificate import Certificate, Vote
+from protocol.codec import decode
+from protocol.ids import (
+    BatchDigestField,
+    BlockDigestField,
+    ChainIdField,
+    DigestField,
+    EpochField,
+    HeightField,
+    PublicKeyField,
+    SignatureField,
+    ViewField,
+)
+from protocol.limits import DOCUMENT_BYTES_MAX, SYNC_BLOCKS_PER_REPLY_MAX, VIEW_WINDOW_AHEAD, VIEW_WINDOW_PAST
+
+ViewWindow = VIEW_WINDOW_PAST + VIEW_WINDOW_AHEAD
+
+
+class Propose(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=1):
+    """The leader's block for a view, with what a voter needs to accept its parent."""
+
+    epoch: EpochField
+    view: ViewField
+    block: Block
+    parent_view: ViewField
+    """View of the parent's notarization; 0 when the parent is the epoch's genesis."""
+    parent_cert: Certificate | None
+    """Notarization (or finalization) of the parent; None only for the epoch's genesis."""
+    finalization: Certificate | None
+    """A recent finalization, so that a lagging voter can verify exec_height."""
+    nullifications: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=ViewWindow)]
+    """Of the views skipped between parent_view and view: the first page; the rest is asked for."""
+    signature: SignatureField
+    """Leader's, over the PROPOSE vote bytes with the header's digest."""
+
+
+class Status(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=4):
+    """Where a node stands; sent on connecting and every few seconds."""
+
+    epoch: EpochField
+    view: ViewField
+    final_height: HeightField
+    final_digest: BlockDigestField
+    exec_height: HeightField
+    exec_root: DigestField
+
+
+class GetCertificates(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=5):
+    """Ask for the certificates of views from `view_from` on, in the current epoch."""
+
+    epoch: EpochField
+    view_from: ViewField
+
+
+class Certificates(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=6):
+    """Certificates in ascending order of view."""
+
+    certificates: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=2 * ViewWindow)]
+
+
+class GetBlocks(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=7):
+    """Ask for finalised blocks from `height_from` on."""
+
+    height_from: HeightField
+    count: Annotated[int, msgspec.Meta(ge=1, le=SYNC_BLOCKS_PER_REPLY_MAX)]
+
+
+class Blocks(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=8):
+    """Consecutive finalised blocks and one finalization that covers the last of them."""
+
+    blocks: Annotated[tuple[Block, ...], msgspec.Meta(max_length=SYNC_BLOCKS_PER_REPLY_MAX)]
+    finalization: Certificate | None
+    """Of the last block, or of a descendant whose chain of parents is in `blocks`; None for an empty reply."""
+
+
+class GetBlock(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=9):
+    """Ask for one, perhaps not yet finalised, block by digest."""
+
+    digest: BlockDigestField
+
+
+class BlockReply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=10):
+    """A block asked for by digest, or None when the node does not hold it."""
+
+    digest: BlockDigestField
+    block: Block | None
+
+
+class PushBatch(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=11):
+    """A freshly sealed batch, pushed to every validator once."""
+
+    batch: Batch
+
+
+class GetBatch(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=12):
+    """Ask for a batch by digest."""
+
+    digest: BatchDigestField
+
+
+class BatchReply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=13):
+    """A batch asked for, or None when the node does not hold it."""
+
+    digest: BatchDigestField
+    batch: Batch | None
+
+
+class GetDocument(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=14):
+    """Ask for an encrypted document by the hash of its ciphertext, with the asker's own grant."""
+
+    digest: DigestField
+
+
+class DocumentReply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=15):
+    """The stored envelope (ciphertext and the asker's sealed grants), or None when not held or not granted."""
+
+    digest: DigestField
+    envelope: Annotated[bytes, msgspec.Meta(max_length=DOCUMENT_BYTES_MAX)] | None
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=16):
+    """First frame each way: who speaks, on which chain, and a challenge."""
+
+    version: int
+    chain_id: ChainIdField
+    node_key: PublicKeyField
+    challenge: DigestField
+    instance: DigestField
+    """Random per process start: two live nodes with one key notice each other."""
+    listen: Annotated[str, msgspec.Meta(max_length=128)]
+    """Address others can dial, or empty."""
+
+
+class HelloProof(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=17):
+    """Second frame each way: the node key's signature over both hellos."""
+
+    signature: SignatureField
+
+
+Message = (
+    Propose
+    | Vote
+    | Certificate
+    | Status
+    | GetCertificates
+    | Certificates
+    | GetBlocks
+    | Blocks
+    | GetBlock
+    | BlockReply
+    | PushBatch
+    | GetBatch
+    | BatchReply
+    | GetDocument
+    | DocumentReply
+    | Hello
+    | HelloProof
+)
+"""Any frame between nodes."""
+
+
+def decode_message(raw: bytes) -> Message:
+    """The message of one frame. Raises CodecError for anything else."""
+    return decode(raw, cast("type[Message]", Message))

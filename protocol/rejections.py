@@ -1,0 +1,158 @@
+"""Why a transaction is refused: one enum in order of precedence, each with a stable code and a sentence.
+
+When several reasons hold, the one with the smallest number is given, so every node gives the same. Numbers and
+codes are part of receipts: append within a family's hundred, never renumber. `UNKNOWN` is the one generic refusal.
+"""
+
+from enum import IntEnum, unique
+
+
+@unique
+class Rejection(IntEnum):
+    """Reasons in order of precedence: form, signature, chain, time, replay, standing, then each family's own."""
+
+    # the envelope
+    TOO_LARGE = 100
+    MALFORMED = 101
+    NOT_CANONICAL = 102
+    WRONG_VERSION = 103
+    WRONG_CHAIN = 104
+    SIGNATURE_INVALID = 105
+    COSIGNATURE_INVALID = 106
+    SIDECAR_MISMATCH = 107
+    EXPIRED = 108
+    VALID_TO_TOO_FAR = 109
+    ACCOUNT_UNKNOWN = 110
+    NONCE_USED = 111
+    NONCE_TOO_FAR = 112
+    ACCOUNT_FROZEN = 113
+    ROLE_MISSING = 114
+    CREDENTIAL_EXPIRED = 115
+    # accounts
+    KEY_TAKEN = 200
+    TAG_TAKEN = 201
+    ISSUER_UNKNOWN = 202
+    # money
+    CURRENCY_UNKNOWN = 300
+    AMOUNT_ZERO = 301
+    REFERENCE_USED = 302
+    RECIPIENT_UNKNOWN = 303
+    FUNDS_SHORT = 304
+    AMOUNT_TOO_LARGE = 305
+    REDEMPTION_UNKNOWN = 306
+    REDEMPTION_CLOSED = 307
+    # pools
+    POOL_UNKNOWN = 400
+    POOL_NOT_YOURS = 401
+    # products
+    PRODUCT_UNKNOWN = 500
+    PRODUCT_TERMS_INVALID = 501
+    POLICY_BROKEN = 502
+    MODEL_UNKNOWN = 503
+    PRODUCT_LIMIT_REACHED = 504
+    # data and consent
+    DATA_UNKNOWN = 600
+    DATA_NOT_YOURS = 601
+    PERIOD_INVALID = 602
+    CONSENT_UNKNOWN = 603
+    CONSENT_NOT_YOURS = 604
+    CONSENT_ENDED = 605
+    GRANTEE_UNKNOWN = 606
+    # applications and attestations
+    APPLICATION_UNKNOWN = 700
+    APPLICATION_CLOSED = 701
+    APPLICATIONS_TOO_MANY = 702
+    APPLICATION_TERMS_INVALID = 703
+    STATEMENT_STALE = 704
+    SIDECAR_MISSING = 705
+    ATTESTER_NOT_GRANTED = 706
+    ATTESTED_ALREADY = 707
+    ATTESTATION_MISMATCH = 708
+    # offers and accept
+    OFFER_UNKNOWN = 800
+    OFFER_EXPIRED = 801
+    OFFER_TAKEN = 802
+    TERMS_MISMATCH = 803
+    CAP_DEBT = 804
+    CAP_INSTALMENTS = 805
+    CAP_LENDERS = 806
+    CAP_DAILY = 807
+    BUDGET_SPENT = 808
+    LIQUIDITY_SHORT = 809
+    # loans
+    LOAN_UNKNOWN = 900
+    LOAN_CLOSED = 901
+    # anything a newer rules version may add
+    UNKNOWN = 9999
+
+    @property
+    def code(self) -> str:
+        """The stable code users and programs see, e.g. `cap_debt`."""
+        return self.name.lower()
+
+
+SENTENCES: dict[Rejection, str] = {
+    Rejection.TOO_LARGE: "The transaction is larger than the limit of 16 KiB.",
+    Rejection.MALFORMED: "The bytes are not a signed transaction.",
+    Rejection.NOT_CANONICAL: "The transaction is not in its one canonical encoding.",
+    Rejection.WRONG_VERSION: "The transaction is of a version this network does not execute.",
+    Rejection.WRONG_CHAIN: "The transaction was signed for another network (chain id differs).",
+    Rejection.SIGNATURE_INVALID: "The signature does not match the sender's key.",
+    Rejection.COSIGNATURE_INVALID: "A co-signature is missing, repeated or does not match its key.",
+    Rejection.SIDECAR_MISMATCH: "The sidecar is missing or does not match its commitment.",
+    Rejection.EXPIRED: "The transaction's valid_to lies in the past.",
+    Rejection.VALID_TO_TOO_FAR: "The transaction's valid_to lies more than seven days ahead.",
+    Rejection.ACCOUNT_UNKNOWN: "No account belongs to the sender's key.",
+    Rejection.NONCE_USED: "The nonce was used before by this key.",
+    Rejection.NONCE_TOO_FAR: "The nonce is more than 256 ahead of the window of this key.",
+    Rejection.ACCOUNT_FROZEN: "The account is frozen; it may still repay.",
+    Rejection.ROLE_MISSING: "The account does not hold the role this transaction needs.",
+    Rejection.CREDENTIAL_EXPIRED: "The account's credential has expired or was revoked.",
+    Rejection.KEY_TAKEN: "The key already belongs to an account.",
+    Rejection.TAG_TAKEN: "This person or company already has a live account.",
+    Rejection.ISSUER_UNKNOWN: "The co-signer is not a credential issuer of this network.",
+    Rejection.CURRENCY_UNKNOWN: "The currency is not one of this network.",
+    Rejection.AMOUNT_ZERO: "The amount must be greater than zero.",
+    Rejection.REFERENCE_USED: "The external reference was used before.",
+    Rejection.RECIPIENT_UNKNOWN: "The recipient's account does not exist.",
+    Rejection.FUNDS_SHORT: "The account's balance is too small.",
+    Rejection.AMOUNT_TOO_LARGE: "The amount passes the largest the ledger can hold.",
+    Rejection.REDEMPTION_UNKNOWN: "The redemption does not exist.",
+    Rejection.REDEMPTION_CLOSED: "The redemption was already settled.",
+    Rejection.POOL_UNKNOWN: "The pool does not exist.",
+    Rejection.POOL_NOT_YOURS: "The pool belongs to another lender.",
+    Rejection.PRODUCT_UNKNOWN: "The product does not exist.",
+    Rejection.PRODUCT_TERMS_INVALID: "The product's terms contradict each other.",
+    Rejection.POLICY_BROKEN: "The terms pass a limit of the network's policy.",
+    Rejection.MODEL_UNKNOWN: "The scoring model is not registered.",
+    Rejection.PRODUCT_LIMIT_REACHED: "The network holds as many products as it may.",
+    Rejection.DATA_UNKNOWN: "The data anchor does not exist.",
+    Rejection.DATA_NOT_YOURS: "The data anchor belongs to another account.",
+    Rejection.PERIOD_INVALID: "The period is empty or ends before it begins.",
+    Rejection.CONSENT_UNKNOWN: "The consent does not exist.",
+    Rejection.CONSENT_NOT_YOURS: "The consent belongs to another account.",
+    Rejection.CONSENT_ENDED: "The consent has ended, was withdrawn or does not cover this.",
+    Rejection.GRANTEE_UNKNOWN: "A grantee is not a member of this network.",
+    Rejection.APPLICATION_UNKNOWN: "The application does not exist.",
+    Rejection.APPLICATION_CLOSED: "The application was already taken, withdrawn or has expired.",
+    Rejection.APPLICATIONS_TOO_MANY: "The borrower has as many open applications as allowed.",
+    Rejection.APPLICATION_TERMS_INVALID: "Amount or number of instalments is outside what is offered.",
+    Rejection.STATEMENT_STALE: "The statement ends more than three days before the application's date.",
+    Rejection.SIDECAR_MISSING: "The application names no sidecar for the model concerned.",
+    Rejection.ATTESTER_NOT_GRANTED: "The attester was not granted this data.",
+    Rejection.ATTESTED_ALREADY: "This attester has already attested the application.",
+    Rejection.ATTESTATION_MISMATCH: "The attestation differs from what the sidecar and its peers say.",
+    Rejection.OFFER_UNKNOWN: "The offer does not exist.",
+    Rejection.OFFER_EXPIRED: "The offer has expired.",
+    Rejection.OFFER_TAKEN: "The offer or its application was already taken.",
+    Rejection.TERMS_MISMATCH: "The signed terms differ from the offer's.",
+    Rejection.CAP_DEBT: "The borrower's total debt across all lenders would pass the cap.",
+    Rejection.CAP_INSTALMENTS: "Instalments due in the next 30 days would pass the share of cash flow allowed.",
+    Rejection.CAP_LENDERS: "The borrower already owes as many lenders as allowed.",
+    Rejection.CAP_DAILY: "The borrower has already accepted a loan today.",
+    Rejection.BUDGET_SPENT: "The product's budget for automatic loans is spent.",
+    Rejection.LIQUIDITY_SHORT: "The pool holds too little cash to pay the loan out.",
+    Rejection.LOAN_UNKNOWN: "The loan does not exist.",
+    Rejection.LOAN_CLOSED: "The loan is closed.",
+    Rejection.UNKNOWN: "The transaction was refused.",
+}

@@ -1,0 +1,52 @@
+"""Payloads about data that stays off the ledger: anchors and consent. Wire shapes only; rules in `protocol.ledger`."""
+
+from enum import IntEnum
+from typing import Annotated
+
+import msgspec
+
+from protocol.ids import AccountIdField, DayField, DigestField, ObjectIdField, TimeMsField
+from protocol.limits import DATA_PER_APPLICATION_MAX, GRANTEES_MAX
+from protocol.money import CurrencyField
+
+
+class DataAnchor(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=14):
+    """Commit to a statement kept in the vault. Id: object "data". Signer: borrower."""
+
+    rows_root: DigestField
+    """Merkle root over the salted rows (`protocol.vault`)."""
+    document: DigestField
+    """Hash of the ciphertext, by which granted nodes fetch it."""
+    currency: CurrencyField
+    first_day: DayField
+    last_day: DayField
+    """The statement's own end."""
+    provenance: Annotated[int, msgspec.Meta(ge=1, le=4)]
+    """Grade of scoring.rows.Provenance, as the attesters will check."""
+
+
+class Purpose(IntEnum):
+    """What data may be used for; each needs its own consent."""
+
+    UNDERWRITE = 1
+    MONITOR = 2
+    COLLECT = 3
+    RESEARCH = 4
+
+
+class ConsentGrant(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=15):
+    """Let named organisations read named data for one purpose. Id: object "consent". Signer: borrower."""
+
+    grantees: Annotated[tuple[AccountIdField, ...], msgspec.Meta(min_length=1, max_length=GRANTEES_MAX)]
+    data: Annotated[tuple[ObjectIdField, ...], msgspec.Meta(min_length=1, max_length=DATA_PER_APPLICATION_MAX)]
+    purpose: Purpose
+    until_ms: TimeMsField
+    """Block time after which no read and no attestation may refer to it."""
+    text_hash: DigestField
+    """Hash of the words the borrower was shown."""
+
+
+class ConsentRevoke(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=16):
+    """Withdraw a consent. Signer: borrower."""
+
+    consent: ObjectIdField

@@ -1,0 +1,168 @@
+"""The envelope of every signed intent, and the stateless checks made once at a node's door.
+
+Ed25519 over a tag and the body's canonical bytes; PyNaCl alone verifies. What needs the books is checked by
+`protocol.ledger`, never here.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from protocol.batch import BatchItem, calculate_transaction_id
+from protocol.codec import CodecError, decode, encode
+from protocol.crypto import Signer, check_signature
+from protocol.ids import (
+    ChainId,
+    ChainIdField,
+    CountField,
+    PublicKeyField,
+    SignatureField,
+    TimeMs,
+    TimeMsField,
+    TransactionId,
+)
+from protocol.limits import COSIGNATURES_MAX, TRANSACTION_BYTES_MAX, VALID_FOR_MS_MAX
+from protocol.rejections import Rejection
+from protocol.transactions.accounts import AccountOpen
+from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
+from protocol.transactions.lending import Accept, Apply, ApplyWithdraw, Attest, Pay
+from protocol.transactions.money import Mint, RedeemRequest, RedeemSettle, Transfer
+from protocol.transactions.pools import PoolDeposit, PoolOpen
+from protocol.transactions.products import TermProduct
+
+TRANSACTION_VERSION = 1
+TRANSACTION_TAG = b"LST1"
+
+Payload = (
+    AccountOpen
+    | Mint
+    | RedeemRequest
+    | RedeemSettle
+    | Transfer
+    | PoolOpen
+    | PoolDeposit
+    | TermProduct
+    | DataAnchor
+    | ConsentGrant
+    | ConsentRevoke
+    | Apply
+    | ApplyWithdraw
+    | Attest
+    | Accept
+    | Pay
+)
+
+
+class TransactionBody(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """What the sender signs."""
+
+    version: int
+    chain_id: ChainIdField
+    sender: PublicKeyField
+    nonce: CountField
+    """Any unused number in the key's sliding window of 256: parallel submission needs no order."""
+    valid_to_ms: TimeMsField
+    """Block time after which it must not execute."""
+    payload: Payload
+
+
+class Cosignature(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A further party's signature over the same bytes."""
+
+    key: PublicKeyField
+    signature: SignatureField
+
+
+class SignedTransaction(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A body's canonical bytes with the signatures over them; its own canonical bytes give the transaction id."""
+
+    body: Annotated[bytes, msgspec.Meta(max_length=TRANSACTION_BYTES_MAX)]
+    signature: SignatureField
+    cosignatures: Annotated[tuple[Cosignature, ...], msgspec.Meta(max_length=COSIGNATURES_MAX)] = ()
+    """In ascending order of key, none twice, the sender not among them."""
+
+
+class Transaction(msgspec.Struct, frozen=True, kw_only=True):
+    """A decoded signed transaction, ready to be executed."""
+
+    id: TransactionId
+    raw: bytes
+    body: TransactionBody
+    cosigners: tuple[PublicKeyField, ...]
+
+
+def sign_transaction(body: TransactionBody, signer: Signer, cosigners: tuple[Signer, ...] = ()) -> bytes:
+    """Canonical bytes of the signed transaction. The body's sender must be the signer's key."""
+    assert body.sender == signer.public_key, "the sender signs"
+    raw = encode(body)
+    message = TRANSACTION_TAG + raw
+    ordered = sorted(cosigners, key=lambda one: one.public_key)
+    return encode(
+        SignedTransaction(
+            body=raw,
+            signature=signer.sign(message),
+            cosignatures=tuple(Cosignature(key=one.public_key, signature=one.sign(message)) for one in ordered),
+        )
+    )
+
+
+def decode_transaction(raw: bytes) -> Transaction | Rejection:
+    """The transaction of canonical bytes, or why they are refused. Signatures are not verified here."""
+    if len(raw) > TRANSACTION_BYTES_MAX:
+        return Rejection.TOO_LARGE
+    try:
+        signed = decode(raw, SignedTransaction)
+        body = decode(signed.body, TransactionBody)
+    except CodecError as error:
+        return Rejection.NOT_CANONICAL if "canonical" in str(error) else Rejection.MALFORMED
+    return Transaction(
+        id=calculate_transaction_id(raw), raw=raw, body=body, cosigners=tuple(one.key for one in signed.cosignatures)
+    )
+
+
+def check_signatures(transaction: Transaction) -> Rejection | None:
+    """Verify the sender's and every co-signer's signature (about 55 us each)."""
+    signed = decode(transaction.raw, SignedTransaction)
+    message = TRANSACTION_TAG + signed.body
+    if not check_signature(transaction.body.sender, message, signed.signature):
+        return Rejection.SIGNATURE_INVALID
+    keys = [one.key for one in signed.cosignatures]
+    if keys != sorted(set(keys)) or transaction.body.sender in keys:
+        return Rejection.COSIGNATURE_INVALID
+    for one in signed.cosignatures:
+        if not check_signature(one.key, message, one.signature):
+            return Rejection.COSIGNATURE_INVALID
+    return None
+
+
+def check_sidecars(transaction: Transaction, item: BatchItem) -> Rejection | None:
+    """Sidecars must match the application's commitments one to one, in order; others carry none."""
+    payload = transaction.body.payload
+    wanted = payload.sidecars if isinstance(payload, Apply) else ()
+    if len(wanted) != len(item.sidecars):
+        return Rejection.SIDECAR_MISMATCH
+    for commitment, sidecar in zip(wanted, item.sidecars, strict=True):
+        if commitment.model != sidecar.model or commitment.commitment != sidecar.calculate_commitment():
+            return Rejection.SIDECAR_MISMATCH
+    return None
+
+
+def check_stateless(item: BatchItem, chain_id: ChainId) -> Transaction | Rejection:
+    """Everything about a transaction that needs neither books nor clock, in order of precedence."""
+    transaction = decode_transaction(item.transaction)
+    if isinstance(transaction, Rejection):
+        return transaction
+    if transaction.body.version != TRANSACTION_VERSION:
+        return Rejection.WRONG_VERSION
+    if transaction.body.chain_id != chain_id:
+        return Rejection.WRONG_CHAIN
+    return check_signatures(transaction) or check_sidecars(transaction, item) or transaction
+
+
+def check_valid_to(transaction: Transaction, now_ms: TimeMs) -> Rejection | None:
+    """Whether `valid_to_ms` has passed or lies too far ahead at `now_ms` (block time, or local time at the door)."""
+    if transaction.body.valid_to_ms < now_ms:
+        return Rejection.EXPIRED
+    if transaction.body.valid_to_ms > now_ms + VALID_FOR_MS_MAX:
+        return Rejection.VALID_TO_TOO_FAR
+    return None
