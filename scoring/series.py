@@ -102,7 +102,7 @@ class Series:
         return tuple(row for row in self.rows if row.day >= start)
 
     def balances(self, days: int) -> tuple[int, ...]:
-        """End-of-day balances of the last `days` days (D_n, at most 365), at most back to the first row and on to the end."""
+        """End-of-day balances of the last `days` days (D_n), back to the first row or the year at most."""
         start = max(0, self.as_of - days - self.eod_day)
         return self.eod[start:]
 

@@ -1,1 +1,1 @@
-"""Training and measuring of points models: never imported by the verified zone; only `fit` and `card` need the extra."""
+"""Training and measuring of points models: never imported by the verified zone; `fit` and `card` need the extra."""
