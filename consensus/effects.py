@@ -10,9 +10,9 @@ import msgspec
 from consensus.events import TimerName
 from consensus.records import Record
 from protocol.block import Block, Header
-from protocol.certificate import Certificate
+from protocol.certificate import Certificate, Vote
 from protocol.ids import BatchDigest, BlockDigest, TimeMs, View
-from protocol.messages import Propose, Vote
+from protocol.messages import Propose
 
 
 class Persist(msgspec.Struct, frozen=True, kw_only=True):
