@@ -1,1 +1,1 @@
-"""Loan mathematics: dates, schedules, APR, allocation, accrual, arrears. Pure integers; no state, account or transaction is known here."""
+"""Loan mathematics: dates, schedules, APR, allocation, accrual, arrears. Pure; no state, account or transaction."""

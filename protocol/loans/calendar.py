@@ -9,9 +9,11 @@ be a clock, a time zone or a business-day calendar here: the caller has already 
 
 import datetime
 from collections.abc import Sequence
-from enum import IntEnum
+from itertools import pairwise
 
 import msgspec
+
+from protocol.loans.terms import DayCount, PeriodUnit
 
 DAY_MIN = datetime.date(1900, 1, 1).toordinal()
 """No contract starts earlier; also keeps a shift backwards inside the proleptic calendar."""
@@ -19,27 +21,6 @@ DAY_MAX = datetime.date(2299, 12, 31).toordinal()
 """No contract ends later; keeps every shift forwards inside the range of `datetime.date`."""
 EVERY_MAX = 366
 """The longest period in units; a year of days is the longest that a product needs."""
-
-
-class PeriodUnit(IntEnum):
-    """What a repayment period is counted in."""
-
-    DAY = 1
-    WEEK = 2
-    MONTH = 3
-
-
-class DayCount(IntEnum):
-    """How days become fractions of a year."""
-
-    THIRTY_360 = 1
-    """Bond basis; inside a monthly schedule a whole period of m months is 30*m days of 360."""
-    ACT_365F = 2
-    ACT_360 = 3
-    ACT_ACT = 4
-    """ISDA: days of each calendar year over that year's own length; 31 December belongs to its own year."""
-    SEVEN_364 = 5
-    """A year of 52 weeks: a week is the annual rate over 52."""
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -125,7 +106,7 @@ def calculate_anchor_day(start: int, period: Period, due_dates: Sequence[int]) -
 
 
 def calculate_thirty_360_days(start: int, end: int) -> int:
-    """Return days by the bond basis (ISDA 2006 section 4.16(f)): a 31st counts as the 30th, February is not adjusted."""
+    """Return days by the bond basis (ISDA 2006 section 4.16(f)): 31sts count as 30ths, February is not adjusted."""
     first, last = datetime.date.fromordinal(start), datetime.date.fromordinal(end)
     first_day = min(first.day, 30)
     last_day = 30 if last.day == 31 and first_day == 30 else last.day
@@ -149,15 +130,11 @@ def _act_act(start: int, end: int) -> tuple[int, int]:
 def _thirty_360_in_schedule(start: int, end: int, months: int, anchor_day: int) -> tuple[int, int]:
     """Return whole periods counted back from the end, plus the stub as its share of the period it lies in."""
     slot = _month_number(end)
-    moved_on = get_day_of_month(end) == 1 < anchor_day and _day_in_month(slot - 1, anchor_day) == end - 1
-    if moved_on and anchor_day > get_day_of_month(end - 1):
-        # A month without the anchor day may be due on the first of the next one; it still is the shorter month's turn.
-        slot -= 1
     whole, period_end = 0, end
     while True:
         slot -= months
         period_start = _day_in_month(slot, anchor_day)
-        if period_start == start or (start == period_start + 1 and get_day_of_month(start) == 1 < anchor_day):
+        if period_start == start:
             return 30 * months * (whole + 1), 360
         if period_start < start:
             length = period_end - period_start
@@ -170,10 +147,12 @@ def calculate_year_fraction(
 ) -> tuple[int, int]:
     """Return the years in [start, end) as an exact fraction (numerator, denominator), not reduced.
 
-    With a `period` the interval is read as a row of a schedule. That only matters for 30/360: monthly rows count 30
-    days for each whole month, and a stub counts its actual days over the actual days of the full period it is part
-    of (disbursed on 15 January, due on 1 February: 17 days of 31); rows of days or weeks are days over 360. Without a
-    period 30/360 is the bond basis. `anchor_day` is what `calculate_anchor_day` returns; the end's own day by default.
+    ACT/ACT is ISDA's: the days of each calendar year over that year's own length, 31 December in its own year. 7/364
+    is a year of 52 weeks. With a `period` the interval is read as a row of a schedule. That only matters for 30/360:
+    monthly rows count 30 days for each whole month, and a stub counts its actual days over the actual days of the full
+    period it is part of (disbursed on 15 January, due on 1 February: 17 days of 31); rows of days or weeks are days
+    over 360. Without a period 30/360 is the bond basis. `anchor_day` is what `calculate_anchor_day` returns; the end's
+    own day by default.
     """
     assert start <= end, "an interval does not run backwards"
     days = end - start
@@ -192,3 +171,23 @@ def calculate_year_fraction(
             if period.unit is not PeriodUnit.MONTH or days == 0:
                 return days, 360
             return _thirty_360_in_schedule(start, end, period.every, anchor_day or get_day_of_month(end))
+
+
+def calculate_row_fractions(
+    day_count: DayCount, period: Period, start: int, due_dates: Sequence[int]
+) -> tuple[tuple[int, int], ...]:
+    """Return the year fraction of each row of a schedule; the due dates are strictly increasing and after the start.
+
+    Some lenders move a due day that a month lacks to the first of the next month. Under 30/360 such a date still ends
+    the shorter month's period (it is read as that month's last day), so that the row is a whole period.
+    """
+    if day_count is not DayCount.THIRTY_360 or period.unit is not PeriodUnit.MONTH:
+        bounds = (start, *due_dates)
+        return tuple(calculate_year_fraction(day_count, a, b, period=period) for a, b in pairwise(bounds))
+    anchor_day = calculate_anchor_day(start, period, due_dates)
+    moved = [get_day_of_month(due) == 1 and get_day_of_month(due - 1) < anchor_day for due in due_dates]
+    bounds = (start, *(due - 1 if late else due for due, late in zip(due_dates, moved, strict=True)))
+    return tuple(
+        calculate_year_fraction(day_count, a, max(a, b), period=period, anchor_day=anchor_day)
+        for a, b in pairwise(bounds)
+    )
