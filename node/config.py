@@ -1,0 +1,107 @@
+"""A node's settings: one TOML file, overridden by environment (LIUSHUI_*) and then by flags. Unknown keys are errors.
+
+Never put a secret here: keys are files of their own (`node.keystore`).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+CONFIG_FILE = "config.toml"
+ENVIRONMENT_PREFIX = "LIUSHUI_"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the sentence names its path in the file."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = "config_invalid"
+        self.sentence = sentence
+
+
+class PeerAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where another member's node listens."""
+
+    name: str
+    node_key: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    """Its node key in lower-case hex, as the genesis names it."""
+    url: Annotated[str, msgspec.Meta(pattern="^ws://")]
+    """For example ws://127.0.0.1:7300/gossip."""
+
+
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings, with their defaults."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    role: Literal["validator", "observer"]
+    data_dir: str = "."
+    """Where ledger.sqlite, vault.sqlite, votes.wal, payload.log and keys/ lie; relative to the config file."""
+    genesis: str = "genesis.json"
+    """Relative to the config file."""
+    listen_host: str = "127.0.0.1"
+    listen_port: Port = 7300
+    api_host: str = "127.0.0.1"
+    api_port: Port = 7400
+    peers: tuple[PeerAddress, ...] = ()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_json: bool = True
+
+
+def load_config(
+    directory: Path, *, environment: Mapping[str, str], overrides: Mapping[str, object] | None = None
+) -> NodeConfig:
+    """Settings of the node in `directory`; `data_dir` and `genesis` come back as absolute paths.
+
+    Raises ConfigError naming the key's path for anything unreadable, unknown or out of range.
+    """
+    path = directory / CONFIG_FILE
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist: create the node with liushui init or liushui testnet.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    simple = {field.name for field in msgspec.structs.fields(NodeConfig)} - {"peers"}
+    for name in sorted(simple):
+        if (given := environment.get(ENVIRONMENT_PREFIX + name.upper())) is not None:
+            values[name] = given
+    values.update({name: value for name, value in (overrides or {}).items() if value is not None})
+    try:
+        config = msgspec.convert(values, NodeConfig, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}.") from error
+    return msgspec.structs.replace(
+        config,
+        data_dir=str((directory / config.data_dir).resolve()),
+        genesis=str((directory / config.genesis).resolve()),
+    )
+
+
+def format_config(config: NodeConfig) -> str:
+    """The TOML text of a config, as `liushui init` and `liushui testnet` write it."""
+    lines: list[str] = []
+    for field in msgspec.structs.fields(NodeConfig):
+        value = getattr(config, field.name)
+        if field.name == "peers":
+            continue
+        text = (
+            str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) else _quote(value)
+        )
+        lines.append(f"{field.name} = {text}")
+    for peer in config.peers:
+        lines += ["", "[[peers]]"]
+        lines += [f"{name} = {_quote(getattr(peer, name))}" for name in ("name", "node_key", "url")]
+    return "\n".join(lines) + "\n"
+
+
+def _quote(text: str) -> str:
+    """A TOML basic string: JSON's escapes are a subset of TOML's."""
+    return msgspec.json.encode(text).decode()

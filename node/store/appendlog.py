@@ -1,0 +1,195 @@
+"""An append-only file of groups, each with one checksum and one fdatasync: the base of the vote and payload logs.
+
+A group is `LSG1 | sequence u64 | length u32 | crc32 u32 | payload`, the payload a msgpack array of records. The last
+group may be torn by a crash and is cut off on opening; damage before it is an error that a person must look at, since
+a node that forgets its own votes can break safety. Never put meaning of records here.
+"""
+
+import asyncio
+import os
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import msgpack
+
+GROUP_MAGIC = b"LSG1"
+_HEAD = struct.Struct(">4sQII")
+GROUP_BYTES_MAX = 64 * 1024 * 1024
+
+
+class LogError(Exception):
+    """A log that must not be used; `code` is stable and the sentence names the repair."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+def _checksum(sequence: int, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(sequence.to_bytes(8, "big")))
+
+
+def encode_group(sequence: int, records: Sequence[bytes]) -> bytes:
+    """Bytes of one group."""
+    payload = msgpack.packb(list(records), use_bin_type=True)
+    return _HEAD.pack(GROUP_MAGIC, sequence, len(payload), _checksum(sequence, payload)) + bytes(payload)
+
+
+def _read_group(raw: bytes, offset: int) -> tuple[int, list[bytes], int] | None:
+    """(sequence, records, end) of the group at `offset`, or None when it is not whole."""
+    if offset + _HEAD.size > len(raw):
+        return None
+    magic, sequence, length, checksum = _HEAD.unpack_from(raw, offset)
+    end = offset + _HEAD.size + length
+    if magic != GROUP_MAGIC or length > GROUP_BYTES_MAX or end > len(raw):
+        return None
+    payload = raw[offset + _HEAD.size : end]
+    if _checksum(sequence, payload) != checksum:
+        return None
+    records = msgpack.unpackb(payload, use_list=True, raw=True)
+    return sequence, records, end
+
+
+def parse_groups(raw: bytes, name: str) -> tuple[list[list[bytes]], int, int]:
+    """Groups of a log, how many bytes of it are whole, and the next sequence number.
+
+    Raises LogError("log_damaged") when something whole stands behind a broken place: that is not a torn write.
+    """
+    groups: list[list[bytes]] = []
+    offset, expected = 0, None
+    while offset < len(raw):
+        group = _read_group(raw, offset)
+        if group is None or (expected is not None and group[0] != expected):
+            if _holds_later_group(raw, offset + 1):
+                raise LogError(
+                    "log_damaged",
+                    f"{name} is damaged at byte {offset}, before its end: restore it from this node's own disk,"
+                    " or rotate the validator key; do not delete it.",
+                )
+            break
+        groups.append(group[1])
+        offset, expected = group[2], group[0] + 1
+    return groups, offset, 0 if expected is None else expected
+
+
+def _holds_later_group(raw: bytes, start: int) -> bool:
+    at = raw.find(GROUP_MAGIC, start)
+    while at >= 0:
+        if _read_group(raw, at) is not None:
+            return True
+        at = raw.find(GROUP_MAGIC, at + 1)
+    return False
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a creation or rename in `directory` durable."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class AppendLog:
+    """One open log. Appends of one loop turn share a group and one fdatasync, in a thread of its own."""
+
+    def __init__(self, path: Path, handle: BinaryIO, sequence: int) -> None:
+        self._path = path
+        self._handle = handle
+        self._sequence = sequence
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=path.name)
+        self._waiting: list[tuple[Sequence[bytes], asyncio.Future[None]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+        self._failure: LogError | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> tuple["AppendLog", list[bytes]]:
+        """Open or create `path`; a torn last group is cut off. Returns the log and all records in order."""
+        fresh = not path.exists()
+        handle = path.open("a+b")
+        handle.seek(0)
+        raw = handle.read()
+        try:
+            groups, whole, sequence = parse_groups(raw, path.name)
+        except LogError:
+            handle.close()
+            raise
+        if whole < len(raw):
+            handle.truncate(whole)
+            os.fsync(handle.fileno())
+        if fresh:
+            os.fsync(handle.fileno())
+            sync_directory(path.parent)
+        return cls(path, handle, sequence), [record for group in groups for record in group]
+
+    async def append(self, records: Sequence[bytes]) -> None:
+        """Return when `records`, and all appended before, are durable. Raises LogError once the disk has failed."""
+        if self._failure is not None:
+            raise self._failure
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((records, done))
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush())
+        await done
+
+    async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                records = [record for part, _ in group for record in part]
+                try:
+                    if records:
+                        await loop.run_in_executor(self._thread, self._write, records)
+                except OSError as error:
+                    self._failure = LogError(
+                        "log_write_failed",
+                        f"{self._path.name} could not be written ({error.strerror}):"
+                        " free or repair the disk, then restart.",
+                    )
+                for _, done in group:
+                    if done.cancelled():
+                        continue
+                    if self._failure is None:
+                        done.set_result(None)
+                    else:
+                        done.set_exception(self._failure)
+        finally:
+            self._flusher = None
+
+    def _write(self, records: Sequence[bytes]) -> None:
+        self._handle.write(encode_group(self._sequence, records))
+        self._handle.flush()
+        os.fdatasync(self._handle.fileno())
+        self._sequence += 1
+
+    async def rewrite(self, keep: Callable[[bytes], bool]) -> None:
+        """Drop the records that `keep` refuses: new file, fsync, rename, fsync of the directory."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._rewrite, keep)
+
+    def _rewrite(self, keep: Callable[[bytes], bool]) -> None:
+        groups, _, _ = parse_groups(self._path.read_bytes(), self._path.name)
+        kept = [record for group in groups for record in group if keep(record)]
+        fresh = self._path.with_suffix(".new")
+        with fresh.open("wb") as handle:
+            if kept:
+                handle.write(encode_group(0, kept))
+            handle.flush()
+            os.fsync(handle.fileno())
+        fresh.replace(self._path)
+        sync_directory(self._path.parent)
+        self._handle.close()
+        self._handle = self._path.open("a+b")
+        self._sequence = 1 if kept else 0
+
+    async def close(self) -> None:
+        """Wait for what was appended, then close."""
+        if self._flusher is not None:
+            await self._flusher
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._handle.close)
+        self._thread.shutdown(wait=True)

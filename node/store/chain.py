@@ -1,0 +1,367 @@
+"""`ledger.sqlite`: finalised blocks, their batches, receipts, events, and the state rows after the last of them.
+
+One writer connection and a few readers through aiosqlite (WAL). A block is saved in one transaction with everything
+that follows from it, so a crash leaves the block saved or not there at all. Never save what is not finalised, and
+never cancel inside a transaction.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import aiosqlite
+import msgspec
+
+from node.store.schema import PRAGMAS, SCHEMA_VERSION, TABLES
+from protocol.batch import Batch, calculate_transaction_id
+from protocol.block import Block, Header, calculate_genesis_digest
+from protocol.certificate import Certificate
+from protocol.codec import decode, encode
+from protocol.genesis import Genesis
+from protocol.ids import BatchDigest, BlockDigest, Digest, Height, TransactionId, View
+from protocol.ledger.execute import Execution
+from protocol.ledger.records import Receipt
+from protocol.merkle import NO_MOUNTAINS, Mountains
+from protocol.transactions.envelope import Transaction
+
+READERS = 2
+
+Statements = list[tuple[str, Sequence[tuple[object, ...]]]]
+_UPSERT_STATE = "INSERT INTO state VALUES (?, ?, ?) ON CONFLICT (family, key) DO UPDATE SET value = excluded.value"
+
+
+class StoreError(Exception):
+    """A database that cannot be used; `code` is stable and the sentence names the fix."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class SavedTip(NamedTuple):
+    """The last saved block; height 0 stands for the genesis."""
+
+    height: Height
+    view: View
+    digest: BlockDigest
+    header: Header | None
+    finalization: Certificate | None
+    mountains: Mountains
+    exec_root: Digest
+
+
+class StoredTransaction(msgspec.Struct, frozen=True):
+    """An executed transaction with its receipt."""
+
+    id: TransactionId
+    height: Height
+    index: int
+    batch: BatchDigest
+    raw: bytes
+    receipt: bytes
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    """A ledger event as subscribers see it; `data` is JSON."""
+
+    height: Height
+    index: int
+    kind: str
+    data: bytes
+
+
+class ExecRow(NamedTuple):
+    """What executing one block came to; links its exec_root to the one before."""
+
+    height: Height
+    state_root: Digest
+    receipts_root: Digest
+    exec_root: Digest
+
+
+class ChainStore:
+    """The open database of one node."""
+
+    def __init__(self, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection], lock: int) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._lock = lock
+        self._turn = 0
+        self._writing = asyncio.Lock()
+        self._genesis_digest = BlockDigest(bytes(32))
+
+    @classmethod
+    async def open(cls, path: Path, genesis: Genesis) -> "ChainStore":
+        """Open or create the database for `genesis`. Raises StoreError with the fix named."""
+        lock = _lock_file(path.with_suffix(".lock"))
+        connections: list[aiosqlite.Connection] = []
+        try:
+            for _ in range(1 + READERS):
+                connection = await aiosqlite.connect(path, isolation_level=None)
+                connections.append(connection)
+                for pragma in PRAGMAS:
+                    await connection.execute(pragma)
+                if len(connections) == 1:
+                    for table in TABLES:
+                        await connection.execute(table)
+            store = cls(connections[0], connections[1:], lock)
+            await store._check_identity(genesis)
+        except BaseException as error:
+            for connection in connections:
+                await connection.close()
+            os.close(lock)
+            if isinstance(error, sqlite3.Error):
+                raise _explain(error, path) from error
+            raise
+        return store
+
+    async def _check_identity(self, genesis: Genesis) -> None:
+        chain_id = genesis.calculate_chain_id()
+        self._genesis_digest = calculate_genesis_digest(chain_id)
+        held = await self._read_meta("chain_id")
+        if held is None:
+            await self._writer.execute("INSERT INTO meta VALUES ('chain_id', ?)", (chain_id,))
+            await self._writer.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION).encode(),))
+        elif held != chain_id:
+            raise StoreError(
+                "wrong_genesis",
+                "This data directory belongs to another network: its chain id differs from genesis.json."
+                " Use the right genesis.json, or an empty data directory.",
+            )
+        version = await self._read_meta("schema")
+        if version is not None and int(version) != SCHEMA_VERSION:
+            raise StoreError(
+                "schema_unknown",
+                f"The database has schema {int(version)}, not {SCHEMA_VERSION}: use the matching release.",
+            )
+
+    async def _read_meta(self, key: str) -> bytes | None:
+        rows = list(await self._writer.execute_fetchall("SELECT value FROM meta WHERE key = ?", (key,)))
+        return rows[0][0] if rows else None
+
+    async def _fetch(self, sql: str, parameters: tuple[object, ...]) -> list[sqlite3.Row]:
+        self._turn = (self._turn + 1) % len(self._readers)
+        return list(await self._readers[self._turn].execute_fetchall(sql, parameters))
+
+    async def load_tip(self) -> SavedTip:
+        """The last saved block; at height 0 the exec_root is empty, since only the ledger knows the genesis state."""
+        rows = await self._fetch("SELECT height, digest, block, exec_root FROM blocks ORDER BY height DESC LIMIT 1", ())
+        if not rows:
+            return SavedTip(Height(0), View(0), self._genesis_digest, None, None, NO_MOUNTAINS, Digest(b""))
+        height, digest, raw, exec_root = rows[0]
+        header = decode(raw, Block).header
+        mountains = await self._read_meta("mountains")
+        assert mountains is not None, "saved with every block"
+        size, peaks = msgspec.msgpack.decode(mountains, type=tuple[int, tuple[Digest, ...]])
+        found = await self.read_finalization(Height(height))
+        if found is None:
+            newest = await self._read_meta("finalization")
+            found = (height, decode(newest, Certificate)) if newest is not None else None
+        finalization = found[1] if found else None
+        view = finalization.view if finalization is not None else header.view
+        return SavedTip(height, view, digest, header, finalization, Mountains(size, peaks), exec_root)
+
+    async def load_rows(self) -> list[tuple[int, bytes, bytes]]:
+        """All state rows after the last saved block: (family, key, value)."""
+        return [(row[0], row[1], row[2]) for row in await self._fetch("SELECT family, key, value FROM state", ())]
+
+    async def save_block(
+        self,
+        *,
+        block: Block,
+        digest: BlockDigest,
+        finalization: Certificate | None,
+        mountains: Mountains,
+        batches: Sequence[tuple[BatchDigest, bytes]],
+        execution: Execution,
+        transactions: Sequence[tuple[Transaction, Receipt, BatchDigest]],
+        genesis_rows: Iterable[tuple[int, bytes, bytes]] = (),
+    ) -> None:
+        """Save a finalised, executed block in one durable transaction. `genesis_rows` go with the first block.
+
+        Raises StoreError("disk_full" ...) when the disk refuses; nothing of the block is saved then.
+        """
+        statements = _make_statements(
+            block=block,
+            digest=digest,
+            finalization=finalization,
+            mountains=mountains,
+            batches=batches,
+            execution=execution,
+            transactions=transactions,
+        )
+        if rows := list(genesis_rows):
+            statements.insert(0, (_UPSERT_STATE, rows))
+        async with self._writing:
+            await asyncio.shield(asyncio.ensure_future(self._write(statements)))
+
+    async def _write(self, statements: Statements) -> None:
+        try:
+            await self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                for sql, parameters in statements:
+                    if parameters:
+                        await self._writer.executemany(sql, parameters)
+            except BaseException:
+                await self._writer.execute("ROLLBACK")
+                raise
+            await self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise _explain(error, None) from error
+
+    async def read_blocks(self, height_from: Height, count: int) -> tuple[Block, ...]:
+        """Up to `count` consecutive saved blocks from `height_from` on."""
+        rows = await self._fetch(
+            "SELECT block FROM blocks WHERE height >= ? ORDER BY height LIMIT ?", (height_from, count)
+        )
+        return tuple(decode(row[0], Block) for row in rows)
+
+    async def read_block(self, height: Height) -> Block | None:
+        """The saved block of `height`."""
+        blocks = await self.read_blocks(height, 1)
+        return blocks[0] if blocks and blocks[0].header.height == height else None
+
+    async def find_block(self, digest: BlockDigest) -> Block | None:
+        """The saved block with this digest."""
+        rows = await self._fetch("SELECT block FROM blocks WHERE digest = ?", (digest,))
+        return decode(rows[0][0], Block) if rows else None
+
+    async def read_finalization(self, height_at_least: Height) -> tuple[Height, Certificate] | None:
+        """The lowest saved finalization at or above a height; it covers all blocks up to its own."""
+        rows = await self._fetch(
+            "SELECT height, finalization FROM blocks WHERE height >= ? AND finalization IS NOT NULL"
+            " ORDER BY height LIMIT 1",
+            (height_at_least,),
+        )
+        return (rows[0][0], decode(rows[0][1], Certificate)) if rows else None
+
+    async def read_batch(self, digest: BatchDigest) -> bytes | None:
+        """Canonical bytes of a batch that a saved block orders."""
+        rows = await self._fetch("SELECT raw FROM batches WHERE digest = ?", (digest,))
+        return rows[0][0] if rows else None
+
+    async def find_transaction(self, transaction_id: TransactionId) -> StoredTransaction | None:
+        """An executed transaction by id, with its signed bytes and receipt."""
+        rows = await self._fetch(
+            "SELECT t.height, t.position, t.batch, t.receipt, b.raw FROM transactions t"
+            " JOIN batches b ON b.digest = t.batch WHERE t.id = ?",
+            (transaction_id,),
+        )
+        if not rows:
+            return None
+        height, index, batch, receipt, raw = rows[0]
+        for item in decode(raw, Batch).items:
+            if calculate_transaction_id(item.transaction) == transaction_id:
+                return StoredTransaction(transaction_id, height, index, batch, item.transaction, receipt)
+        raise StoreError("database_damaged", "A batch does not hold a transaction it is listed with: restore a backup.")
+
+    async def read_block_receipts(self, height: Height) -> list[bytes]:
+        """Canonical receipts of one block, in order."""
+        rows = await self._fetch("SELECT receipt FROM transactions WHERE height = ? ORDER BY position", (height,))
+        return [row[0] for row in rows]
+
+    async def read_exec_rows(self, height_from: Height, height_to: Height) -> list[ExecRow]:
+        """What executing the blocks of an inclusive range came to."""
+        rows = await self._fetch(
+            "SELECT height, state_root, receipts_root, exec_root FROM blocks WHERE height BETWEEN ? AND ?"
+            " ORDER BY height",
+            (height_from, height_to),
+        )
+        return [ExecRow(*row) for row in rows]
+
+    async def read_events(self, after_height: Height, after_index: int, limit: int) -> list[StoredEvent]:
+        """Events after a position, oldest first."""
+        rows = await self._fetch(
+            "SELECT height, position, kind, data FROM events WHERE (height, position) > (?, ?)"
+            " ORDER BY height, position LIMIT ?",
+            (after_height, after_index, limit),
+        )
+        return [StoredEvent(*row) for row in rows]
+
+    async def read_subject_events(self, subject: bytes, limit: int) -> list[StoredEvent]:
+        """Events about one object (loan, application, account, ...), oldest first: its history."""
+        rows = await self._fetch(
+            "SELECT e.height, e.position, e.kind, e.data FROM event_subjects s JOIN events e"
+            " ON e.height = s.height AND e.position = s.position WHERE s.subject = ?"
+            " ORDER BY s.height, s.position LIMIT ?",
+            (subject, limit),
+        )
+        return [StoredEvent(*row) for row in rows]
+
+    async def close(self) -> None:
+        """Finish a running save, then close every connection (their threads would keep the process alive)."""
+        async with self._writing:
+            for connection in (*self._readers, self._writer):
+                await connection.close()
+            os.close(self._lock)
+
+
+def _make_statements(
+    *,
+    block: Block,
+    digest: BlockDigest,
+    finalization: Certificate | None,
+    mountains: Mountains,
+    batches: Sequence[tuple[BatchDigest, bytes]],
+    execution: Execution,
+    transactions: Sequence[tuple[Transaction, Receipt, BatchDigest]],
+) -> Statements:
+    """Everything one block leaves behind, as SQL, in order."""
+    height = execution.height
+    certificate = None if finalization is None else encode(finalization)
+    roots = (execution.state_root, execution.receipts_root, execution.exec_root)
+    subjects = [(one, height, event.index) for event in execution.events for one in dict.fromkeys(event.subjects)]
+    meta: list[tuple[str, bytes]] = [("mountains", msgspec.msgpack.encode((mountains.size, mountains.peaks)))]
+    if certificate is not None:
+        meta.append(("finalization", certificate))
+    return [
+        ("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", [(height, digest, encode(block), certificate, *roots)]),
+        (
+            "INSERT OR IGNORE INTO batches (digest, height, raw) VALUES (?, ?, ?)",
+            [(one, height, raw) for one, raw in batches],
+        ),
+        (
+            "INSERT INTO transactions VALUES (?, ?, ?, ?, ?)",
+            [(height, receipt.index, one.id, batch, encode(receipt)) for one, receipt, batch in transactions],
+        ),
+        (_UPSERT_STATE, [row for row in execution.changes if row[2] is not None]),
+        ("DELETE FROM state WHERE family = ? AND key = ?", [row[:2] for row in execution.changes if row[2] is None]),
+        (
+            "INSERT INTO events VALUES (?, ?, ?, ?)",
+            [(height, event.index, event.kind, msgspec.json.encode(event.data)) for event in execution.events],
+        ),
+        ("INSERT INTO event_subjects VALUES (?, ?, ?)", subjects),
+        ("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta),
+    ]
+
+
+def _lock_file(path: Path) -> int:
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(
+            "directory_unwritable", f"Cannot write to {path.parent} ({error.strerror}): fix its owner or permissions."
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise StoreError(
+            "database_locked", f"Another process uses {path.parent}: stop it first; two nodes must never share keys."
+        ) from error
+    return handle
+
+
+def _explain(error: sqlite3.Error, path: Path | None) -> StoreError:
+    words = str(error)
+    if "disk is full" in words or "full" in words:
+        return StoreError("disk_full", "The disk is full: free space, then start the node again; nothing is lost.")
+    if "readonly" in words or "unable to open" in words:
+        place = "the database" if path is None else str(path)
+        return StoreError("directory_unwritable", f"Cannot write {place}: fix its owner or permissions.")
+    return StoreError("database_damaged", f"The database refused to work ({words}): restore a backup or sync anew.")

@@ -1,0 +1,55 @@
+"""Tables of `ledger.sqlite`. Append-only (height, index) keys: several times faster than random ids. No logic here."""
+
+SCHEMA_VERSION = 1
+
+PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",  # a finalised block survives a power cut
+    "PRAGMA foreign_keys=OFF",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-32768",
+    "PRAGMA busy_timeout=5000",
+)
+
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS blocks (
+        height INTEGER PRIMARY KEY,
+        digest BLOB NOT NULL,
+        block BLOB NOT NULL,
+        finalization BLOB,
+        state_root BLOB NOT NULL,
+        receipts_root BLOB NOT NULL,
+        exec_root BLOB NOT NULL)""",
+    "CREATE UNIQUE INDEX IF NOT EXISTS blocks_by_digest ON blocks (digest)",
+    """CREATE TABLE IF NOT EXISTS batches (
+        serial INTEGER PRIMARY KEY,
+        digest BLOB NOT NULL,
+        height INTEGER NOT NULL,
+        raw BLOB NOT NULL)""",
+    "CREATE UNIQUE INDEX IF NOT EXISTS batches_by_digest ON batches (digest)",
+    """CREATE TABLE IF NOT EXISTS transactions (
+        height INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        id BLOB NOT NULL,
+        batch BLOB NOT NULL,
+        receipt BLOB NOT NULL,
+        PRIMARY KEY (height, position)) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX IF NOT EXISTS transactions_by_id ON transactions (id)",
+    """CREATE TABLE IF NOT EXISTS state (
+        family INTEGER NOT NULL,
+        key BLOB NOT NULL,
+        value BLOB NOT NULL,
+        PRIMARY KEY (family, key)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS events (
+        height INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (height, position)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS event_subjects (
+        subject BLOB NOT NULL,
+        height INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        PRIMARY KEY (subject, height, position)) WITHOUT ROWID""",
+)
