@@ -1,0 +1,79 @@
+"""The append-only log: what a crash may do to it, and what it must refuse."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from node.store.appendlog import AppendLog, LogError, encode_group, parse_groups
+
+
+async def reread(path: Path) -> list[bytes]:
+    """All records of a log on disk."""
+    log, records = AppendLog.open(path)
+    await log.close()
+    return records
+
+
+async def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
+    """Reopening gives every record, in the order of the appends."""
+    path = tmp_path / "some.log"
+    log, records = AppendLog.open(path)
+    assert records == []
+    await log.append([b"a", b"b"])
+    await log.append([b"c"])
+    await log.close()
+    log, records = AppendLog.open(path)
+    assert records == [b"a", b"b", b"c"]
+    await log.append([b"d"])
+    await log.close()
+    assert await reread(path) == [b"a", b"b", b"c", b"d"]
+
+
+async def test_appends_of_one_turn_share_a_group(tmp_path: Path) -> None:
+    """Group commit: appends that wait together cost one group, one checksum, one fdatasync."""
+    path = tmp_path / "some.log"
+    log, _ = AppendLog.open(path)
+    await asyncio.gather(*(log.append([bytes((i,))]) for i in range(20)))
+    await log.close()
+    groups, _, _ = parse_groups(path.read_bytes(), "some.log")
+    assert len(groups) <= 2
+    assert [record for group in groups for record in group] == [bytes((i,)) for i in range(20)]
+
+
+@given(cut=st.integers(min_value=0, max_value=200))
+@settings(max_examples=60)
+def test_a_torn_last_group_is_cut_off(cut: int) -> None:
+    """Whatever length a crash leaves, whole groups stay and the torn one goes; never an error."""
+    first, second = encode_group(0, [b"one"]), encode_group(1, [b"two" * 30])
+    raw = (first + second)[: len(first) + min(cut, len(second))]
+    groups, whole, sequence = parse_groups(raw, "log")
+    expected = [[b"one"], [b"two" * 30]] if len(raw) == len(first) + len(second) else [[b"one"]]
+    assert groups == expected
+    assert whole == sum(len(encode_group(i, group)) for i, group in enumerate(expected))
+    assert sequence == len(expected)
+
+
+@given(at=st.integers(min_value=0), flip=st.integers(min_value=1, max_value=255))
+@settings(max_examples=100)
+def test_damage_before_the_end_is_an_error_not_a_truncation(at: int, flip: int) -> None:
+    """A changed byte anywhere but in the last group stops the node: cutting there would forget votes."""
+    first, second = encode_group(0, [b"first vote"]), encode_group(1, [b"second vote"])
+    raw = bytearray(first + second)
+    raw[at % len(first)] ^= flip
+    with pytest.raises(LogError) as caught:
+        parse_groups(bytes(raw), "votes.wal")
+    assert caught.value.code == "log_damaged"
+
+
+async def test_rewrite_keeps_what_is_asked_and_goes_on(tmp_path: Path) -> None:
+    """Pruning drops refused records, and later appends follow."""
+    path = tmp_path / "some.log"
+    log, _ = AppendLog.open(path)
+    await log.append([b"old", b"new"])
+    await log.rewrite(lambda record: record != b"old")
+    await log.append([b"newer"])
+    await log.close()
+    assert await reread(path) == [b"new", b"newer"]

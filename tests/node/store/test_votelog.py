@@ -1,0 +1,49 @@
+"""The vote log's amnesia rule and its records."""
+
+from pathlib import Path
+
+import pytest
+
+from consensus.records import VoteRecord
+from node.store.appendlog import LogError
+from node.store.votelog import VoteLog
+from protocol.certificate import Vote, VoteKind
+from protocol.ids import BlockDigest, Epoch, Signature, ValidatorIndex, View
+
+
+def make_record(view: int) -> VoteRecord:
+    """A vote of view `view`."""
+    return VoteRecord(
+        vote=Vote(
+            kind=VoteKind.NOTARIZE,
+            epoch=Epoch(0),
+            view=View(view),
+            digest=BlockDigest(bytes(32)),
+            index=ValidatorIndex(0),
+            signature=Signature(bytes(64)),
+        )
+    )
+
+
+async def test_records_survive_and_prune_by_view(tmp_path: Path) -> None:
+    """Votes come back as they were; pruning keeps the views asked for."""
+    path = tmp_path / "votes.wal"
+    log, records = VoteLog.open(path)
+    assert records == []
+    await log.append([make_record(view) for view in (1, 2, 3)])
+    await log.prune(View(2))
+    await log.close()
+    log, records = VoteLog.open(path)
+    await log.close()
+    assert records == [make_record(2), make_record(3)]
+
+
+async def test_a_log_that_was_there_and_is_gone_stops_the_node(tmp_path: Path) -> None:
+    """Amnesia rule: a marked but missing log must not be replaced by an empty one."""
+    path = tmp_path / "votes.wal"
+    log, _ = VoteLog.open(path)
+    await log.close()
+    path.unlink()
+    with pytest.raises(LogError) as caught:
+        VoteLog.open(path)
+    assert caught.value.code == "vote_log_missing"
