@@ -42,7 +42,7 @@ class ScheduleFault(Enum):
     RATE_RANGE = "rate_range"
     """Rate below 0 or above RATE_PPM_MAX."""
     RESIDUAL_RANGE = "residual_range"
-    """Residual below 0, not below the principal, or given where the amortisation has no place for it."""
+    """Residual below 0 or above the principal, missing in a balloon, or a part of the principal in a bullet."""
     PERIOD_RANGE = "period_range"
     """Period shorter than 1 unit or longer than EVERY_MAX."""
     ROWS_RANGE = "rows_range"
@@ -78,7 +78,7 @@ class ScheduleTerms(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     profile: RoundingProfile
     amortisation: Amortisation
     residual: int = 0
-    """Minor units left for the last row; below the principal."""
+    """Minor units left for the last row; all of the principal makes the loan interest only."""
 
 
 class Instalment(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -200,6 +200,8 @@ def _rows_of_principal(
 
 def _amortised_rows(terms: ScheduleTerms) -> list[tuple[int, int]] | ScheduleFault:
     rates = calculate_period_rates(terms)
+    if terms.residual == terms.principal:
+        return _rows_of_principal(terms.principal, 0, rates, terms.profile)
     match terms.amortisation:
         case Amortisation.LEVEL:
             return _level_rows(terms.principal, terms.residual, rates, terms.profile)
@@ -222,9 +224,9 @@ def check_schedule_terms(terms: ScheduleTerms) -> ScheduleFault | None:
         return ScheduleFault.PRINCIPAL_RANGE
     if not 0 <= terms.rate_ppm <= RATE_PPM_MAX:
         return ScheduleFault.RATE_RANGE
-    if not (1 if balloon else 0) <= terms.residual < terms.principal:
+    if not (1 if balloon else 0) <= terms.residual <= terms.principal:
         return ScheduleFault.RESIDUAL_RANGE
-    if terms.residual > 0 and terms.amortisation is Amortisation.BULLET:
+    if terms.amortisation is Amortisation.BULLET and terms.residual not in {0, terms.principal}:
         return ScheduleFault.RESIDUAL_RANGE
     if not 1 <= terms.period.every <= EVERY_MAX:
         return ScheduleFault.PERIOD_RANGE
