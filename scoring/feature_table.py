@@ -65,6 +65,25 @@ FEATURES: Final[tuple[FeatureDef, ...]] = (
         "min_eod_365_in", "min_eod_365 / inflow_med", BPS, -1, NO_BALANCE + "; " + NO_INCOME, reasons.BALANCE_LOW
     ),
     FeatureDef("adb_90_in", "adb_90 / inflow_med", BPS, -1, NO_BALANCE + "; " + NO_INCOME, reasons.BALANCE_AVERAGE),
+    FeatureDef("min_eod_180", "least of D_180", MINOR, -1, NO_BALANCE, reasons.BALANCE_LOW),
+    FeatureDef("min_eod_180_inst", "min_eod_180 / instalment", BPS, -1, NO_BALANCE, reasons.BALANCE_LOW),
+    FeatureDef(
+        "min_eod_180_in",
+        "min_eod_180 / mean income of the windows",
+        BPS,
+        -1,
+        NO_BALANCE + "; " + NO_INCOME,
+        reasons.BALANCE_LOW,
+    ),
+    FeatureDef("low3_days_180", "share of D_180 below three instalments", BPS, 1, NO_BALANCE, reasons.BALANCE_LOW),
+    FeatureDef(
+        "range_adb",
+        "(greatest - least of D_180) / adb_180",
+        BPS,
+        1,
+        NO_BALANCE + "; mean not positive",
+        reasons.BALANCE_VOLATILE,
+    ),
     FeatureDef(
         "min_to_adb",
         "min_eod_365 / mean of D_365",
@@ -98,6 +117,7 @@ FEATURES: Final[tuple[FeatureDef, ...]] = (
     FeatureDef(
         "income_gap", "longest stretch of days without income in 180 days", DAYS, 1, NEVER, reasons.INCOME_IRREGULAR
     ),
+    FeatureDef("n_in", "incomes in 180 days", COUNT, -1, NEVER, reasons.INCOME_IRREGULAR),
     FeatureDef("n_sources", "known payers of income in 180 days", COUNT, -1, NEVER, reasons.INCOME_CONCENTRATED),
     FeatureDef(
         "hhi_in",
@@ -112,7 +132,12 @@ FEATURES: Final[tuple[FeatureDef, ...]] = (
     ),
     FeatureDef("max_in", "largest single income in 180 days", MINOR, 1, NEVER, reasons.INCOME_IRREGULAR),
     FeatureDef(
-        "max_in_ratio", "largest single income in 180 days / inflow_med", BPS, 1, NO_INCOME, reasons.INCOME_IRREGULAR
+        "max_in_ratio",
+        "largest single income in 180 days / mean income of the windows",
+        BPS,
+        1,
+        NO_INCOME,
+        reasons.INCOME_IRREGULAR,
     ),
     FeatureDef("cash_in", "share of income of 180 days in cash", BPS, 1, NO_RECENT_INCOME, reasons.CASH_HEAVY),
     # Spending and debt.
@@ -135,6 +160,16 @@ FEATURES: Final[tuple[FeatureDef, ...]] = (
     ),
     FeatureDef(
         "inst_to_adb", "instalment / adb_180", BPS, 1, NO_BALANCE + "; mean not positive", reasons.AFFORDABILITY
+    ),
+    FeatureDef("net_med", "inflow_med - outflow_med", MINOR, -1, FEW_WINDOWS, reasons.SPENDING),
+    FeatureDef("net_ratio", "net_med / mean income of the windows", BPS, -1, NO_INCOME, reasons.SPENDING),
+    FeatureDef(
+        "net_adb",
+        "net_med / adb_180",
+        BPS,
+        -1,
+        NO_BALANCE + "; mean not positive; " + FEW_WINDOWS,
+        reasons.SPENDING,
     ),
     FeatureDef("residual", "inflow_med - outflow_med - instalment", MINOR, -1, FEW_WINDOWS, reasons.AFFORDABILITY),
     FeatureDef("residual_inst", "residual / instalment", BPS, -1, FEW_WINDOWS, reasons.AFFORDABILITY),

@@ -87,12 +87,12 @@ def _over(value: int | None, denominator: int | None) -> int | None:
     return None if value is None else calculate_bps(value, denominator)
 
 
-def _calculate_balance(series: Series, *, instalment: int, inflow_med: int | None) -> _Values:
+def _calculate_balance(series: Series, *, instalment: int, inflow_med: int | None, inflow_mean: int | None) -> _Values:
     """The features of end-of-day balances; all MISSING when no row shows a balance."""
     d30, d90, d180, d365 = (series.balances(days) for days in (30, 90, 180, 365))
     means = {"adb_30": calculate_mean(d30), "adb_90": calculate_mean(d90), "adb_180": calculate_mean(d180)}
     mean365 = calculate_mean(d365)
-    low90, low365 = min(d90, default=None), min(d365, default=None)
+    low90, low180, low365 = min(d90, default=None), min(d180, default=None), min(d365, default=None)
     third = sorted(d365)[2] if len(d365) > 2 else low365
     last = series.eod[-1] if series.eod else None
     shown = bool(series.eod)
@@ -114,6 +114,11 @@ def _calculate_balance(series: Series, *, instalment: int, inflow_med: int | Non
         "min_eod_90_in": _over(low90, inflow_med),
         "min_eod_365_in": _over(low365, inflow_med),
         "adb_90_in": _over(means["adb_90"], inflow_med),
+        "min_eod_180": low180,
+        "min_eod_180_inst": _over(low180, instalment),
+        "min_eod_180_in": _over(low180, inflow_mean),
+        "low3_days_180": calculate_bps(sum(1 for value in d180 if value < 3 * instalment), len(d180)),
+        "range_adb": calculate_bps(max(d180) - min(d180), means["adb_180"]) if d180 else None,
         "min_to_adb": _over(low365, mean365),
         "bal_cv": _over(calculate_sd(d180), means["adb_180"]),
         "bal_trend": _over(means["adb_30"], means["adb_180"]),
@@ -147,11 +152,14 @@ def _calculate_income(series: Series, income: Sequence[Row], windows: Sequence[i
         "income_gap": _calculate_gap(
             [row.day for row in recent], start=max(series.first_day, series.as_of - 180), end=series.as_of
         ),
+        "n_in": len(recent),
         "n_sources": sum(1 for payer in payers if payer != NO_COUNTERPARTY),
         "hhi_in": calculate_bps(sum(value * value for value in payers.values()), total * total),
         "top1_in": calculate_bps(max(payers.values(), default=0), total),
         "max_in": max((row.amount for row in recent), default=0),
-        "max_in_ratio": _over(max((row.amount for row in recent), default=0), median),
+        "max_in_ratio": calculate_bps(max((row.amount for row in recent), default=0), calculate_mean(windows))
+        if enough
+        else None,
         "cash_in": _calculate_share(recent, lambda row: row.channel == Channel.CASH or row.category == Category.CASH),
         "last14_in": _over(sum(row.amount for row in recent if row.day >= series.as_of - 14), median),
         "round_in": calculate_bps(sum(1 for row in recent if row.amount % ROUND_MINOR == 0), len(recent)),
@@ -172,7 +180,8 @@ def _calculate_spending(series: Series, *, instalment: int, windows: Sequence[in
     debt = calculate_mean(series.window_sums(debts)) if enough else None
     loans = [row for row in series.since(90) if row.category == Category.LOAN_DISBURSEMENT and row.amount > 0]
     lenders = {row.counterparty: True for row in (*loans, *(row for row in debts if row.day >= series.as_of - 90))}
-    residual = inflow - outflow - instalment if inflow is not None and outflow is not None else None
+    net = inflow - outflow if inflow is not None and outflow is not None else None
+    residual = None if net is None else net - instalment
     return {
         "outflow_med": outflow,
         "spend_ratio": calculate_bps(sum(out), sum(windows)) if enough else None,
@@ -186,6 +195,9 @@ def _calculate_spending(series: Series, *, instalment: int, windows: Sequence[in
         "new_loans_90": len(loans),
         "gambling": _calculate_share(recent, lambda row: row.category == Category.GAMBLING),
         "night": _calculate_share(recent, lambda row: 0 <= row.minute < NIGHT_END_MINUTE),
+        "net_med": net,
+        "net_ratio": _over(net, calculate_mean(windows)),
+        "net_adb": _over(net, calculate_mean(series.balances(180))),
         "residual": residual,
         "residual_inst": _over(residual, instalment),
     }
@@ -280,8 +292,8 @@ def calculate_features(
     income = [row for row in series.rows if is_income(row)]
     windows = series.window_sums(income)
     values = _calculate_income(series, income, windows)
-    inflow = values["inflow_med"]
-    values.update(_calculate_balance(series, instalment=instalment, inflow_med=inflow))
+    inflow, mean = values["inflow_med"], calculate_mean(windows) if len(windows) >= WINDOWS_MIN else None
+    values.update(_calculate_balance(series, instalment=instalment, inflow_med=inflow, inflow_mean=mean))
     values.update(_calculate_spending(series, instalment=instalment, windows=windows))
     values.update(_calculate_stress(series, instalment=instalment))
     values.update(_calculate_authenticity(series, income))
