@@ -102,6 +102,27 @@ def _present_value(factor: int, steps: Sequence[tuple[int, int]]) -> int:
     return value
 
 
+def _solve_factor(steps: Sequence[tuple[int, int]]) -> int:
+    """Return the smallest factor found at which the present value is not above zero; it is above zero at factor 0."""
+    low, high = 0, _ONE
+    for _ in range(_STEPS):
+        middle = (low + high) >> 1
+        if _present_value(middle, steps) > 0:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def calculate_discount_factor(advance: int, payments: Sequence[int]) -> tuple[int, int]:
+    """Return the factor per period, as (numerator, denominator), that discounts equally spaced payments to the advance.
+
+    The payments sum to at least the advance; the first is one period after it. Right to 64 bits.
+    """
+    assert 0 < advance <= sum(payments), "payments return the advance"
+    return _solve_factor([(0, -payments[-1]), *((1, -amount) for amount in payments[-2::-1]), (1, advance)]), _ONE
+
+
 def calculate_effective_time(origin: int, day: int, interval: AprInterval) -> int:
     """Return the time between two days in units of 1/4380 year."""
     if interval is AprInterval.MONTHS_ELSE_DAYS:
@@ -135,14 +156,8 @@ def calculate_apr_effective_ppm(
         return None
     following = [*times[1:], times[-1]]
     steps = [((after - time) // unit, net[time]) for time, after in zip(times, following, strict=True)][::-1]
-    low, high = 0, _ONE
-    for _ in range(_STEPS):
-        middle = (low + high) >> 1
-        if _present_value(middle, steps) > 0:
-            low = middle
-        else:
-            high = middle
-    return _calculate_annual_ppm(high, _UNITS_PER_YEAR // unit)
+    factor = _solve_factor(steps)
+    return _calculate_annual_ppm(factor, _UNITS_PER_YEAR // unit)
 
 
 def _calculate_annual_ppm(factor: int, periods_per_year: int) -> int | None:
