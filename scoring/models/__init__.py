@@ -6,7 +6,8 @@ from typing import Final
 
 from scoring.points import PointsModel, decode_model
 
-DEFAULT: Final = "cashflow-v1"
+DEFAULTS: Final = {"CZK": "cashflow-v1", "CNY": "cashflow-v1-cny"}
+"""Shipped model by currency. The first is the one that was fitted and measured; its card says what the others are."""
 
 
 @cache
@@ -15,6 +16,6 @@ def load_model(name: str) -> PointsModel:
     return decode_model(resources.files(__name__).joinpath(f"{name}.json").read_bytes())
 
 
-def load_default() -> PointsModel:
-    """The model that a new network registers first."""
-    return load_model(DEFAULT)
+def load_default(currency: str = "CZK") -> PointsModel:
+    """The model that a new network of this currency registers first. Raises KeyError for a currency without one."""
+    return load_model(DEFAULTS[currency])

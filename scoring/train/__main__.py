@@ -1,27 +1,46 @@
-"""`python -m scoring.train DATA_DIR --out DIR`: fits the shipped models and writes them with their card."""
+"""`python -m scoring.train DATA_DIR --out DIR` fits the shipped models and writes them with their card (needs the
+training extra); with `--evaluate` it measures the shipped model instead, with the standard library alone.
+"""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
+from scoring.models import load_model
 from scoring.points import encode_model
-from scoring.train.run import train
+from scoring.train.evaluate import evaluate
 
 
 def main() -> int:
-    """Writes NAME.json and the report into --out; prints the report."""
+    """Writes NAME.json and the card into --out; prints the report as JSON."""
     parser = argparse.ArgumentParser(prog="python -m scoring.train")
     parser.add_argument("data_dir", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--out", type=Path, help="directory for the models and the card")
+    task.add_argument("--evaluate", metavar="MODEL", help="name of a shipped model to measure, e.g. cashflow-v1")
     parser.add_argument("--repeats", type=int, default=20, help="repeats of the cross-validation")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    model, report = train(options.data_dir, repeats=options.repeats)
-    (options.out / f"{model.name}.json").write_bytes(encode_model(model))
+    if options.evaluate:
+        report = evaluate(load_model(options.evaluate), options.data_dir)
+    else:
+        report = _train(options.data_dir, options.out, repeats=options.repeats)
     json.dump(report, sys.stdout, indent=1)
     sys.stdout.write("\n")
     return 0
+
+
+def _train(data_dir: Path, out: Path, *, repeats: int) -> dict[str, object]:
+    from scoring.train.card import render_card
+    from scoring.train.run import derive_models, train
+
+    out.mkdir(parents=True, exist_ok=True)
+    model, report = train(data_dir, repeats=repeats)
+    derived = derive_models(model)
+    for item in (model, *derived):
+        (out / f"{item.name}.json").write_bytes(encode_model(item))
+    (out / f"{model.name}.card.md").write_text(render_card(model, derived, report), encoding="utf-8")
+    return report
 
 
 if __name__ == "__main__":

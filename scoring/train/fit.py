@@ -25,24 +25,25 @@ Floats = NDArray[np.float64]
 RATIO_FEATURES: Final = (
     "min_eod_180_inst",
     "min_eod_180_in",
+    "low_days_90",
     "low3_days_180",
     "inst_to_adb",
     "bal_cv",
     "range_adb",
-    "n_in",
     "inflow_cv",
     "max_in_ratio",
     "net_ratio",
     "pti",
     "cash_out",
+    "neg_days_365",
     "nsf_n",
-    "active_days",
 )
 """Free of currency and price level."""
 MONEY_FEATURES: Final = ("adb_180", "inflow_min", "net_med")
 """Amounts: tied to a currency and a price level."""
 
 RESOLUTIONS: Final = (8, 16)
+RARE_CASES_MIN: Final = 8
 RIDGE: Final = 2.0
 LASSO: Final = 0.3
 POINTS_PER_LOGIT: Final = 40 / math.log(2)
@@ -66,12 +67,19 @@ def calculate_risk_column(name: str, features: Sequence[Features]) -> Floats:
 
 
 def calculate_steps(column: Floats, resolution: int) -> Floats:
-    """Ascending distinct quantiles above the least value: the rungs of the ladder."""
+    """Ascending distinct quantiles above the least value: the rungs of the ladder.
+
+    A figure that is nearly always at its least (penalties, days overdrawn) gets one rung just above it, if enough
+    cases stand there.
+    """
     finite = column[np.isfinite(column)]
     if not len(finite):
         return finite
     grid = np.linspace(0, 1, resolution + 1)[1:-1]
     steps: Floats = np.unique(np.quantile(column, grid, method="higher"))
+    above = column[column > finite.min()]
+    if RARE_CASES_MIN <= len(above) < len(column) // 4:
+        steps = np.unique(np.append(steps, above.min()))
     kept: Floats = steps[np.isfinite(steps) & (steps > finite.min())]
     return kept
 

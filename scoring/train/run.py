@@ -1,6 +1,8 @@
 """The whole training run: cross-validation, split in time, final fit, report. Needs the training extra."""
 
+import math
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +11,9 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 
 from scoring.points import PointsModel
 from scoring.train.dataset import CURRENCY, LabelledLoan, load_loans
-from scoring.train.evaluate import calculate_auc, evaluate
+from scoring.train.evaluate import calculate_auc, calculate_psi, evaluate
 from scoring.train.fit import (
+    BAND_PPM,
     MONEY_FEATURES,
     RATIO_FEATURES,
     AdditiveFit,
@@ -18,10 +21,13 @@ from scoring.train.fit import (
     Floats,
     calculate_calibration,
     make_model,
+    rescale_model,
 )
 
 FOLDS: Final = 5
 SEED: Final = 20_260_101
+WAGES_MINOR: Final = {"CZK": 817_200, "CNY": 950_241}
+"""Average monthly wage: Czech Statistical Office, 1995; National Bureau of Statistics of China, 2022 (114,029 / 12)."""
 SPLITS: Final = (0.5, 0.6, 0.7)
 """Shares of the loans, in order of time, that a temporal split trains on."""
 
@@ -94,12 +100,50 @@ def fit_model(
     points = [-model.assess(model.calculate_bins(item)).points for item in features]
     auc_float = calculate_auc([float(value) for value in fit.calculate_logits(features)], bad)[0]
     return model, {
+        "loans": len(bad),
+        "bad": sum(bad),
         "features": list(names),
+        **measure_out_of_fold(loans, logits, calibration),
         "cross_validation": validation,
         "split_in_time": split_in_time(names, features, bad),
         "calibration": {"intercept": round(calibration[0], 4), "slope": round(calibration[1], 4)},
         "in_sample_auc": round(calculate_auc(points, bad)[0], 4),
         "integer_cost": round(abs(calculate_auc(points, bad)[0] - auc_float), 5),
+    }
+
+
+def measure_out_of_fold(
+    loans: Sequence[LabelledLoan], logits: Floats, calibration: tuple[float, float]
+) -> dict[str, Any]:
+    """Calibration by PD band, AUC by year and PSI between halves, from the mean out-of-fold log odds."""
+    chances = [1 / (1 + math.exp(-(calibration[0] + calibration[1] * float(value)))) for value in logits]
+    bands = [sum(1 for ppm in BAND_PPM if chance * 1e6 >= ppm) for chance in chances]
+    by_band = []
+    for band in range(len(BAND_PPM) + 1):
+        held = [index for index, value in enumerate(bands) if value == band]
+        bad = sum(loans[index].bad for index in held)
+        by_band.append(
+            {
+                "band": band,
+                "loans": len(held),
+                "bad": bad,
+                "pd_mean": round(sum(chances[index] for index in held) / len(held), 4) if held else None,
+                "bad_rate": round(bad / len(held), 4) if held else None,
+            }
+        )
+    years = [date.fromordinal(loan.as_of).year for loan in loans]
+    by_year = []
+    for year in sorted(set(years)):
+        held = [index for index, value in enumerate(years) if value == year]
+        flags = [loans[index].bad for index in held]
+        auc = calculate_auc([chances[index] for index in held], flags)[0]
+        by_year.append({"year": year, "loans": len(held), "bad": sum(flags), "auc": round(auc, 4)})
+    half = len(loans) // 2
+    counts = [[part.count(band) for band in range(len(BAND_PPM) + 1)] for part in (bands[:half], bands[half:])]
+    return {
+        "calibration_by_band": by_band,
+        "by_year": by_year,
+        "psi_halves": round(calculate_psi(counts[0], counts[1]), 4),
     }
 
 
@@ -110,5 +154,17 @@ def train(data_dir: Path, *, repeats: int = 20) -> tuple[PointsModel, dict[str, 
     model, report = fit_model(loans, names, name="cashflow-v1", currency=CURRENCY, repeats=repeats)
     _, ratio = fit_model(loans, RATIO_FEATURES, name="cashflow-ratio-v1", currency="XXX", repeats=repeats)
     report["ratio_features_only"] = {key: ratio[key] for key in ("cross_validation", "split_in_time")}
+    report["money_features"] = ", ".join(f"`{item}`" for item in MONEY_FEATURES)
     report["evaluation"] = evaluate(model, data_dir)
     return model, report
+
+
+def derive_models(model: PointsModel) -> tuple[PointsModel, ...]:
+    """The same points for other currencies: money cuts moved by the ratio of average wages (sources in the card)."""
+    derived = []
+    for currency, wage in WAGES_MINOR.items():
+        if currency != CURRENCY:
+            level = model.price_level * wage // WAGES_MINOR[CURRENCY]
+            name = f"{model.name}-{currency.lower()}"
+            derived.append(rescale_model(model, name=name, currency=currency, price_level=level))
+    return tuple(derived)

@@ -1,0 +1,148 @@
+"""The model card: who was measured, how well, and what the model must not be used for. Text only, no measuring here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from scoring.feature_table import FEATURES
+from scoring.points import PointsModel
+from scoring.reasons import REASONS
+
+_DEFINITIONS = {item.name: item for item in FEATURES}
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _evidence(report: Mapping[str, Any]) -> str:
+    ratio = report["ratio_features_only"]
+    rows = []
+    for title, part in (("this model", report), ("without the money features", ratio)):
+        found = part["cross_validation"]
+        low, high = found["auc_pooled_ci95"]
+        rows.append(
+            (
+                f"{title}, cross-validated",
+                f"{found['auc']:.3f}",
+                f"pooled {found['auc_pooled']:.3f}, CI {low:.3f}-{high:.3f}",
+            )
+        )
+        for split in part["split_in_time"]:
+            low, high = split["auc_ci95"]
+            detail = f"{split['test']} later loans, {split['test_bad']} bad, CI {low:.3f}-{high:.3f}"
+            rows.append((f"{title}, trained on the first {split['train']}", f"{split['auc']:.3f}", detail))
+    return _table(("measurement", "AUC", "detail"), rows)
+
+
+def render_card(model: PointsModel, derived: Sequence[PointsModel], report: Mapping[str, Any]) -> str:
+    """The card as Markdown. `report` is what `scoring.train.run.train` returned with `model`."""
+    found = report["cross_validation"]
+    bands = _table(
+        ("band", "loans", "bad", "mean PD", "bad rate"),
+        [
+            (item["band"], item["loans"], item["bad"], _percent(item["pd_mean"]), _percent(item["bad_rate"]))
+            for item in report["calibration_by_band"]
+        ],
+    )
+    years = _table(
+        ("granted", "loans", "bad", "AUC out of fold"),
+        [(item["year"], item["loans"], item["bad"], f"{item['auc']:.3f}") for item in report["by_year"]],
+    )
+    features = _table(
+        ("feature", "definition", "bins", "points, worst to best", "reason"),
+        [
+            (
+                f"`{item.name}`",
+                _DEFINITIONS[item.name].definition,
+                len(item.points),
+                f"{min(item.points)} to {max(item.points)}",
+                REASONS[item.reason].key,
+            )
+            for item in model.table
+        ],
+    )
+    relatives = "\n".join(
+        f"- `{item.name}` ({item.currency}), id `{item.id.hex()}`, price level {item.price_level} minor units"
+        for item in derived
+    )
+    return f"""# Model card: {model.name}
+
+Additive integer points on features of bank statements. Model id `{model.id.hex()}`, feature specification \
+{model.feature_spec}, currency {model.currency}, price level (median monthly income) {model.price_level} minor units.
+
+## Population, window, label
+{report["loans"]} loans granted by one Czech bank from 1993 to 1996, {report["bad"]} of them bad (PKDD'99 Discovery \
+Challenge, Petr Berka and Marta Sochorova). Features use every movement of the borrower's account strictly \
+before the \
+day of granting (105 to 696 days). Bad: the contract ended unpaid, or was running in debt when the data were closed. \
+Running contracts without debt count as good, so their label is not final. Only granted loans are known: the \
+bank's own \
+selection is in the data, and rejected applicants are not.
+
+## Discrimination
+{_evidence(report)}
+
+Cross-validation: {found["repeats"]} x {found["folds"]} folds, stratified, every step of the fit inside the folds, \
+integer points. The mean over folds lies between {found["repeat_range"][0]:.3f} and {found["repeat_range"][1]:.3f} \
+from one repeat to the next. Intervals are DeLong's. In-sample AUC is {report["in_sample_auc"]:.3f} and means \
+nothing. \
+Integers instead of floats cost {report["integer_cost"]:.5f} AUC.
+
+**Optimism.** The feature list was settled by looking at cross-validation and splits in time on these same \
+loans, so both \
+are somewhat flattering; penalties and resolutions were left near their first values (results are flat around them). \
+Loans granted later were never looked at.
+
+## Calibration (out of fold)
+{bands}
+
+PD is the chance of the bad outcome over the loan's life at this bank's terms. Recalibrated on the same \
+out-of-fold scores: intercept \
+{report["calibration"]["intercept"]:.2f}, slope {report["calibration"]["slope"]:.2f} (1 is perfect). With \
+{report["bad"]} bad cases a band's rate is known to a few points at best.
+
+## Stability
+{years}
+
+Score PSI between the earlier and the later half: {report["psi_halves"]:.3f} (under .10 stable, .10 to .25 \
+watch, over .25 act).
+
+## Features
+{features}
+
+MISSING scores as the worst bin. Points never go against the direction of risk. A feature with one bin had no \
+weight in \
+these loans and is kept for its place in the list. Money features are {report["money_features"]}; leaving \
+them out costs \
+{found["auc"] - report["ratio_features_only"]["cross_validation"]["auc"]:.3f} AUC in cross-validation, which \
+is why they \
+are in.
+
+## Other currencies
+{relatives}
+
+Made by moving the cut points of money features by the ratio of average monthly wages: 8,172 CZK in 1995 (Czech \
+Statistical Office) to 9,502 CNY in 2022 (114,029 a year, urban non-private units, National Bureau of Statistics of \
+China). The points are the Czech ones. **Not measured on any Chinese loan**: for demonstrations and as a \
+challenger, not \
+for decisions about people before it has been validated on local loans.
+
+## Limits
+- One bank, one country, the 1990s, retail customers with a current account; few bad cases.
+- `cash_out` carries much weight: where cash is rare (wallets) nearly everyone gets its best bin.
+- A statement without balances gets the worst bin of every balance feature.
+- Instalments are monthly; other rhythms must be turned into their monthly equivalent.
+- Fairness: the data given name neither sex nor age, so nothing is known of differences between groups. Measure them \
+where the law allows before use.
+
+## Expiry
+Valid until 12 months after first use on a network, or until a PSI over .25, a band's bad rate outside the 95 \
+% interval \
+of its PD, or a new feature specification, whichever is first.
+"""
