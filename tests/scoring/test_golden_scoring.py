@@ -1,0 +1,106 @@
+"""One digest everywhere: golden vectors, hash seeds, Python versions."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoring import selftest
+from scoring.models import load_default
+
+ROOT = Path(__file__).resolve().parents[2]
+VECTORS = ROOT / "tests" / "vectors" / "scoring" / "features-v1.json"
+
+DIGEST_PROGRAM = """
+import hashlib, json, sys
+from scoring.selftest import read_rows, run_selftest
+from scoring.features import calculate_features, calculate_net_cashflow30
+from scoring.models import load_default
+run_selftest()
+digest = hashlib.sha256()
+for case in json.load(open(sys.argv[1]))["cases"]:
+    rows, as_of = read_rows(case), case["as_of"]
+    terms = {name: case[name] for name in ("last_day", "instalment", "principal")}
+    features = calculate_features(rows, as_of=as_of, **terms)
+    bins = load_default().calculate_bins(features)
+    found = [list(features.items()), bins, load_default().assess(bins), calculate_net_cashflow30(rows, as_of=as_of)]
+    digest.update(json.dumps(found).encode())
+print(digest.hexdigest(), load_default().id.hex())
+"""
+
+
+def run_digest(python: str, *, seed: str) -> str:
+    environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [python, "-B", "-c", DIGEST_PROGRAM, str(VECTORS)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env=environment,
+        cwd=ROOT,
+    )
+    return done.stdout.strip()
+
+
+def load_cases() -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = json.loads(VECTORS.read_text())["cases"]
+    return cases
+
+
+@pytest.mark.parametrize("case", load_cases(), ids=lambda case: case["name"])
+def test_frozen_vectors_come_out_to_the_last_bit(case: dict[str, Any]) -> None:
+    """Features, bins, points, PD, band, reasons and capacity of frozen statements never change within a version."""
+    assert selftest.check_case(load_default(), case) is None
+
+
+def test_the_shipped_self_test_passes_here() -> None:
+    """A node on this machine may attest."""
+    selftest.run_selftest()
+
+
+@pytest.mark.parametrize("field", ["points", "pd_ppm", "band", "reasons", "bins", "net_cashflow30", "features", "rows"])
+def test_the_self_test_notices_any_difference(field: str) -> None:
+    """A changed expectation, or a changed row, is named."""
+    case = load_cases()[0]
+    if field == "rows":
+        case["rows"][5][2] += 1
+    elif field == "features":
+        case["features"]["pti"] += 1
+    elif field in ("bins", "reasons"):
+        case[field] = case[field][:-1]
+    else:
+        case[field] += 1
+    assert selftest.check_case(load_default(), case) is not None
+
+
+def test_the_self_test_stops_a_node_whose_engine_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that computes one figure differently raises before it attests."""
+    right = selftest.calculate_features
+    monkeypatch.setattr(selftest, "calculate_features", lambda rows, **terms: {**right(rows, **terms), "pti": 1})
+    with pytest.raises(AssertionError, match="pti"):
+        selftest.run_selftest()
+
+
+def test_one_digest_under_any_hash_seed() -> None:
+    """No result depends on the order of a set or on a string's hash."""
+    digests = {run_digest(sys.executable, seed=seed) for seed in ("0", "1", "4242")}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_one_digest_on_every_python(version: str) -> None:
+    """The digest is the same on each supported Python that is at hand with msgspec."""
+    found = f"{sys.version_info.major}.{sys.version_info.minor}"
+    python = sys.executable if version == found else shutil.which(f"python{version}")
+    if python is None:
+        pytest.skip(f"python{version} is not on the path")
+    probe = subprocess.run([python, "-c", "import msgspec"], capture_output=True, timeout=60, check=False)
+    if probe.returncode:
+        pytest.skip(f"python{version} is there but does not run with msgspec")
+    assert run_digest(python, seed="7") == run_digest(sys.executable, seed="0")
