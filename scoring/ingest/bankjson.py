@@ -13,7 +13,6 @@ from typing import Any
 
 from scoring.ingest.dates import parse_date
 from scoring.ingest.draft import Draft, RawRow
-from scoring.ingest.limits import DEPTH_MAX
 from scoring.ingest.money import EXPONENTS, parse_amount, parse_currency
 from scoring.ingest.statement import (
     BadValue,
@@ -55,15 +54,6 @@ def read_json(text: str) -> Draft:
 
 
 def _load(text: str) -> Any:
-    depth = deepest = 0
-    for char in re.sub(r'"(?:[^"\\]|\\.)*+"', "", text):
-        if char in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in "]}":
-            depth -= 1
-    if deepest > DEPTH_MAX:
-        raise UnreadableFile(ErrorCode.TOO_LARGE, "the JSON is nested too deep")
     try:
         return _DECODER.decode(text.strip("\ufeff"))
     except json.JSONDecodeError as error:
@@ -157,7 +147,7 @@ def _read_plaid(document: dict[str, Any], text: str) -> Draft:
             error.line = error.line or _line_of(text, key, index)
             raise
     if pending:
-        draft.warn(WarningCode.PENDING_ROWS, f"{pending} pending transactions were left out.")
+        draft.warn(WarningCode.PENDING_ROWS, f"Pending transactions left out: {pending}.")
     if _text(account, "balances", "current"):
         draft.closing = _amount(account["balances"]["current"], currency)
         draft.warn(
@@ -248,9 +238,11 @@ def _read_berlin(document: dict[str, Any], transactions: dict[str, Any], text: s
             error.line = error.line or _line_of(text, key, index)
             raise
     if by_value_date:
-        draft.warn(WarningCode.VALUE_DATE_USED, f"{by_value_date} rows have no booking date; the value date was used.")
+        draft.warn(
+            WarningCode.VALUE_DATE_USED, f"Rows without a booking date, where the value date was used: {by_value_date}."
+        )
     if transactions.get("pending"):
-        draft.warn(WarningCode.PENDING_ROWS, f"{len(_objects(transactions['pending']))} pending rows were left out.")
+        draft.warn(WarningCode.PENDING_ROWS, f"Pending rows left out: {len(_objects(transactions['pending']))}.")
     _read_berlin_balances(draft, balances)
     return draft
 

@@ -38,7 +38,7 @@ _CATEGORY_RULES: tuple[tuple[Category, int, str, str], ...] = (
         Category.REFUND,
         IN,
         "退款|退货|返还",
-        (r"refund\w*|rückerstattung|erstattung|gutschrift storno|remboursement|reembolso|" r"cashback|rebate"),
+        (r"refund\w*|rückerstattung|erstattung|gutschrift storno|remboursement|reembolso|cashback|rebate"),
     ),
     (
         Category.LOAN_DISBURSEMENT,
@@ -69,20 +69,20 @@ _CATEGORY_RULES: tuple[tuple[Category, int, str, str], ...] = (
         Category.SALARY,
         IN,
         "工资|薪资|薪金|薪水|代发|奖金|劳务费",
-        (r"salar\w+|payroll|wages?|gehalt|lohn\w*|bezüge|salaire|paie|n[oó]mina|stipendio|" r"direct dep"),
+        (r"salar\w+|payroll|wages?|gehalt|lohn\w*|bezüge|salaire|paie|n[oó]mina|stipendio|direct dep"),
     ),
     (Category.TAX, BOTH, "税", r"tax|taxes|irs|hmrc|steuer\w*|finanzamt|impôts?|dgfip|impuesto\w*|belasting\w*|vat"),
     (
         Category.INSURANCE,
         BOTH,
         "保险|人寿|财险|平安产险",
-        (r"insurance|versicherung\w*|assurance|seguros?|allianz|axa|geico|united healthcar\w*|" r"premium"),
+        (r"insurance|versicherung\w*|assurance|seguros?|allianz|axa|geico|united healthcar\w*|premium"),
     ),
     (
         Category.CASH,
         BOTH,
         "取现|现金|提款|柜台存|现存|现取|atm取|atm存",
-        (r"atm|cash (?:withdrawal|deposit|machine)|withdrawal|cajero|geldautomat|bargeld\w*|" r"retrait"),
+        (r"atm|cash (?:withdrawal|deposit|machine)|withdrawal|cajero|geldautomat|bargeld\w*|retrait"),
     ),
     (
         Category.FEE,

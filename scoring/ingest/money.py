@@ -89,12 +89,19 @@ def decimal_mark(texts: Iterable[str], *, line: int | None = None) -> str | None
 
 
 def parse_amount(
-    text: str, currency: str, *, mark: str = ".", line: int | None = None, symbols: bool = False, signed: bool = True
+    text: str,
+    currency: str,
+    *,
+    mark: str = ".",
+    grouped: bool = False,
+    line: int | None = None,
+    symbols: bool = False,
+    signed: bool = True,
 ) -> int:
     """Minor units of `text`, exactly.
 
-    `mark` is the decimal mark; the other one may group thousands. `symbols` allows a currency sign or code beside
-    the number. Raises BadValue: `bad_amount`, `surplus_digits`, `multiple_currencies`.
+    `mark` is the decimal mark; with `grouped` the other one may group thousands. `symbols` allows a
+    currency sign or code beside the number. Raises BadValue: `bad_amount`, `surplus_digits`, `multiple_currencies`.
     """
     plain = unicodedata.normalize("NFKC", text).strip().replace("\u2212", "-").replace("\u2013", "-")
     if len(plain) > 40:
@@ -114,7 +121,7 @@ def parse_amount(
         plain = _without_symbol(plain.strip(), currency, line)
     plain = _BLANKS.sub("", plain)
     match = (_COMMA if mark == "," else _POINT).fullmatch(plain)
-    if match is None:
+    if match is None or (not grouped and ("," if mark == "." else ".") in plain):
         raise _bad(text, line)
     fraction = (match.group(1) or match.group(2) or "").rstrip("0")
     whole = plain.split(mark)[0].replace("," if mark == "." else ".", "")

@@ -16,6 +16,7 @@ from scoring.ingest.xml import Node
 from scoring.rows import Category
 
 _TOKEN = re.compile(r"<(/?)([A-Za-z0-9_.]+)\s*(/?)>([^<]*)")
+_ROOT = re.compile(r"<OFX>", re.IGNORECASE)
 _CDATA = re.compile(r"<!\[CDATA\[([^\]]*)\]\]>")
 _DATE = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2})?)?(?:\.\d+)?\s*(?:\[[^\]]{0,20}\]?)?", re.ASCII)
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&nbsp;", " "), ("&amp;", "&"))
@@ -37,8 +38,7 @@ _WORDS = {
 
 def is_ofx(text: str) -> bool:
     """Whether the text is an OFX document, with or without its header."""
-    head = text[:65536].upper()
-    return "OFXHEADER" in head[:2048] or "<OFX>" in head
+    return "OFXHEADER" in text[:2048].upper() or _ROOT.search(text[:65536]) is not None
 
 
 def read_ofx(text: str) -> Draft:
@@ -142,8 +142,8 @@ def _read_balance(node: Node, draft: Draft) -> None:
 def _parse_ofx_amount(node: Node, currency: str) -> int:
     # The specification allows comma or point as decimal mark and no grouping (3.2.9.2), but some banks group.
     text = node.text.strip()
-    mark = "," if text.rfind(",") > text.rfind(".") and not ("." not in text and text.count(",") > 1) else "."
-    return parse_amount(text, currency, mark=mark, line=node.line)
+    mark = "," if text.rfind(",") > text.rfind(".") else "."
+    return parse_amount(text, currency, mark=mark, grouped="," in text and "." in text, line=node.line)
 
 
 def _parse_day(node: Node) -> tuple[int, int]:
@@ -170,9 +170,10 @@ def _require(node: Node, tag: str) -> Node:
 
 def _parse(text: str) -> Node:
     """The element tree of SGML or XML: a tag followed by text is a value, closed or not; others nest."""
-    start = text.upper().find("<OFX>")
-    if start < 0:
+    opening = _ROOT.search(text)
+    if opening is None:
         raise UnreadableFile(ErrorCode.BROKEN_FILE, "the OFX header is not followed by an <OFX> element")
+    start = opening.start()
     body = _CDATA.sub(lambda match: match.group(1).replace("&", "&amp;").replace("<", "&lt;"), text[start:])
     line = text.count("\n", 0, start) + 1
     root = Node("", line)

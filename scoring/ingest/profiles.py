@@ -213,7 +213,7 @@ _CHINESE = Profile(
         "direction": "收/支|借贷标志|收支|借/贷|收支类型",
         "balance": r"(?:账户|本次|联机)?余额(?:\(元\))?",
         "currency": "币种|货币|币别|交易币种",
-        "text": "摘要|交易摘要|备注|附言|用途|交易类型|商品说明|说明|交易名称|渠道",
+        "text": "摘要|交易摘要|交易描述|备注|附言|用途|交易类型|商品说明|说明|交易名称|渠道",
         "name": "对方户名|对方名称|对方|交易对方|对方账户名|对方姓名|对手信息",
         "account": "对方账号|对方账户|对方卡号",
     },
@@ -251,7 +251,8 @@ _GENERIC_EN = Profile(
         ),
         "name": "counterparty|payee|merchant|name|beneficiary|counterpartyname|otherparty",
         "account": "counterparty(?:account|iban)|beneficiaryaccount",
-        "own_account": "account(?:number)?|iban|accountid",
+        "own_account": "account(?:number)?|accountid",
+        "iban": "iban",
     },
     required=("date",),
     mark=None,
@@ -294,7 +295,8 @@ _GENERIC_EU = Profile(
             "tegenpartij|naamtegenpartij|contraparte|contrepartie"
         ),
         "account": ("ibanzahlungsbeteiligter|kontonummer(?:iban)?|gegenkonto|tegenrekening(?:ibanbban)?|cuentadestino"),
-        "own_account": "auftragskonto|iban|ibanauftragskonto|rekening|ibanbban|cuenta|compte|konto",
+        "own_account": "auftragskonto|ibanauftragskonto|rekening|cuenta|compte|konto",
+        "iban": "iban|ibanbban",
     },
     required=("date",),
     mark=None,
@@ -303,16 +305,50 @@ _GENERIC_EU = Profile(
 )
 
 PROFILES: tuple[Profile, ...] = (
-    _ALIPAY, _WECHAT, _ICBC, _BOC, _CMB, _BOCOM, _CCB, _CMB_WEB, _OWN, _GENERIC_EU, _GENERIC_EN, _CHINESE,
+    _ALIPAY, _WECHAT, _ICBC, _BOC, _CMB, _BOCOM, _CCB, _CMB_WEB, _OWN, _GENERIC_EN, _GENERIC_EU, _CHINESE,
 )  # fmt: skip
 
 _GENERIC = (_GENERIC_EN, _GENERIC_EU, _CHINESE)
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
 def normalise_heading(text: str) -> str:
     """A heading reduced to what is compared: NFKC, lower case, without blanks; Latin ones without punctuation."""
     plain = re.sub(r"\s+", "", unicodedata.normalize("NFKC", text).casefold()).strip("\"'[]:")
-    return plain if re.search(r"[\u4e00-\u9fff]", plain) else re.sub(r"[\W_]", "", plain)
+    return plain if _HAN.search(plain) else re.sub(r"[\W_]", "", plain)
+
+
+def _names(heading: str) -> tuple[str, ...]:
+    """A heading, and both halves of a bilingual one ("余额 Balance")."""
+    latin = re.sub(r"[^a-z]", "", heading)
+    if len(latin) < 3 or not _HAN.search(heading):
+        return (heading,)
+    return heading, "".join(_HAN.findall(heading)), latin
+
+
+def pick_profile(cells: list[str]) -> tuple[Profile, dict[str, list[int]]] | None:
+    """The profile of a header line and its columns, or None when the line is no header.
+
+    Banks' own layouts come first; among the generic ones the language that knows most of the headings wins.
+    """
+    best: tuple[Profile, dict[str, list[int]]] | None = None
+    for profile in PROFILES:
+        columns = map_columns(profile, cells)
+        if columns is None:
+            continue
+        if profile not in _GENERIC:
+            return profile, columns
+        if best is None or _count(columns) > _count(best[1]):
+            best = profile, columns
+    return best
+
+
+def _any_match(pattern: str, heading: str) -> bool:
+    return any(re.fullmatch(pattern, name) for name in _names(heading))
+
+
+def _count(columns: dict[str, list[int]]) -> int:
+    return len({index for indices in columns.values() for index in indices})
 
 
 def map_columns(profile: Profile, cells: list[str]) -> dict[str, list[int]] | None:
@@ -322,7 +358,7 @@ def map_columns(profile: Profile, cells: list[str]) -> dict[str, list[int]] | No
         return None
     columns: dict[str, list[int]] = {}
     for role, pattern in profile.headings.items():
-        found = [index for index, heading in enumerate(headings) if heading and re.fullmatch(pattern, heading)]
+        found = [index for index, heading in enumerate(headings) if heading and _any_match(pattern, heading)]
         if found:
             columns[role] = found
     if any(role not in columns for role in profile.required):

@@ -67,6 +67,8 @@ class WarningCode(StrEnum):
     DAY_FIRST_ASSUMED = "day_first_assumed"
     ENCODING_ASSUMED = "encoding_assumed"
     VALUE_DATE_USED = "value_date_used"
+    CLOSED_ROWS = "closed_rows"
+    COLUMN_ASSUMED = "column_assumed"
     CREDIT_CARD = "credit_card"
     EMPTY_STATEMENT = "empty_statement"
 

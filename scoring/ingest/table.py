@@ -10,13 +10,15 @@ from scoring.ingest.dates import DAY_FIRST, date_order, looks_like_date, parse_d
 from scoring.ingest.draft import Draft, RawRow, list_numbers
 from scoring.ingest.limits import HEADER_LINE_MAX
 from scoring.ingest.money import EXPONENTS, decimal_mark, parse_amount, parse_currency
-from scoring.ingest.profiles import PROFILES, Profile, Sign, map_columns
+from scoring.ingest.profiles import Profile, Sign, pick_profile
 from scoring.ingest.statement import BadValue, ErrorCode, UnsupportedContent, WarningCode
 from scoring.ingest.text import Grid, GridRow
 from scoring.rows import Category
 
 _MASK = re.compile(r"[xyzXYZ*•#.,\s]+")
 _BLANK = re.compile(r"[-—–/\s]*")
+_TOTAL = re.compile("合计|总计|total", re.IGNORECASE)
+_MINUS = re.compile(r"^\s*\(|[-\u2212]")
 _FOOTER = re.compile(
     r"合计|总计|小计|共计|^共|以上|仅供参考|为准|^注|说明|记录|导出|打印|第.{0,6}页|终止|结束|笔数|已收入|已支出|待支出|"
     r"[-=*]{4,}|\btotal\b|\bsum(?:me|a)?\b|\bend of\b|\bsaldo\b|\bpage\b|closing balance|opening balance|\bsolde\b",
@@ -54,20 +56,21 @@ class _Reading:
     draft: Draft
     mark: str
     order: str | None
+    minus_out: bool
+    """The column of outflows prints every amount with a minus; otherwise a minus there undoes an outflow."""
     masked: int = 0
+    closed: int = 0
     neutral: int = 0
 
 
 def find_table(grid: Grid) -> Table | None:
-    """The table in `grid`, by the first profile that knows a header line near its top, or None."""
+    """The table in `grid`, under the first line near its top that is a header we know, or None."""
     top = [row for row in grid[: HEADER_LINE_MAX * 2] if row.line <= HEADER_LINE_MAX]
-    for profile in PROFILES:
-        for index, row in enumerate(top):
-            columns = map_columns(profile, row.cells)
-            if columns is not None:
-                return Table(
-                    profile=profile, header=row, columns=columns, preamble=grid[:index], body=grid[index + 1 :]
-                )
+    for index, row in enumerate(top):
+        picked = pick_profile(row.cells)
+        if picked is not None:
+            profile, columns = picked
+            return Table(profile=profile, header=row, columns=columns, preamble=grid[:index], body=grid[index + 1 :])
     return None
 
 
@@ -76,13 +79,19 @@ def read_table(table: Table) -> Draft:
     rows, skipped = _split_body(table)
     preamble = " ; ".join(" ".join(filter(None, row.cells)) for row in table.preamble)
     draft = _open_draft(table, rows, preamble)
+    outflows = [cell for row in rows if (cell := _cell(table, row, "out")) and re.search("[1-9]", cell)]
     reading = _Reading(
-        table=table, draft=draft, mark=_find_mark(table, rows, draft), order=_find_order(table, rows, draft)
+        table=table,
+        draft=draft,
+        mark=_find_mark(table, rows, draft),
+        order=_find_order(table, rows, draft),
+        minus_out=bool(outflows) and all(_MINUS.search(cell) for cell in outflows),
     )
     for row in rows:
         _read_row(reading, row)
     _read_preamble(draft, preamble, [" ".join(filter(None, row.cells)) for row in table.preamble])
     _warn_reading(reading, skipped)
+    _check_totals(reading, skipped)
     return draft
 
 
@@ -141,8 +150,22 @@ def _open_draft(table: Table, rows: Grid, preamble: str) -> Draft:
     accounts = {_cell(table, row, "own_account") for row in rows}
     if len(accounts) > 1 and profile.one_account:
         raise UnsupportedContent(ErrorCode.MULTIPLE_ACCOUNTS, "the file holds rows of more than one account")
-    draft.account = accounts.pop() if len(accounts) == 1 else None
+    draft.account = (accounts.pop() or None) if len(accounts) == 1 else None
+    _place_iban(table, rows, draft)
     return draft
+
+
+def _place_iban(table: Table, rows: Grid, draft: Draft) -> None:
+    """A column called just IBAN: the own account when it never changes, else the other party's."""
+    ibans = {_cell(table, row, "iban") for row in rows}
+    if not ibans - {""}:
+        return
+    if len(ibans) == 1 and draft.account is None:
+        draft.account = ibans.pop()
+        draft.warn(WarningCode.COLUMN_ASSUMED, "The column IBAN never changes; it was taken as the own account.")
+    elif "account" not in table.columns and len(ibans) > 1:
+        table.columns["account"] = table.columns["iban"]
+        draft.warn(WarningCode.COLUMN_ASSUMED, "The column IBAN changes; it was taken as the other party's account.")
 
 
 def _currency_of_header(table: Table, rows: Grid, preamble: str) -> str | None:
@@ -218,7 +241,7 @@ def _read_row(reading: _Reading, row: GridRow) -> None:
         if _MASK.fullmatch(text):
             reading.masked += 1
         else:
-            balance = parse_amount(text, draft.currency, mark=reading.mark, line=row.line, symbols=True)
+            balance = parse_amount(text, draft.currency, mark=reading.mark, grouped=True, line=row.line, symbols=True)
     words = [row.cells[index] for index in table.columns.get("text", ()) if index < len(row.cells)]
     name = _cell(table, row, "name")
     draft.add(
@@ -244,7 +267,7 @@ def _read_amount(reading: _Reading, row: GridRow) -> int:
         text = _cell(table, row, role)
         if not text or _BLANK.fullmatch(text):
             return None
-        return parse_amount(text, draft.currency, mark=reading.mark, line=row.line, symbols=True)
+        return parse_amount(text, draft.currency, mark=reading.mark, grouped=True, line=row.line, symbols=True)
 
     if "amount" not in table.columns:
         money_in, money_out = parse("in"), parse("out")
@@ -252,8 +275,7 @@ def _read_amount(reading: _Reading, row: GridRow) -> int:
             raise BadValue(ErrorCode.BAD_AMOUNT, "the row has neither an amount in nor an amount out", line=row.line)
         if money_in and money_out:
             raise BadValue(ErrorCode.BAD_ROW, "the row has both an amount in and an amount out", line=row.line)
-        # Debit columns hold the size of the outflow; banks differ on whether they print its minus.
-        return (money_in or 0) - abs(money_out or 0)
+        return (money_in or 0) + (money_out or 0) * (1 if reading.minus_out else -1)
     amount = parse("amount")
     if amount is None:
         raise BadValue(ErrorCode.BAD_AMOUNT, "the row has no amount", line=row.line)
@@ -277,13 +299,14 @@ def _wallet_meaning(reading: _Reading, row: GridRow, amount: int) -> tuple[int, 
     words = " ".join(_cell(table, row, role) for role in ("kind", "status"))
     if amount < 0:
         raise BadValue(ErrorCode.BAD_AMOUNT, "a wallet's amount has no sign of its own", line=row.line)
+    status = _cell(table, row, "status")
     if direction == "支出":
+        reading.closed += status == "交易关闭"
         return -amount, None
     if direction == "收入":
         return amount, Category.REFUND if "退款" in words else None
     if direction not in ("/", "不计收支", "其他", "中性交易", "不计入收支", "", "-"):
         raise BadValue(ErrorCode.BAD_ROW, f"{direction[:20]!r} is neither income nor expense", line=row.line)
-    status = _cell(table, row, "status")
     if "退款" in words and ("成功" in status or "已" in status):
         return amount, Category.REFUND
     reading.neutral += 1
@@ -306,12 +329,37 @@ def _read_preamble(draft: Draft, preamble: str, lines: list[str]) -> None:
 def _warn_reading(reading: _Reading, skipped: list[int]) -> None:
     draft = reading.draft
     if reading.masked:
-        sentence = f"The balance of {reading.masked} rows is masked and was taken as missing."
+        sentence = f"Rows whose balance is masked, taken as missing: {reading.masked}."
         draft.warn(WarningCode.BALANCE_MASKED, sentence)
     if reading.neutral:
         draft.warn(
             WarningCode.NEUTRAL_ROWS,
-            f"{reading.neutral} rows are neither income nor expense by the provider's own column; they count 0.",
+            f"Rows neither income nor expense by the provider's own column: {reading.neutral}; they count 0.",
+        )
+    if reading.closed:
+        draft.warn(
+            WarningCode.CLOSED_ROWS,
+            f"Rows closed but listed as expense: {reading.closed}; they count, since a refund is a row of its own.",
         )
     if skipped:
         draft.warn(WarningCode.LINES_SKIPPED, f"Lines {list_numbers(skipped)} are notes or totals, not rows.")
+
+
+def _check_totals(reading: _Reading, skipped: list[int]) -> None:
+    """A line of totals under columns for in and out must be the sum of the rows above it."""
+    table, draft = reading.table, reading.draft
+    lines = set(skipped)
+    for row in table.body:
+        if row.line not in lines or "amount" in table.columns or not _TOTAL.search("".join(row.cells)):
+            continue
+        for role, total in (
+            ("in", sum(each.amount for each in draft.rows if each.amount > 0)),
+            ("out", -sum(each.amount for each in draft.rows if each.amount < 0)),
+        ):
+            text = _cell(table, row, role)
+            if not re.search(r"\d", text):
+                continue
+            printed = parse_amount(text, draft.currency, mark=reading.mark, grouped=True, line=row.line, symbols=True)
+            if abs(printed) != total:
+                sentence = f"The total of money {role} at line {row.line} is not the sum of the rows."
+                draft.warn(WarningCode.TOTALS_MISMATCH, sentence)

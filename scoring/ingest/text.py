@@ -42,14 +42,18 @@ def decode(data: bytes) -> Iterator[tuple[str, str]]:
     if head and min(head) < 0x20:
         line = next(number for number, each in enumerate(data.split(b"\n"), start=1) if _has_control(each))
         raise UnreadableFile(ErrorCode.BINARY_CONTENT, "the file holds NUL or control bytes", line=line)
+    yielded = False
     for encoding in ("utf-8", "gb18030", "cp1252"):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
+        yielded = True
         yield encoding, text
         if encoding == "utf-8":
             return
+    if not yielded:
+        raise UnreadableFile(ErrorCode.BAD_ENCODING, "the text is neither UTF-8 nor GB18030 nor Windows-1252")
 
 
 def _has_control(line: bytes) -> bool:
