@@ -5,7 +5,7 @@ import time
 from decimal import Decimal, localcontext
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.loans.apr import (
@@ -193,6 +193,7 @@ def value_at(rate: Decimal, advances: list[tuple[int, int]], payments: list[tupl
     return value
 
 
+@settings(deadline=None)
 @given(
     advance=st.integers(10_000, 10**9),
     gaps=st.lists(st.integers(1, 120), min_size=1, max_size=24),

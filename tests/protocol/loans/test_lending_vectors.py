@@ -407,3 +407,14 @@ def test_w04_discount_is_earned_by_payment_unit(vectors: dict[str, Any]) -> None
     earned = calculate_units_earned(calculate_revenue_schedule(terms), minor(1234))
     assert terms.net + earned - minor(1234) == minor(vector["actual_balance"])
     assert terms.discount - earned == minor(vector["actual_unearned"])
+    rest = calculate_revenue_schedule(
+        RevenueTerms(
+            net=minor(vector["actual_balance"]),
+            discount=minor(vector["actual_unearned"]),
+            volume=terms.volume,
+            share_ppm=terms.share_ppm,
+            volume_days=terms.volume_days,
+        )
+    )
+    assert 1 + len(rest) == vector["total_rows"]
+    assert rest[-1].payment == minor(vector["last"])

@@ -3,7 +3,7 @@
 import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.loans.accrual import (
@@ -59,6 +59,7 @@ def make_terms(
 terms_strategy = st.builds(make_terms, st.sampled_from(DayCount), st.sampled_from(RoundingProfile))
 
 
+@settings(deadline=None)
 @given(terms=terms_strategy, cuts=st.lists(st.integers(0, 31), max_size=6))
 def test_interest_over_split_intervals_equals_interest_over_the_whole(terms: ScheduleTerms, cuts: list[int]) -> None:
     """However a row's days are cut up, the last day reaches exactly the row's interest."""
@@ -73,6 +74,7 @@ def test_interest_over_split_intervals_equals_interest_over_the_whole(terms: Sch
         assert interest == row.interest_due
 
 
+@settings(deadline=None)
 @given(terms=terms_strategy)
 def test_interest_ahead_of_an_untouched_loan_is_the_schedule(terms: ScheduleTerms) -> None:
     """With nothing paid early or late the recalculated interest is the signed one, from every due date on."""
@@ -85,6 +87,7 @@ def test_interest_ahead_of_an_untouched_loan_is_the_schedule(terms: ScheduleTerm
         assert ahead == tuple(row.interest_due for row in rows[paid:])
 
 
+@settings(deadline=None)
 @given(
     terms=terms_strategy,
     elapsed=st.integers(0, 28),
@@ -117,6 +120,7 @@ def test_periods_go_on_after_the_last_due_date() -> None:
     assert (period.start, period.end) == (weekly.due_dates[-1] + 14, weekly.due_dates[-1] + 28)
 
 
+@settings(deadline=None)
 @given(terms=terms_strategy, day=st.integers(0, 900))
 def test_a_day_is_in_exactly_one_period(terms: ScheduleTerms, day: int) -> None:
     """The period of a day contains it, and a due date begins a period."""
@@ -144,6 +148,7 @@ def test_lateness_is_exclusive_of_the_due_day_and_of_grace() -> None:
     assert calculate_days_late(100, 104, grace_days=3) == 1
 
 
+@settings(deadline=None)
 @given(principal=st.integers(0, 10**9), days=st.lists(st.integers(0, 60), max_size=8), rate_ppm=st.integers(0, 10**6))
 def test_late_interest_does_not_depend_on_how_often_it_is_counted(
     principal: int, days: list[int], rate_ppm: int
@@ -221,6 +226,7 @@ def test_circumstances_and_the_lender_can_only_worsen_a_class() -> None:
     assert calculate_class(300, restructured=True, lender_class=AssetClass.NORMAL) is AssetClass.DOUBTFUL
 
 
+@settings(deadline=None)
 @given(principal=st.integers(0, 10**12), rate=st.integers(0, 2 * 10**6), available=st.integers(0, 10**12))
 def test_first_loss_is_split_without_rest(principal: int, rate: int, available: int) -> None:
     """Covered and lost sum to the principal, and the cover is never overdrawn."""
@@ -237,6 +243,7 @@ def test_haircut_is_by_class_and_rounded_against_the_redeemer() -> None:
     assert calculate_haircut(101, AssetClass.LOSS, haircuts) == 101
 
 
+@settings(deadline=None)
 @given(
     net=st.integers(1, 10**8),
     discount=st.integers(0, 10**7),

@@ -4,7 +4,7 @@ import datetime
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.loans.calendar import (
@@ -30,6 +30,7 @@ def iso(ordinals: tuple[int, ...]) -> list[str]:
     return [datetime.date.fromordinal(ordinal).isoformat() for ordinal in ordinals]
 
 
+@settings(deadline=None)
 @given(start=days, period=periods, n=st.integers(1, 40))
 def test_due_dates_increase_and_never_exceed_the_anchor_day(start: int, period: Period, n: int) -> None:
     """Due dates are strictly increasing; monthly ones fall on the anchor's day or on a shorter month's last day."""
@@ -43,6 +44,7 @@ def test_due_dates_increase_and_never_exceed_the_anchor_day(start: int, period: 
             assert date.day == min(anchor, last.day)
 
 
+@settings(deadline=None)
 @given(start=days, period=periods, n=st.integers(1, 20))
 def test_first_due_equal_to_the_generated_one_changes_nothing(start: int, period: Period, n: int) -> None:
     """Naming the first due date that would come anyway keeps the start's day as the anchor."""
@@ -56,6 +58,7 @@ def test_first_due_becomes_the_anchor() -> None:
     assert iso(dates) == ["2024-01-31", "2024-02-29", "2024-03-31"]
 
 
+@settings(deadline=None)
 @given(start=days, k=st.integers(0, 60))
 def test_whole_months_are_recognised(start: int, k: int) -> None:
     """A date shifted by k months is k whole months away."""
@@ -68,6 +71,7 @@ def test_a_month_less_a_day_is_not_whole() -> None:
     assert calculate_whole_months(day("2024-02-01"), day("2024-01-01")) is None
 
 
+@settings(deadline=None)
 @given(start=days, first=st.integers(0, 2000), second=st.integers(0, 2000), count=st.sampled_from(DayCount))
 def test_actual_day_counts_are_additive(start: int, first: int, second: int, count: DayCount) -> None:
     """Splitting an interval at any day does not change its fraction, for every count of actual days."""
@@ -88,6 +92,7 @@ def test_act_act_gives_each_year_its_own_length() -> None:
     assert Fraction(*calculate_year_fraction(DayCount.ACT_ACT, day("2024-01-01"), day("2025-01-01"))) == 1
 
 
+@settings(deadline=None)
 @given(start=days, every=st.integers(1, 12), n=st.integers(1, 12))
 def test_thirty_360_rows_of_a_generated_schedule_are_whole(start: int, every: int, n: int) -> None:
     """Every row of a schedule on its own anchor is a whole period, whatever the month ends do."""

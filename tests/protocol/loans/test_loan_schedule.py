@@ -5,7 +5,7 @@ import time
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.loans.calendar import Period, calculate_due_dates
@@ -67,6 +67,7 @@ def terms_strategy(draw: st.DrawFn, level_b: bool = False) -> ScheduleTerms:
     )
 
 
+@settings(deadline=None)
 @given(terms=terms_strategy())
 def test_a_schedule_conserves_principal_and_is_never_negative(terms: ScheduleTerms) -> None:
     """Principal parts sum to the principal, balances follow from them to zero, and every row asks for something."""
@@ -85,6 +86,7 @@ def test_a_schedule_conserves_principal_and_is_never_negative(terms: ScheduleTer
     assert balance == 0
 
 
+@settings(deadline=None)
 @given(terms=terms_strategy(level_b=True))
 def test_profile_b_never_ends_higher(terms: ScheduleTerms) -> None:
     """In profile B the last row is at most the level one, and one unit less would make it higher."""
@@ -101,6 +103,7 @@ def test_profile_b_never_ends_higher(terms: ScheduleTerms) -> None:
     assert balance + balance * rates[-1][0] // rates[-1][1] > level - 1
 
 
+@settings(deadline=None)
 @given(
     principal=st.integers(1, 10**12),
     share=st.fractions(0, 1),
@@ -116,6 +119,7 @@ def test_level_payment_solves_the_annuity(principal: int, share: Fraction, rates
     assert balance == residual
 
 
+@settings(deadline=None)
 @given(terms=terms_strategy())
 def test_interest_is_the_rounded_balance_times_rate(terms: ScheduleTerms) -> None:
     """Each row's interest is within half a unit (profile A) or below by less than one (B) of the exact product."""

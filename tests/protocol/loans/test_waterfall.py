@@ -1,7 +1,7 @@
 """Laws of allocation: exact, oldest first, never more than the payoff."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.loans.terms import ExcessRule, WaterfallOrder
@@ -38,6 +38,7 @@ def accrued_of(rows: list[Row], share: int) -> int:
     return future[0].interest_due * share // 100 if future else 0
 
 
+@settings(deadline=None)
 @given(**everything)
 def test_allocation_is_exact_and_bounded(
     rows: list[Row], amount: int, order: WaterfallOrder, excess: ExcessRule, accrued_share: int
@@ -55,6 +56,7 @@ def test_allocation_is_exact_and_bounded(
     assert calculate_payoff(found.rows, today=TODAY, interest_accrued=accrued) == payoff - found.taken
 
 
+@settings(deadline=None)
 @given(**everything)
 def test_late_rows_come_before_any_wish(
     rows: list[Row], amount: int, order: WaterfallOrder, excess: ExcessRule, accrued_share: int
@@ -69,6 +71,7 @@ def test_late_rows_come_before_any_wish(
             assert all(index <= row.index for index in touched)
 
 
+@settings(deadline=None)
 @given(split=st.integers(0, 100_000), **everything)
 def test_paying_in_two_halves_equals_paying_once_where_order_is_by_row(
     *, rows: list[Row], amount: int, order: WaterfallOrder, excess: ExcessRule, accrued_share: int, split: int
