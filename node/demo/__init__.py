@@ -1,1 +1,1 @@
-"""The local network that shows the product: invented borrowers, their statements and their loans. Never used by a real node."""
+"""The local network that shows the product: invented borrowers, their statements, their loans. No real node uses it."""
