@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from protocol.loans.schedule import Instalment
 from protocol.loans.terms import ExcessRule, WaterfallOrder
 from protocol.money import split_conserving
 
@@ -59,6 +60,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     def unpaid(self) -> int:
         """All four parts together."""
         return self.principal_unpaid + self.interest_unpaid + self.fee_unpaid + self.penalty_unpaid
+
+
+def open_row(instalment: Instalment) -> Row:
+    """Return the unpaid row of a signed instalment."""
+    return Row(
+        index=instalment.index,
+        due_on=instalment.due_on,
+        principal_due=instalment.principal_due,
+        interest_due=instalment.interest_due,
+        fee_due=instalment.fee_due,
+    )
 
 
 class Take(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
