@@ -78,7 +78,7 @@ def make_book(
         raise ValueError(f"no price level is known for {currency}: choose one of {', '.join(SCALE_PERMILLE)}")
     if not 1 <= months <= MONTHS_MAX:
         raise ValueError(f"{months} months: a statement covers 1 to {MONTHS_MAX}")
-    dice = Dice(f"{profile}|{currency}|{seed}", currency)
+    dice = Dice(f"{profile}|{currency}|{seed}", currency, taken=holder)
     bank = people.make_party(dice, people.BANKS)
     opening = dice.money(*_OPENING_MAJOR[profile])
     return keep_book(

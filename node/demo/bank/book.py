@@ -102,7 +102,9 @@ class Life(Protocol):
 class Dice:
     """Chance from one seed, in the units of the bank. The same seed gives the same life on every machine."""
 
-    def __init__(self, seed: str, currency: str) -> None:
+    def __init__(self, seed: str, currency: str, *, taken: str = "") -> None:
+        self.taken = taken
+        """A name that no invented person may bear: the holder's, since a namesake would look like the holder."""
         self._random = random.Random(seed)  # noqa: S311  (an invented life, nothing secret)
         self._permille = SCALE_PERMILLE[currency]
 

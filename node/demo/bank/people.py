@@ -70,4 +70,6 @@ def make_parties(dice: Dice, names: Names) -> tuple[Party, ...]:
 def make_person(dice: Dice) -> Party:
     """A person, with a card number."""
     surname, given = dice.pick(_SURNAMES), dice.pick(_GIVEN)
+    while surname[0] + given[0] == dice.taken:
+        surname, given = dice.pick(_SURNAMES), dice.pick(_GIVEN)
     return Party(zh=surname[0] + given[0], en=f"{given[1]} {surname[1]}", account="6228" + dice.digits(15))

@@ -165,6 +165,14 @@ def test_seeds_and_profiles_differ_and_repeat() -> None:
     assert len(set(outputs_by_hash_seed("print(hash('x'))").values())) > 1
 
 
+def test_nobody_else_bears_the_name_of_the_holder() -> None:
+    """A namesake's payments would be taken for the holder's own transfers; the name is one the pool does hold."""
+    named = make_book(Profile.SHOPKEEPER, end=END, seed=0, holder=HOLDER, is_wallet=True)
+    other = make_book(Profile.SHOPKEEPER, end=END, seed=0, holder="x", is_wallet=True)
+    assert HOLDER not in {entry.party.zh for entry in named.entries}
+    assert HOLDER in {entry.party.zh for entry in other.entries}
+
+
 def test_words_reach_the_right_categories() -> None:
     """What a life does is recognised in each language: salary, loans, penalties, gambling, interest, own transfers."""
     for form in (Format.OFX, Format.CSV):
