@@ -143,8 +143,8 @@ FEATURES: Final[tuple[FeatureDef, ...]] = (
     # Spending and debt.
     FeatureDef("outflow_med", "median spending of the windows", MINOR, 1, FEW_WINDOWS, reasons.SPENDING),
     FeatureDef("spend_ratio", "spending / income, sums of the windows", BPS, 1, NO_INCOME, reasons.SPENDING),
-    FeatureDef("fixed_month", "median spending that cannot be put off", MINOR, -1, FEW_WINDOWS, reasons.SPENDING),
-    FeatureDef("fixed_inst", "fixed_month / instalment", BPS, -1, FEW_WINDOWS, reasons.SPENDING),
+    FeatureDef("fixed_month", "median spending that cannot be put off", MINOR, -1, FEW_WINDOWS, reasons.THIN_HISTORY),
+    FeatureDef("fixed_inst", "fixed_month / instalment", BPS, -1, FEW_WINDOWS, reasons.THIN_HISTORY),
     FeatureDef("fixed_ratio", "fixed_month / inflow_med", BPS, 1, NO_INCOME, reasons.SPENDING),
     FeatureDef("cash_out", "share of spending of 180 days in cash", BPS, 1, NO_SPENDING, reasons.CASH_HEAVY),
     FeatureDef("debt_service_month", "mean loan repayments of the windows", MINOR, 1, FEW_WINDOWS, reasons.DEBT),

@@ -71,8 +71,9 @@ def _calculate_gap(days: Sequence[int], *, start: int, end: int) -> int:
     """Longest distance between neighbours of start, the days, and end."""
     gap, last = 0, start
     for day in days:
-        gap = max(gap, day - last)
-        last = max(last, day)
+        if day > last:
+            gap = max(gap, day - last)
+            last = day
     return max(gap, end - last)
 
 

@@ -46,8 +46,8 @@ _TABLE: Final = (
     Reason(
         BALANCE_AVERAGE,
         "balance_average",
-        "The average balance of the account is low compared with the instalment.",
-        "账户日均余额相对每期还款额偏低。",
+        "The average balance of the account is low for the loan asked for.",
+        "账户日均余额相对所申请贷款偏低。",
     ),
     Reason(
         BALANCE_VOLATILE,
@@ -64,8 +64,8 @@ _TABLE: Final = (
     Reason(
         AFFORDABILITY,
         "affordability",
-        "The instalment is high compared with the income and the means in the account.",
-        "每期还款额相对收入和账户可用资金偏高。",
+        "Income, above all in its weakest month, and means in the account are low compared with the instalment.",
+        "收入（尤其最低月份）和账户可用资金相对每期还款额偏低。",
     ),
     Reason(
         AMOUNT_REQUESTED,
@@ -94,8 +94,8 @@ _TABLE: Final = (
     Reason(
         SPENDING,
         "spending",
-        "Regular spending leaves too small a part of income free, or is too thin to show a settled household.",
-        "日常支出占收入比例不利，可支配余量不足或固定支出记录过少。",
+        "Spending takes nearly all of the income in a usual month, so that little is left over.",
+        "日常支出几乎用尽当月收入，结余不足。",
     ),
     Reason(
         DEBT,
@@ -112,8 +112,8 @@ _TABLE: Final = (
     Reason(
         THIN_HISTORY,
         "thin_history",
-        "The account's history is short or shows long stretches without activity.",
-        "账户流水历史较短，或长时间无交易。",
+        "The account's history is short, shows long stretches without activity, or few regular household payments.",
+        "账户流水历史较短、长时间无交易，或固定生活支出记录过少。",
     ),
     Reason(
         CASH_HEAVY,

@@ -57,7 +57,7 @@ def check_case(model: PointsModel, case: Mapping[str, Any]) -> str | None:
 
 def run_selftest() -> None:
     """Raises AssertionError, naming case and value, when this machine computes anything but the golden vectors."""
-    golden = json.loads(resources.files("scoring.models").joinpath("golden.json").read_bytes())
+    golden = json.loads(resources.files("scoring").joinpath("models", "golden.json").read_bytes())
     model = load_default()
     assert golden["feature_spec"] == FEATURE_SPEC, "golden vectors of another feature specification"
     assert golden["model_id"] == model.id.hex(), "golden vectors of another model"

@@ -4,9 +4,11 @@ Part of the verified zone: never a float, a true division, a set iteration, a cl
 floor divisions; a denominator that is not positive gives None, which is MISSING.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
+from operator import attrgetter
 from typing import Final
 
 from scoring.rows import Category, Row
@@ -17,6 +19,9 @@ WINDOWS: Final = 6
 WINDOWS_MIN: Final = 3
 """Fewer whole windows of history than this say nothing about regularity."""
 BPS_LIMIT: Final = 10_000_000
+
+_DAY: Final = attrgetter("day")
+_ORDER: Final = attrgetter("day", "seq")
 
 NOT_INCOME: Final = (
     Category.INTEREST,
@@ -98,8 +103,7 @@ class Series:
 
     def since(self, days: int) -> tuple[Row, ...]:
         """Rows of the last `days` days before as_of."""
-        start = self.as_of - days
-        return tuple(row for row in self.rows if row.day >= start)
+        return self.rows[bisect_left(self.rows, self.as_of - days, key=_DAY) :]
 
     def balances(self, days: int) -> tuple[int, ...]:
         """End-of-day balances of the last `days` days (D_n), back to the first row or the year at most."""
@@ -143,7 +147,7 @@ def calculate_series(rows: Sequence[Row], *, as_of: int, last_day: int) -> Serie
 
     Balances are carried forward up to the statement's own last day, never past as_of - 1.
     """
-    kept = tuple(sorted((row for row in rows if row.day < as_of), key=lambda row: (row.day, row.seq)))
+    kept = tuple(sorted((row for row in rows if row.day < as_of), key=_ORDER))
     if not kept:
         return None
     first_day = kept[0].day

@@ -1,7 +1,7 @@
 """The model card: who was measured, how well, and what the model must not be used for. Text only, no measuring here."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from scoring.feature_table import FEATURES
 from scoring.points import PointsModel
@@ -40,37 +40,7 @@ def _evidence(report: Mapping[str, Any]) -> str:
     return _table(("measurement", "AUC", "detail"), rows)
 
 
-def render_card(model: PointsModel, derived: Sequence[PointsModel], report: Mapping[str, Any]) -> str:
-    """The card as Markdown. `report` is what `scoring.train.run.train` returned with `model`."""
-    found = report["cross_validation"]
-    bands = _table(
-        ("band", "loans", "bad", "mean PD", "bad rate"),
-        [
-            (item["band"], item["loans"], item["bad"], _percent(item["pd_mean"]), _percent(item["bad_rate"]))
-            for item in report["calibration_by_band"]
-        ],
-    )
-    years = _table(
-        ("granted", "loans", "bad", "AUC out of fold"),
-        [(item["year"], item["loans"], item["bad"], f"{item['auc']:.3f}") for item in report["by_year"]],
-    )
-    features = _table(
-        ("feature", "definition", "bins", "points, worst to best", "reason"),
-        [
-            (
-                f"`{item.name}`",
-                _DEFINITIONS[item.name].definition,
-                len(item.points),
-                f"{min(item.points)} to {max(item.points)}",
-                REASONS[item.reason].key,
-            )
-            for item in model.table
-        ],
-    )
-    relatives = "\n".join(
-        f"- `{item.name}` ({item.currency}), id `{item.id.hex()}`, price level {item.price_level} minor units"
-        for item in derived
-    )
+def _describe_population(model: PointsModel, report: Mapping[str, Any]) -> str:
     return f"""# Model card: {model.name}
 
 Additive integer points on features of bank statements. Model id `{model.id.hex()}`, feature specification \
@@ -84,8 +54,12 @@ day of granting (105 to 696 days). Bad: the contract ended unpaid, or was runnin
 Running contracts without debt count as good, so their label is not final. Only granted loans are known: the \
 bank's own \
 selection is in the data, and rejected applicants are not.
+"""
 
-## Discrimination
+
+def _describe_evidence(report: Mapping[str, Any]) -> str:
+    found = report["cross_validation"]
+    return f"""## Discrimination
 {_evidence(report)}
 
 Cross-validation: {found["repeats"]} x {found["folds"]} folds, stratified, every step of the fit inside the folds, \
@@ -98,8 +72,22 @@ Integers instead of floats cost {report["integer_cost"]:.5f} AUC.
 loans, so both \
 are somewhat flattering; penalties and resolutions were left near their first values (results are flat around them). \
 Loans granted later were never looked at.
+"""
 
-## Calibration (out of fold)
+
+def _describe_calibration(report: Mapping[str, Any]) -> str:
+    bands = _table(
+        ("band", "loans", "bad", "mean PD", "bad rate"),
+        [
+            (item["band"], item["loans"], item["bad"], _percent(item["pd_mean"]), _percent(item["bad_rate"]))
+            for item in report["calibration_by_band"]
+        ],
+    )
+    years = _table(
+        ("granted", "loans", "bad", "AUC out of fold"),
+        [(item["year"], item["loans"], item["bad"], f"{item['auc']:.3f}") for item in report["by_year"]],
+    )
+    return f"""## Calibration (out of fold)
 {bands}
 
 PD is the chance of the bad outcome over the loan's life at this bank's terms. Recalibrated on the same \
@@ -112,8 +100,25 @@ out-of-fold scores: intercept \
 
 Score PSI between the earlier and the later half: {report["psi_halves"]:.3f} (under .10 stable, .10 to .25 \
 watch, over .25 act).
+"""
 
-## Features
+
+def _describe_features(model: PointsModel, report: Mapping[str, Any]) -> str:
+    found = report["cross_validation"]
+    features = _table(
+        ("feature", "definition", "bins", "points, worst to best", "reason"),
+        [
+            (
+                f"`{item.name}`",
+                _DEFINITIONS[item.name].definition,
+                len(item.points),
+                f"{min(item.points)} to {max(item.points)}",
+                REASONS[item.reason].key,
+            )
+            for item in model.table
+        ],
+    )
+    return f"""## Features
 {features}
 
 MISSING scores as the worst bin. Points never go against the direction of risk. A feature with one bin had no \
@@ -123,8 +128,15 @@ them out costs \
 {found["auc"] - report["ratio_features_only"]["cross_validation"]["auc"]:.3f} AUC in cross-validation, which \
 is why they \
 are in.
+"""
 
-## Other currencies
+
+def _describe_relatives(derived: Sequence[PointsModel]) -> str:
+    relatives = "\n".join(
+        f"- `{item.name}` ({item.currency}), id `{item.id.hex()}`, price level {item.price_level} minor units"
+        for item in derived
+    )
+    return f"""## Other currencies
 {relatives}
 
 Made by moving the cut points of money features by the ratio of average monthly wages: 8,172 CZK in 1995 (Czech \
@@ -132,8 +144,10 @@ Statistical Office) to 9,502 CNY in 2022 (114,029 a year, urban non-private unit
 China). The points are the Czech ones. **Not measured on any Chinese loan**: for demonstrations and as a \
 challenger, not \
 for decisions about people before it has been validated on local loans.
+"""
 
-## Limits
+
+LIMITS: Final = """## Limits
 - One bank, one country, the 1990s, retail customers with a current account; few bad cases.
 - `cash_out` carries much weight: where cash is rare (wallets) nearly everyone gets its best bin.
 - A statement without balances gets the worst bin of every balance feature.
@@ -146,3 +160,16 @@ Valid until 12 months after first use on a network, or until a PSI over .25, a b
 % interval \
 of its PD, or a new feature specification, whichever is first.
 """
+
+
+def render_card(model: PointsModel, derived: Sequence[PointsModel], report: Mapping[str, Any]) -> str:
+    """The card as Markdown. `report` is what `scoring.train.run.train` returned with `model`."""
+    parts = (
+        _describe_population(model, report),
+        _describe_evidence(report),
+        _describe_calibration(report),
+        _describe_features(model, report),
+        _describe_relatives(derived),
+        LIMITS,
+    )
+    return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -11,9 +11,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scoring.features import calculate_features, calculate_net_cashflow30, check_statement
 from scoring.models import load_default
-from scoring.rows import decode_row, encode_row
+from scoring.rows import Row, decode_row, encode_row
 from scoring.selftest import run_selftest
 from tests.scoring.synthetic import AS_OF, make_rows
+
+TERMS = {"instalment": 100_000, "principal": 1_200_000}
 
 
 def measure_us(action: Callable[[], object], *, rounds: int) -> dict[str, float]:
@@ -35,17 +37,19 @@ def main() -> None:
         rows = make_rows(7, per_day=per_day)
         raw = [encode_row(row) for row in rows]
 
-        def score(raw: list[bytes] = raw) -> object:
-            decoded = [decode_row(item) for item in raw]
-            check_statement(decoded, as_of=AS_OF, last_day=AS_OF - 1)
-            terms = {"instalment": 100_000, "principal": 1_200_000}
-            features = calculate_features(decoded, as_of=AS_OF, last_day=AS_OF - 1, **terms)
-            calculate_net_cashflow30(decoded, as_of=AS_OF)
+        def score_rows(rows: list[Row] = rows) -> object:
+            check_statement(rows, as_of=AS_OF, last_day=AS_OF - 1)
+            features = calculate_features(rows, as_of=AS_OF, last_day=AS_OF - 1, **TERMS)
             return model.assess(model.calculate_bins(features))
 
-        report[f"bytes_to_score_{name}"] = {"rows": len(rows), **measure_us(score, rounds=60)}
-    terms = {"instalment": 100_000, "principal": 1_200_000}
-    features = calculate_features(make_rows(7), as_of=AS_OF, last_day=AS_OF - 1, **terms)
+        def score(raw: list[bytes] = raw) -> object:
+            decoded = [decode_row(item) for item in raw]
+            calculate_net_cashflow30(decoded, as_of=AS_OF)
+            return score_rows(decoded)
+
+        report[f"rows_to_score_{name}"] = {"rows": len(rows), **measure_us(score_rows, rounds=60)}
+        report[f"bytes_to_score_and_capacity_{name}"] = {"rows": len(rows), **measure_us(score, rounds=60)}
+    features = calculate_features(make_rows(7), as_of=AS_OF, last_day=AS_OF - 1, **TERMS)
     bins = model.calculate_bins(features)
     report["bins"] = measure_us(lambda: model.calculate_bins(features), rounds=5000)
     report["assess"] = measure_us(lambda: model.assess(bins), rounds=5000)

@@ -101,7 +101,10 @@ def test_balances_agree_with_a_day_by_day_count(rows: list[Row]) -> None:
     rows = [item for item in rows if item.balance is not None]
     if not rows:
         return
-    days = [next(item.balance for item in reversed(rows) if item.day <= day) for day in range(rows[0].day, AS_OF)]
+    ends = {item.day: item.balance or 0 for item in rows}
+    days: list[int] = []
+    for day in range(rows[0].day, AS_OF):
+        days.append(ends[day] if day in ends else days[-1])
     found = features_of(rows)
     half_year = days[-180:]
     mean = sum(half_year) // len(half_year)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from scoring import selftest
+from scoring.features import calculate_features
 from scoring.models import load_default
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,7 @@ def test_the_self_test_notices_any_difference(field: str) -> None:
 
 def test_the_self_test_stops_a_node_whose_engine_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that computes one figure differently raises before it attests."""
-    right = selftest.calculate_features
+    right = calculate_features
     monkeypatch.setattr(selftest, "calculate_features", lambda rows, **terms: {**right(rows, **terms), "pti": 1})
     with pytest.raises(AssertionError, match="pti"):
         selftest.run_selftest()

@@ -1,4 +1,7 @@
-"""The shipped points models, each a canonical JSON file with its card beside it; never code that decides here."""
+"""The shipped points models: canonical JSON files in the data directory of the same name, each measured in a card.
+
+Never code that decides here, and never a model that was not made by `scoring.train`.
+"""
 
 from functools import cache
 from importlib import resources
@@ -13,7 +16,7 @@ DEFAULTS: Final = {"CZK": "cashflow-v1", "CNY": "cashflow-v1-cny"}
 @cache
 def load_model(name: str) -> PointsModel:
     """A shipped model by name. Raises FileNotFoundError when there is none of that name."""
-    return decode_model(resources.files(__name__).joinpath(f"{name}.json").read_bytes())
+    return decode_model(resources.files("scoring").joinpath("models", f"{name}.json").read_bytes())
 
 
 def load_default(currency: str = "CZK") -> PointsModel:
