@@ -1,0 +1,124 @@
+"""What the API, the attester and the vault's readers need from a running node, and nothing more.
+
+The runtime implements `NodePort`; tests implement it over a real ledger without a network. Never import the runtime,
+a socket or a task here: this file is the seam between the rooms.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+
+from protocol.batch import BatchItem
+from protocol.genesis import Genesis
+from protocol.ids import BlockDigest, ChainId, Digest, Height, TransactionId, View
+from protocol.rejections import Rejection
+
+if TYPE_CHECKING:
+    from node.store.chain import ChainStore, StoredTransaction
+    from node.vault.store import Vault
+    from protocol.ledger.execute import Ledger
+
+SyncState = Literal["starting", "syncing", "following", "participating", "stopped"]
+SubmissionStatus = Literal["accepted", "known", "rejected"]
+
+
+class Busy(Exception):  # noqa: N818  (not an error of anybody: the pool is full for a moment)
+    """The pool of waiting transactions is full; try again after `retry_after_ms`."""
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__(f"busy: retry after {retry_after_ms} ms")
+        self.retry_after_ms = retry_after_ms
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """What the door says of one transaction."""
+
+    id: TransactionId | None
+    """None when the bytes are no transaction."""
+    status: SubmissionStatus
+    """`known`: waiting or executed already, which is no fault."""
+    rejection: Rejection | None = None
+
+
+class PeerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One peer as this node sees it."""
+
+    name: str
+    connected: bool
+    height: Height
+    """Its last reported final height; 0 when it never reported."""
+    silent_ms: int
+    """Since its last frame; -1 when it never spoke."""
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a node stands. One record feeds the API, the command line and the readiness probe."""
+
+    name: str
+    role: str
+    height: Height
+    """Last finalised."""
+    view: View
+    exec_height: Height
+    """Last executed and saved."""
+    exec_root: Digest
+    final_digest: BlockDigest
+    peers: tuple[PeerStatus, ...]
+    leader: str
+    """Name of the member that leads the current view; empty when not known."""
+    waiting_for: str
+    """What consensus waits for, in words; empty when for nothing."""
+    sync_state: SyncState
+    pool_transactions: int
+    version: str
+
+
+class NodePort(Protocol):
+    """A running node, as its inner clients see it."""
+
+    @property
+    def genesis(self) -> Genesis:
+        """The network's founding document."""
+
+    @property
+    def chain_id(self) -> ChainId:
+        """SHA-256 of the genesis."""
+
+    @property
+    def name(self) -> str:
+        """The member's name."""
+
+    @property
+    def role(self) -> str:
+        """`validator` or `observer`."""
+
+    @property
+    def ledger(self) -> "Ledger":
+        """The books after the last executed block. Read only, and never held across an await."""
+
+    @property
+    def store(self) -> "ChainStore":
+        """Finalised blocks, receipts and events."""
+
+    @property
+    def vault(self) -> "Vault":
+        """Encrypted documents this node keeps."""
+
+    async def submit(self, items: Sequence[BatchItem]) -> list[Submission]:
+        """Check at the door and pool; one answer per item, in order. Raises Busy when the pool is full."""
+
+    async def wait_height_beyond(self, height: Height, timeout_s: float) -> Height:
+        """The saved height as soon as it passes `height`, or the present one when time is up."""
+
+    async def wait_final(self, transaction_id: TransactionId, timeout_s: float) -> "StoredTransaction | None":
+        """The transaction once it is executed and saved, or None when time is up."""
+
+    async def make_receipt_file(self, transaction_id: TransactionId) -> bytes | None:
+        """A receipt that verifies offline, or None while the transaction is not covered by a finalization."""
+
+    async def fetch_document(self, digest: Digest) -> bytes | None:
+        """The envelope by its digest: from the vault, else from peers over authenticated links; then kept."""
+
+    def status(self) -> NodeStatus:
+        """Where the node stands at this moment."""
