@@ -127,7 +127,7 @@ def make_testnet(
         currencies=(CurrencyUnit(code=Currency(currency), exponent=2),),
         members=(*members, *extra),
         policy=policy,
-        models=(encode_model(load_default()).decode("ascii"),),
+        models=(encode_model(load_default(currency)).decode("ascii"),),
     )
     places = tuple(
         NodePlace(

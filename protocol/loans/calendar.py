@@ -14,6 +14,7 @@ from itertools import pairwise
 import msgspec
 
 from protocol.loans.terms import DayCount, PeriodUnit
+from protocol.money import divide_ceil
 
 DAY_MIN = datetime.date(1900, 1, 1).toordinal()
 """No contract starts earlier; also keeps a shift backwards inside the proleptic calendar."""
@@ -191,3 +192,16 @@ def calculate_row_fractions(
         calculate_year_fraction(day_count, a, max(a, b), period=period, anchor_day=anchor_day)
         for a, b in pairwise(bounds)
     )
+
+
+def calculate_monthly_instalment(amount: int, instalments: int, period: Period) -> int:
+    """What a loan of `amount` takes out of a month, before interest, in minor units; rounded up, never above `amount`.
+
+    The proxy instalment of scoring.md (ceil(principal / n)) for any period: months count as they are, days and weeks
+    by a month of 30 days.
+    """
+    assert amount > 0
+    assert instalments > 0
+    if period.unit is PeriodUnit.MONTH:
+        return min(amount, divide_ceil(amount, instalments * period.every))
+    return min(amount, divide_ceil(30 * amount, instalments * period.days))

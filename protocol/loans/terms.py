@@ -1,4 +1,4 @@
-"""The words a loan's terms are written in: enums whose numbers stand in signed bytes. Append only; no arithmetic here."""
+"""The words a loan's terms are written in: enums whose numbers stand in signed bytes. Append only, no arithmetic."""
 
 from enum import IntEnum
 

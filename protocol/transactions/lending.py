@@ -7,7 +7,7 @@ import msgspec
 
 from protocol.ids import DayField, DigestField, ModelIdField, ObjectIdField
 from protocol.limits import DATA_PER_APPLICATION_MAX, SIDECARS_PER_APPLICATION_MAX
-from protocol.loans.terms import ExcessRule
+from protocol.loans.terms import ExcessRule, PeriodUnit
 from protocol.money import AmountField, CurrencyField
 from protocol.transactions.products import Segment
 
@@ -41,6 +41,10 @@ class Apply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_u
     currency: CurrencyField
     amount: AmountField
     instalments: Annotated[int, msgspec.Meta(ge=1, le=480)]
+    period_unit: PeriodUnit
+    period_every: Annotated[int, msgspec.Meta(ge=1, le=366)]
+    """Time between instalments; only products with this very period answer. Scores use the monthly equivalent
+    (`protocol.loans.calendar.calculate_monthly_instalment`), so they need no price and no product."""
     purpose: LoanPurpose
     data: Annotated[tuple[ObjectIdField, ...], msgspec.Meta(min_length=1, max_length=DATA_PER_APPLICATION_MAX)]
     consent: ObjectIdField
