@@ -1,0 +1,246 @@
+"""Where batches come from: pushed by the node that sealed them, asked of peers, or read from the store.
+
+Every batch is verified before it is held, and a copy that does not match its digest is asked for elsewhere, never
+called invalid: only a digest can be. Never order or execute anything here.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from node.gossip.fetch import Fetcher
+from node.mempool import HeldBatch, Mempool
+from node.verifier import Verifier
+from protocol.batch import Batch, BatchRef, calculate_batch_digest, calculate_transaction_id
+from protocol.codec import decode, encode
+from protocol.ids import BatchDigest, PublicKey
+from protocol.limits import BATCH_BYTES_MAX, TRANSACTION_BYTES_MAX
+from protocol.messages import BatchReply, GetBatch, Message, PushBatch
+from protocol.rejections import Rejection
+from protocol.transactions.envelope import Transaction
+
+INBOX_MAX: Final = 64  # pushed batches waiting for verification, per peer; a dropped one is asked for once ordered
+PUSH_GRACE_S: Final = 0.02  # a batch that a proposal names is usually on its way: its push travels behind
+PUSH_AGAIN_MS: Final = 3_000
+BATCH_WEIGHT_MAX: Final = BATCH_BYTES_MAX + TRANSACTION_BYTES_MAX + 65_536
+
+
+class BatchInvalidError(Exception):
+    """A batch whose digest commits to something that can never be valid."""
+
+
+class BatchStore(Protocol):
+    """What is asked of the database."""
+
+    async def read_batch(self, digest: BatchDigest) -> bytes | None:
+        """Canonical bytes of a batch that a saved block orders."""
+
+
+class Mesh(Protocol):
+    """What is asked of the network."""
+
+    def send(self, peer: PublicKey, message: Message) -> bool:
+        """Queue a message for one peer."""
+
+    def broadcast(self, message: Message, peers: Sequence[PublicKey]) -> int:
+        """Queue a message for several."""
+
+    def get_connected(self) -> tuple[PublicKey, ...]:
+        """Peers that can be reached."""
+
+    def is_connected(self, peer: PublicKey) -> bool:
+        """Whether a peer can be reached."""
+
+
+class BatchRoom:
+    """Brings verified batches into the pool, and hands copies to peers."""
+
+    def __init__(
+        self,
+        *,
+        mempool: Mempool,
+        verifier: Verifier,
+        store: BatchStore,
+        mesh: Mesh,
+        validators: Sequence[PublicKey],
+        clock_ms: Callable[[], int],
+        on_held: Callable[[], None],
+    ) -> None:
+        self._mempool = mempool
+        self._verifier = verifier
+        self._store = store
+        self._mesh = mesh
+        self._validators = tuple(validators)
+        self._clock_ms = clock_ms
+        self._on_held = on_held
+        self._inbox: dict[PublicKey, deque[Batch]] = {}
+        self._pushed = asyncio.Event()
+        self._submitted = asyncio.Event()
+        self._waiters: dict[BatchDigest, asyncio.Event] = {}
+        self._fetcher: Fetcher[BatchDigest, HeldBatch | BatchInvalidError] = Fetcher(self._ask, mesh.get_connected)
+        self.pushes_dropped = 0
+
+    # ------------------------------------------------------------------ own batches
+
+    def on_submitted(self) -> None:
+        """Transactions were put into the pool: seal them when due."""
+        self._submitted.set()
+
+    async def run_sealing(self) -> None:
+        """Seal when due, and push again what stays unordered: a push is lost when a link breaks."""
+        again_ms = self._clock_ms() + PUSH_AGAIN_MS
+        while True:
+            now_ms = self._clock_ms()
+            due_ms = self._mempool.calculate_seal_due_ms()
+            if due_ms is not None and due_ms <= now_ms:
+                self._seal(now_ms)
+                continue
+            if now_ms >= again_ms:
+                again_ms = now_ms + PUSH_AGAIN_MS
+                for held in self._mempool.find_unordered_own(now_ms - PUSH_AGAIN_MS):
+                    self._mesh.broadcast(PushBatch(batch=held.batch), self._validators)
+            self._submitted.clear()
+            wait_ms = (again_ms if due_ms is None else min(due_ms, again_ms)) - now_ms
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(wait_ms, 1) / 1000):
+                    await self._submitted.wait()
+
+    def _seal(self, now_ms: int) -> None:
+        held = self._mempool.try_seal(now_ms)
+        assert held is not None, "something was due"
+        self._on_new(held)
+        self._mesh.broadcast(PushBatch(batch=held.batch), self._validators)
+
+    def push_to(self, peer: PublicKey) -> None:
+        """A validator can be reached (again): give it the own batches it may have missed."""
+        if peer in self._validators:
+            for held in self._mempool.find_unordered_own(self._clock_ms() + 1):
+                self._mesh.send(peer, PushBatch(batch=held.batch))
+
+    def _on_new(self, held: HeldBatch) -> None:
+        if (waiter := self._waiters.get(held.digest)) is not None:
+            waiter.set()
+        self._fetcher.offer(held.digest, PublicKey(held.origin), held)
+        self._on_held()
+
+    # ------------------------------------------------------------------ pushed batches
+
+    def on_push(self, peer: PublicKey, message: PushBatch) -> None:
+        """A peer pushed a batch; it is verified in turn, so that its votes never wait behind it."""
+        inbox = self._inbox.setdefault(peer, deque())
+        if len(inbox) >= INBOX_MAX:
+            self.pushes_dropped += 1
+            return
+        inbox.append(message.batch)
+        self._pushed.set()
+
+    async def run_intake(self) -> None:
+        """Verify pushed batches, one of each peer in turn."""
+        while True:
+            await self._pushed.wait()
+            self._pushed.clear()
+            while waiting := [peer for peer, inbox in self._inbox.items() if inbox]:
+                for peer in waiting:
+                    await self._take(peer, self._inbox[peer].popleft())
+
+    async def _take(self, peer: PublicKey, batch: Batch) -> None:
+        digest = calculate_batch_digest([calculate_transaction_id(item.transaction) for item in batch.items])
+        if self._mempool.get(digest) is not None:
+            return
+        if self._mempool.check_push(peer, len(batch.items)) is not None and digest not in self._waiters:
+            self.pushes_dropped += 1
+            return
+        held = await self._verify(batch, peer)
+        if isinstance(held, HeldBatch):
+            if digest in self._waiters:
+                self._mempool.add_wanted(held)
+                self._on_new(held)
+            elif self._mempool.add_batch(held):
+                self._on_new(held)
+
+    async def _verify(self, batch: Batch, origin: bytes) -> HeldBatch | BatchInvalidError | None:
+        """The batch ready to hold; None when only this copy is wrong; an error when its digest can never be valid."""
+        raw = encode(batch)
+        transactions: list[Transaction] = []
+        for verdict in await self._verifier.check(batch.items):
+            if verdict is Rejection.SIDECAR_MISMATCH:
+                return None
+            if isinstance(verdict, Rejection):
+                return BatchInvalidError(verdict.code)
+            transactions.append(verdict)
+        if len(raw) > BATCH_WEIGHT_MAX:
+            return None  # ids do not cover sidecars: another copy may be leaner
+        return HeldBatch(batch, tuple(transactions), origin, self._clock_ms(), raw)
+
+    # ------------------------------------------------------------------ batches that blocks order
+
+    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = ()) -> HeldBatch:
+        """The batch a block orders, held from now on. Raises BatchInvalidError, or NobodyHasItError to ask again."""
+        digest = ref.digest
+        if (held := self._mempool.get(digest)) is not None:
+            return held
+        if await self._has_come(digest):
+            held = self._mempool.get(digest)
+            if held is not None:
+                return held
+        if (raw := await self._store.read_batch(digest)) is not None:
+            stored = await self._verify(decode(raw, Batch), b"")
+            if isinstance(stored, HeldBatch):
+                return stored  # executed before: not held anew
+        found = await self._fetcher.fetch(digest, first)
+        if isinstance(found, BatchInvalidError):
+            raise found
+        self._mempool.add_wanted(found)
+        self._on_held()
+        return found
+
+    async def _has_come(self, digest: BatchDigest) -> bool:
+        waiter = self._waiters.setdefault(digest, asyncio.Event())
+        try:
+            async with asyncio.timeout(PUSH_GRACE_S):
+                await waiter.wait()
+        except TimeoutError:
+            return False
+        finally:
+            if self._waiters.get(digest) is waiter:
+                del self._waiters[digest]
+        return True
+
+    def restore(self, digest: BatchDigest, held: HeldBatch) -> None:
+        """Hold a batch found in the payload log after a restart."""
+        assert digest == held.digest
+        self._mempool.add_wanted(held)
+
+    async def verify_logged(self, raw: bytes) -> HeldBatch | None:
+        """A batch of the payload log, checked as any other; None when it is not whole."""
+        held = await self._verify(decode(raw, Batch), b"")
+        return held if isinstance(held, HeldBatch) else None
+
+    def _ask(self, peer: PublicKey, digest: BatchDigest) -> bool:
+        return self._mesh.send(peer, GetBatch(digest=digest))
+
+    async def on_reply(self, peer: PublicKey, message: BatchReply) -> None:
+        """A peer's answer; unasked ones are not looked at."""
+        digest, batch = message.digest, message.batch
+        if not self._fetcher.is_wanted(digest):
+            return
+        if batch is None or digest != calculate_batch_digest(
+            [calculate_transaction_id(item.transaction) for item in batch.items]
+        ):
+            self._fetcher.offer(digest, peer, None)
+            return
+        self._fetcher.offer(digest, peer, await self._verify(batch, peer))
+
+    async def on_get(self, peer: PublicKey, message: GetBatch) -> None:
+        """Hand a copy to a peer, or say that there is none."""
+        held = self._mempool.get(message.digest)
+        batch = held.batch if held is not None else None
+        if batch is None and (raw := await self._store.read_batch(message.digest)) is not None:
+            batch = decode(raw, Batch)
+        self._mesh.send(peer, BatchReply(digest=message.digest, batch=batch))
+
+    async def close(self) -> None:
+        """End all searches."""
+        await self._fetcher.close()

@@ -1,0 +1,1 @@
+"""Authenticated websocket links between the nodes of one network: full mesh, one frame per message, bounded queues."""

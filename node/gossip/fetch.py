@@ -1,0 +1,110 @@
+"""Ask one peer after another for one thing by its name until somebody brings it.
+
+A peer that says "not here" is passed by at once, a silent one after a deadline that grows round by round. Whether what
+a peer brings is right is the caller's check, made before `offer`; never trust a reply here.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final, Generic, TypeVar
+
+from protocol.ids import PublicKey
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+REPLY_FIRST_S: Final = 0.4
+REPLY_LONGEST_S: Final = 3.0
+ROUND_PAUSE_S: Final = 0.1
+GIVE_UP_S: Final = 20.0
+
+
+class NobodyHasItError(Exception):
+    """No peer brought it in time; asking again later is for the caller to decide."""
+
+
+class _Search(Generic[V]):
+    def __init__(self) -> None:
+        self.found: asyncio.Future[V] = asyncio.get_running_loop().create_future()
+        self.denied = asyncio.Event()
+        self.asked: PublicKey | None = None
+
+
+class Fetcher(Generic[K, V]):
+    """Searches under way for one kind of thing; two who want the same one share a search."""
+
+    def __init__(self, ask: Callable[[PublicKey, K], bool], peers: Callable[[], Sequence[PublicKey]]) -> None:
+        self._ask = ask
+        self._peers = peers
+        self._searches: dict[K, tuple[_Search[V], asyncio.Task[V]]] = {}
+        self._turn = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._searches)
+
+    def is_wanted(self, key: K) -> bool:
+        """Whether a search for `key` is under way: anything else a peer offers was not asked for."""
+        return key in self._searches
+
+    async def fetch(self, key: K, first: Sequence[PublicKey] = (), *, give_up_s: float = GIVE_UP_S) -> V:
+        """What `key` names; `first` are asked before the other peers. Raises NobodyHasItError."""
+        held = self._searches.get(key)
+        if held is None:
+            search: _Search[V] = _Search()
+            task = asyncio.ensure_future(self._search(key, search, tuple(first), give_up_s))
+            self._searches[key] = (search, task)
+        else:
+            task = held[1]
+        return await asyncio.shield(task)
+
+    def offer(self, key: K, peer: PublicKey, value: V | None) -> None:
+        """A peer's checked answer; None when it does not have it (or brought something else)."""
+        held = self._searches.get(key)
+        if held is None:
+            return
+        search = held[0]
+        if value is not None:
+            if not search.found.done():
+                search.found.set_result(value)
+        elif search.asked == peer:
+            search.denied.set()
+
+    async def close(self) -> None:
+        """End all searches."""
+        tasks = [task for _, task in self._searches.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _search(self, key: K, search: _Search[V], first: tuple[PublicKey, ...], give_up_s: float) -> V:
+        try:
+            async with asyncio.timeout(give_up_s):
+                reply_s = REPLY_FIRST_S
+                while True:
+                    for peer in self._make_round(first):
+                        if self._ask(peer, key) and await self._has_come(search, peer, reply_s):
+                            return search.found.result()
+                    # Nobody is connected, or nobody has it yet; it may still come by another way.
+                    if await self._has_come(search, None, ROUND_PAUSE_S):
+                        return search.found.result()
+                    reply_s = min(REPLY_LONGEST_S, 2 * reply_s)
+        except TimeoutError:
+            raise NobodyHasItError from None
+        finally:
+            del self._searches[key]
+
+    def _make_round(self, first: tuple[PublicKey, ...]) -> list[PublicKey]:
+        others = [peer for peer in self._peers() if peer not in first]
+        start = next(self._turn) % len(others) if others else 0
+        return [*first, *others[start:], *others[:start]]
+
+    async def _has_come(self, search: _Search[V], asked: PublicKey | None, timeout_s: float) -> bool:
+        search.asked = asked
+        search.denied.clear()
+        denied = asyncio.ensure_future(search.denied.wait())
+        try:
+            await asyncio.wait((search.found, denied), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            denied.cancel()
+        return search.found.done()

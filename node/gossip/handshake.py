@@ -1,0 +1,119 @@
+"""Who speaks, on which chain: the two greetings and the proof that binds them, and which of two links to keep.
+
+Rules only; the websocket is `node.gossip.link`'s. Both sides say Hello at once, each with a fresh challenge; then each
+signs both greetings, the dialler's first, with its node key. Strangers are refused: a network is its genesis members.
+"""
+
+from collections.abc import Mapping
+from enum import Enum, IntEnum
+from typing import Final, NamedTuple
+
+from protocol.codec import encode
+from protocol.crypto import Signer, calculate_hash, check_signature
+from protocol.ids import ChainId, Digest, PublicKey
+from protocol.messages import Hello, HelloProof
+
+GOSSIP_VERSION: Final = 1
+
+
+class CloseCode(IntEnum):
+    """Why a link was closed, as websocket close codes of the private range (RFC 6455, section 7.4.2)."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    MALFORMED = 4400
+    UNPROVEN = 4401
+    STRANGER = 4403
+    TIMEOUT = 4408
+    DUPLICATE = 4409
+    KEY_IN_USE = 4410
+    SLOW = 4413
+    WRONG_VERSION = 4426
+    PENALTY = 4429
+    WRONG_CHAIN = 4450
+    SELF = 4451
+
+
+class Identity(NamedTuple):
+    """What this node says of itself and whom it knows."""
+
+    chain_id: ChainId
+    signer: Signer
+    instance: Digest
+    """Random per process start."""
+    listen: str
+    members: Mapping[PublicKey, str]
+    """Name by node key, for every member of the genesis, this node included."""
+
+
+class LinkFacts(NamedTuple):
+    """What decides between two links to one peer."""
+
+    instance: Digest
+    dialled_by: PublicKey
+
+
+class Choice(Enum):
+    """What to do with a fresh link when one is held already."""
+
+    TAKE_FRESH = "take_fresh"
+    KEEP_HELD = "keep_held"
+    PROBE_HELD = "probe_held"  # another instance of the peer's key: is the old one still alive?
+
+
+def make_hello(identity: Identity, challenge: Digest) -> Hello:
+    """The greeting of this node; `challenge` is fresh randomness."""
+    return Hello(
+        version=GOSSIP_VERSION,
+        chain_id=identity.chain_id,
+        node_key=identity.signer.public_key,
+        challenge=challenge,
+        instance=identity.instance,
+        listen=identity.listen,
+    )
+
+
+def check_hello(identity: Identity, hello: Hello, expected: PublicKey | None) -> CloseCode | None:
+    """Why a greeting is refused, in order of precedence. `expected` is the key dialled, None when being dialled."""
+    if hello.version != GOSSIP_VERSION:
+        return CloseCode.WRONG_VERSION
+    if hello.chain_id != identity.chain_id:
+        return CloseCode.WRONG_CHAIN
+    if hello.node_key not in identity.members or (expected is not None and hello.node_key != expected):
+        return CloseCode.STRANGER
+    if hello.node_key == identity.signer.public_key and hello.instance == identity.instance:
+        return CloseCode.SELF  # our own address came back to us; harmless
+    return None
+
+
+def calculate_proof_bytes(signer: PublicKey, dialler: Hello, listener: Hello) -> bytes:
+    """The 32 bytes a side signs: H(signer | H(dialler's greeting) | H(listener's greeting))."""
+    return calculate_hash(
+        "hello-proof", signer, calculate_hash("hello", encode(dialler)), calculate_hash("hello", encode(listener))
+    )
+
+
+def make_proof(signer: Signer, dialler: Hello, listener: Hello) -> HelloProof:
+    """This node's proof over both greetings."""
+    return HelloProof(signature=signer.sign(calculate_proof_bytes(signer.public_key, dialler, listener)))
+
+
+def check_proof(proof: HelloProof, signer: PublicKey, dialler: Hello, listener: Hello) -> CloseCode | None:
+    """Why a proof does not hold, or None."""
+    message = calculate_proof_bytes(signer, dialler, listener)
+    return None if check_signature(signer, message, proof.signature) else CloseCode.UNPROVEN
+
+
+def choose_link(own: PublicKey, peer: PublicKey, held: LinkFacts | None, fresh: LinkFacts) -> Choice:
+    """Which of two links to one peer lives; both ends come to the same answer whatever order they see.
+
+    Of a crossing pair the one dialled by the lower key; a second one from the same dialler replaces the first, since
+    the dialler has given that up.
+    """
+    if held is None:
+        return Choice.TAKE_FRESH
+    if held.instance != fresh.instance:
+        return Choice.PROBE_HELD
+    if held.dialled_by == fresh.dialled_by or fresh.dialled_by == min(own, peer):
+        return Choice.TAKE_FRESH
+    return Choice.KEEP_HELD

@@ -1,0 +1,200 @@
+"""One websocket to one peer: greet, prove, then read and write frames until either side ends it.
+
+Every await on the peer has a deadline, and whatever a peer sends ends in a close code, never in an exception. Which
+peers to have and what their messages mean is not decided here.
+"""
+
+import asyncio
+import contextlib
+import socket as sockets
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from aiohttp import ClientWebSocketResponse, WSMessage, WSMsgType, web
+
+from node.gossip.frames import DOCUMENT_FRAME_BYTES_MAX, PRIORITIES, decode_frame
+from node.gossip.handshake import CloseCode, Identity, LinkFacts, check_hello, check_proof, make_hello, make_proof
+from node.gossip.sendqueue import SendQueue
+from protocol.codec import CodecError, encode
+from protocol.ids import Digest, PublicKey
+from protocol.messages import Hello, HelloProof, Message, decode_message
+
+Socket = ClientWebSocketResponse | web.WebSocketResponse
+OnMessage = Callable[[PublicKey, Message], Awaitable[None]]
+
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+SEND_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 1.0
+HEARTBEAT_S: Final = 10.0
+FRAME_LIMIT: Final = DOCUMENT_FRAME_BYTES_MAX + 1
+
+_GONE = (ConnectionError, OSError, RuntimeError, TimeoutError)
+"""What a websocket raises once its other end, or the socket below it, is no more."""
+
+
+class Greeted(NamedTuple):
+    """The outcome of a handshake that succeeded."""
+
+    peer: PublicKey
+    facts: LinkFacts
+
+
+class RefusedError(Exception):
+    """The handshake failed; `code` is what the peer hears, or what the peer said when `theirs`."""
+
+    def __init__(self, code: int, *, theirs: bool = False) -> None:
+        super().__init__(code)
+        self.code = code
+        self.theirs = theirs
+
+
+async def _receive_greeting(socket: Socket) -> Message:
+    frame = await socket.receive()
+    if frame.type is not WSMsgType.BINARY:
+        if frame.type is WSMsgType.CLOSE:
+            raise RefusedError(int(frame.data or 0), theirs=True)
+        raise RefusedError(CloseCode.MALFORMED if frame.type is WSMsgType.TEXT else socket.close_code or 0)
+    try:
+        return decode_message(frame.data)
+    except CodecError:
+        raise RefusedError(CloseCode.MALFORMED) from None
+
+
+async def greet(socket: Socket, identity: Identity, challenge: Digest, expected: PublicKey | None) -> Greeted:
+    """Exchange greetings and proofs; `expected` is the key dialled, None when the peer dialled us.
+
+    Raises RefusedError, which names the close code.
+    """
+    own = make_hello(identity, challenge)
+    try:
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
+            await socket.send_bytes(encode(own))
+            theirs = await _receive_greeting(socket)
+            if not isinstance(theirs, Hello):
+                raise RefusedError(CloseCode.MALFORMED)
+            if (reason := check_hello(identity, theirs, expected)) is not None:
+                raise RefusedError(reason)
+            dialler, listener = (theirs, own) if expected is None else (own, theirs)
+            await socket.send_bytes(encode(make_proof(identity.signer, dialler, listener)))
+            proof = await _receive_greeting(socket)
+    except TimeoutError:
+        raise RefusedError(CloseCode.TIMEOUT) from None
+    except (ConnectionError, OSError, RuntimeError):
+        raise RefusedError(CloseCode.GOING_AWAY, theirs=True) from None
+    if not isinstance(proof, HelloProof):
+        raise RefusedError(CloseCode.MALFORMED)
+    if (reason := check_proof(proof, theirs.node_key, dialler, listener)) is not None:
+        raise RefusedError(reason)
+    return Greeted(theirs.node_key, LinkFacts(theirs.instance, dialler.node_key))
+
+
+async def close_socket(socket: Socket, code: int) -> None:
+    """Say why and close, within a deadline; a peer that does not answer is cut off."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await socket.close(code=code, message=b"")
+    except _GONE:
+        _cut(socket)
+
+
+def _cut(socket: Socket) -> None:
+    """End the connection below the websocket, so that nothing waits on a peer that does not read."""
+    raw = socket.get_extra_info("socket")
+    if raw is not None:
+        with contextlib.suppress(OSError):
+            raw.shutdown(sockets.SHUT_RDWR)
+
+
+class Link:
+    """An established link."""
+
+    def __init__(self, socket: Socket, peer: PublicKey, facts: LinkFacts, clock: Callable[[], float]) -> None:
+        self.peer = peer
+        self.facts = facts
+        self.since_s = clock()
+        self.heard_s = self.since_s
+        self.frames_in = 0
+        self._clock = clock
+        self._socket = socket
+        self._queue = SendQueue()
+        self._verdict: CloseCode | None = None
+        self._closer: asyncio.Task[None] | None = None
+
+    def send(self, message_type: type[object], raw: bytes) -> bool:
+        """Queue one encoded message. False, and the link is dropped, when the peer reads too slowly."""
+        if self._verdict is not None:
+            return False
+        if self._queue.try_put(PRIORITIES[message_type], raw):
+            return True
+        self.drop(CloseCode.SLOW)
+        return False
+
+    def drop(self, code: CloseCode) -> None:
+        """End the link soon, for the reason given; the first reason stays."""
+        if self._verdict is None:
+            self._verdict = code
+            self._closer = asyncio.ensure_future(close_socket(self._socket, code))
+
+    def retire(self, successor: "Link", linger_s: float) -> None:
+        """Hand over what waits and close a little later: the peer may still be sending on this one."""
+        self._queue.move_into(successor._queue)
+        self._closer = asyncio.ensure_future(self._close_later(linger_s))
+
+    async def _close_later(self, linger_s: float) -> None:
+        await asyncio.sleep(linger_s)
+        await close_socket(self._socket, CloseCode.DUPLICATE)
+
+    async def run(self, on_message: OnMessage) -> int:
+        """Serve the link until it ends; returns the close code, ours when we ended it."""
+        writer = asyncio.ensure_future(self._write())
+        try:
+            code = await self._read(on_message)
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            if self._closer is not None:
+                self._closer.cancel()
+                await asyncio.gather(self._closer, return_exceptions=True)
+            await close_socket(self._socket, self._verdict or CloseCode.GOING_AWAY)
+        return self._verdict or code
+
+    async def _read(self, on_message: OnMessage) -> int:
+        while True:
+            try:
+                frame: WSMessage = await self._socket.receive()
+            except _GONE:
+                return CloseCode.GOING_AWAY
+            if frame.type is not WSMsgType.BINARY:
+                return self._end_code(frame)
+            self.heard_s = self._clock()
+            self.frames_in += 1
+            try:
+                message = decode_frame(frame.data)
+            except CodecError:
+                self.drop(CloseCode.MALFORMED)
+                return CloseCode.MALFORMED
+            await on_message(self.peer, message)
+
+    def _end_code(self, frame: WSMessage) -> int:
+        if frame.type is WSMsgType.CLOSE:
+            return int(frame.data or CloseCode.GOING_AWAY)
+        own = self._socket.close_code
+        # Text, and what the websocket layer itself refused (oversized, bad framing), is malformed; the rest has gone.
+        if frame.type is WSMsgType.TEXT or (frame.type is WSMsgType.ERROR and own in (1002, 1003, 1007, 1009)):
+            self.drop(CloseCode.MALFORMED)
+            return CloseCode.MALFORMED
+        return own or CloseCode.GOING_AWAY
+
+    async def _write(self) -> None:
+        while True:
+            await self._queue.wait_filled()
+            raw = self._queue.pop()
+            assert raw is not None, "filled"
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await self._socket.send_bytes(raw)
+            except TimeoutError:
+                self.drop(CloseCode.SLOW)
+                return
+            except (ConnectionError, OSError, RuntimeError):
+                return  # the reader sees the end too

@@ -1,0 +1,299 @@
+"""The full mesh: listens, dials every configured peer, keeps one link per peer, and passes messages on.
+
+Everything a peer can do wrong ends here as a closed link, a count and a longer wait. Never interpret a message here.
+"""
+
+import asyncio
+import errno
+import random
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+import aiohttp
+from aiohttp import web
+
+from node.config import PeerAddress
+from node.gossip.backoff import Backoff
+from node.gossip.handshake import Choice, CloseCode, Identity, choose_link
+from node.gossip.link import FRAME_LIMIT, HEARTBEAT_S, Greeted, Link, RefusedError, Socket, close_socket, greet
+from node.telemetry import get_logger
+from protocol.codec import encode
+from protocol.ids import Digest, PublicKey
+from protocol.messages import Message
+
+PATH: Final = "/gossip"
+CONNECT_TIMEOUT_S: Final = 5.0
+LINGER_S: Final = 1.0
+PROBE_S: Final = 2.5  # a live peer says its status every two seconds
+PENALTY_S: Final = 5.0
+HANDSHAKES_MAX: Final = 64
+HIGHER_KEY_WAITS_S: Final = 0.5  # so that crossing dials are rare
+
+_CAUSES = frozenset({CloseCode.MALFORMED, CloseCode.UNPROVEN, CloseCode.SLOW})
+
+
+class GossipError(Exception):
+    """The mesh cannot be served; `code` is stable and the sentence names the fix."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class Handler(Protocol):
+    """What the node does with what peers say."""
+
+    async def on_message(self, peer: PublicKey, message: Message) -> None:
+        """A message of an authenticated peer; the peer's next one waits until this returns."""
+
+    def on_link_up(self, peer: PublicKey) -> None:
+        """A peer can be reached."""
+
+    def on_link_down(self, peer: PublicKey) -> None:
+        """A peer can no longer be reached."""
+
+    def on_key_in_use(self, peer: PublicKey) -> None:
+        """Proof (when `peer` is our own key) or `peer`'s word that another live node uses our node key."""
+
+
+class LinkStatus(NamedTuple):
+    """A member as this node sees it."""
+
+    name: str
+    connected: bool
+    silent_ms: int
+
+
+class Gossip:
+    """The mesh of one node: `start`, then `run` until cancelled, then `stop`."""
+
+    def __init__(self, identity: Identity, peers: Sequence[PeerAddress], handler: Handler) -> None:
+        self._identity = identity
+        self._own = identity.signer.public_key
+        self._peers = peers
+        self._handler = handler
+        self._links: dict[PublicKey, Link] = {}
+        self._heard_s: dict[PublicKey, float] = {}
+        self._penalty_until_s: dict[PublicKey, float] = {}
+        self._released: dict[PublicKey, asyncio.Event] = {}
+        self._fault: asyncio.Future[None] | None = None
+        self._runner: web.AppRunner | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._greeting = 0
+        self._stopping = False
+        self._log = get_logger("gossip")
+        self.closed: Counter[str] = Counter()
+        """How many links ended, by the name of the close code; for metrics."""
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port. Raises GossipError("port_in_use" | "address_unusable")."""
+        self._fault = asyncio.get_running_loop().create_future()
+        app = web.Application()
+        app.router.add_get(PATH, self._accept)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, reuse_address=True).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            self._runner = None
+            if error.errno == errno.EADDRINUSE:
+                raise GossipError(
+                    "port_in_use",
+                    f"Port {port} on {host} is in use: stop the other program, or set another listen_port.",
+                ) from error
+            raise GossipError(
+                "address_unusable",
+                f"Cannot listen on {host}:{port} ({error.strerror}): set listen_host and listen_port.",
+            ) from error
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+        self._session = aiohttp.ClientSession(timeout=timeout)
+        return int(self._runner.addresses[0][1])
+
+    async def run(self) -> None:
+        """Keep links to all peers until cancelled. Raises the first own fault met while handling a message."""
+        assert self._fault is not None, "started"
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._raise_fault(self._fault))
+            for peer in self._peers:
+                key = PublicKey(bytes.fromhex(peer.node_key))
+                if key != self._own:
+                    group.create_task(self._dial(peer, key))
+
+    async def _raise_fault(self, fault: asyncio.Future[None]) -> None:
+        await fault
+
+    async def stop(self) -> None:
+        """Close every link and the port."""
+        self._stopping = True
+        for link in list(self._links.values()):
+            link.drop(CloseCode.GOING_AWAY)
+        if self._session is not None:
+            await self._session.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    # ------------------------------------------------------------------ sending
+
+    def send(self, peer: PublicKey, message: Message) -> bool:
+        """Queue a message for one peer; False when it cannot be reached (or was just dropped as too slow)."""
+        link = self._links.get(peer)
+        return link is not None and link.send(type(message), encode(message))
+
+    def broadcast(self, message: Message, peers: Iterable[PublicKey]) -> int:
+        """Queue a message for each reachable peer of `peers`; encoded once. Returns how many."""
+        raw, kind = encode(message), type(message)
+        reached = 0
+        for peer in peers:
+            link = self._links.get(peer)
+            if link is not None and link.send(kind, raw):
+                reached += 1
+        return reached
+
+    def get_connected(self) -> tuple[PublicKey, ...]:
+        """Peers that can be reached, in order of key."""
+        return tuple(sorted(self._links))
+
+    def is_connected(self, peer: PublicKey) -> bool:
+        """Whether a peer can be reached."""
+        return peer in self._links
+
+    def get_status(self, peer: PublicKey) -> LinkStatus:
+        """How a member looks from here; silence is -1 when nothing was ever heard."""
+        link = self._links.get(peer)
+        heard_s = link.heard_s if link is not None else self._heard_s.get(peer)
+        silent_ms = -1 if heard_s is None else int((time.monotonic() - heard_s) * 1000)
+        return LinkStatus(self._identity.members.get(peer, peer.hex()[:16]), link is not None, silent_ms)
+
+    # ------------------------------------------------------------------ links
+
+    async def _dial(self, peer: PeerAddress, key: PublicKey) -> None:
+        backoff = Backoff(random.random)
+        if self._own > key:
+            await asyncio.sleep(HIGHER_KEY_WAITS_S)
+        while not self._stopping:
+            if key in self._links:
+                released = self._released.setdefault(key, asyncio.Event())
+                released.clear()
+                await released.wait()
+            else:
+                began_s = time.monotonic()
+                code = await self._dial_once(peer, key)
+                if code in (CloseCode.WRONG_CHAIN, CloseCode.STRANGER, CloseCode.WRONG_VERSION):
+                    self._log.warning("peer_refused", peer=peer.name, reason=_name(code))
+                lived_s = time.monotonic() - began_s
+                cause = code in _CAUSES or code in (CloseCode.WRONG_CHAIN, CloseCode.STRANGER, CloseCode.PENALTY)
+                backoff.on_link_ended(lived_s, refused=cause)
+            if key not in self._links:
+                await asyncio.sleep(backoff.next_s())
+
+    async def _dial_once(self, peer: PeerAddress, key: PublicKey) -> int:
+        assert self._session is not None, "started"
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                socket = await self._session.ws_connect(
+                    peer.url,
+                    compress=0,
+                    heartbeat=HEARTBEAT_S,
+                    max_msg_size=FRAME_LIMIT,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError):
+            return CloseCode.GOING_AWAY
+        try:
+            return await self._serve(socket, key)
+        finally:
+            await close_socket(socket, CloseCode.GOING_AWAY)
+
+    async def _accept(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(
+            compress=False, heartbeat=HEARTBEAT_S, max_msg_size=FRAME_LIMIT, timeout=1.0, decode_text=True
+        )
+        if self._stopping or self._greeting >= HANDSHAKES_MAX or not socket.can_prepare(request).ok:
+            return web.Response(status=503 if self._stopping or self._greeting >= HANDSHAKES_MAX else 426)
+        try:
+            await socket.prepare(request)
+            await self._serve(socket, None)
+        except (ConnectionError, web.HTTPException):
+            pass  # the peer left during the upgrade
+        except Exception as error:  # our own fault: the node must stop and say so, the web server would only log it
+            if self._fault is not None and not self._fault.done():
+                self._fault.set_exception(error)
+        return socket
+
+    async def _serve(self, socket: Socket, expected: PublicKey | None) -> int:
+        """Greet, settle which link to keep, and serve it; returns the close code."""
+        self._greeting += 1
+        try:
+            greeted = await greet(socket, self._identity, Digest(secrets.token_bytes(32)), expected)
+            await self._settle(greeted)
+        except RefusedError as refused:
+            self.closed[_name(refused.code)] += 1
+            if not refused.theirs:
+                await close_socket(socket, refused.code)
+            elif refused.code == CloseCode.KEY_IN_USE and expected is not None:
+                self._handler.on_key_in_use(expected)
+            return refused.code
+        finally:
+            self._greeting -= 1
+        return await self._serve_link(Link(socket, greeted.peer, greeted.facts, time.monotonic))
+
+    async def _settle(self, greeted: Greeted) -> None:
+        """Return when the fresh link may take its place. Raises RefusedError."""
+        peer = greeted.peer
+        if peer == self._own:
+            self._handler.on_key_in_use(peer)  # proven: someone else holds our key
+            raise RefusedError(CloseCode.KEY_IN_USE)
+        if self._penalty_until_s.get(peer, 0.0) > time.monotonic():
+            raise RefusedError(CloseCode.PENALTY)
+        held = self._links.get(peer)
+        choice = choose_link(self._own, peer, None if held is None else held.facts, greeted.facts)
+        if choice is Choice.KEEP_HELD:
+            raise RefusedError(CloseCode.DUPLICATE)
+        if choice is Choice.PROBE_HELD and held is not None and await self._is_alive(held):
+            self._log.warning("peer_key_used_twice", peer=self._identity.members[peer])
+            raise RefusedError(CloseCode.KEY_IN_USE)
+
+    async def _is_alive(self, held: Link) -> bool:
+        asked_s = time.monotonic()
+        while time.monotonic() < asked_s + PROBE_S:
+            await asyncio.sleep(0.1)
+            if self._links.get(held.peer) is not held:
+                return False
+            if held.heard_s > asked_s:
+                return True
+        held.drop(CloseCode.TIMEOUT)
+        return False
+
+    async def _serve_link(self, link: Link) -> int:
+        peer = link.peer
+        held = self._links.get(peer)
+        self._links[peer] = link
+        if held is None:
+            self._log.info("peer_connected", peer=self._identity.members[peer])
+            self._handler.on_link_up(peer)
+        else:
+            held.retire(link, LINGER_S)
+        code: int = CloseCode.GOING_AWAY
+        try:
+            code = await link.run(self._handler.on_message)
+        finally:
+            self.closed[_name(code)] += 1
+            self._heard_s[peer] = link.heard_s
+            if code in _CAUSES:
+                self._penalty_until_s[peer] = time.monotonic() + PENALTY_S
+            if self._links.get(peer) is link:
+                del self._links[peer]
+                self._log.info("peer_disconnected", peer=self._identity.members[peer], reason=_name(code))
+                self._handler.on_link_down(peer)
+                if (released := self._released.get(peer)) is not None:
+                    released.set()
+        return code
+
+
+def _name(code: int) -> str:
+    return CloseCode(code).name.lower() if code in CloseCode._value2member_map_ else "other"

@@ -1,0 +1,224 @@
+"""What waits to be ordered: transactions being sealed into batches, and the batches that this node holds.
+
+Decisions only, no IO and no clock: time comes in with each call. Every number held here is bounded, and reaching a
+bound is a normal answer. Verified transactions come in; verifying them is `node.verifier`'s.
+"""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from protocol.batch import Batch, BatchItem, BatchRef, calculate_batch_digest
+from protocol.codec import encode
+from protocol.ids import BatchDigest, TransactionId
+from protocol.limits import (
+    BATCH_BYTES_MAX,
+    BATCH_TRANSACTIONS_MAX,
+    BATCHES_HELD_MAX,
+    BLOCK_BATCHES_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+    POOL_TRANSACTIONS_MAX,
+)
+from protocol.transactions.envelope import Transaction
+
+SEAL_EVERY_MS: Final = 10  # a lone transaction is sealed at once; a stream of them, a hundred times a second
+ORIGIN_BATCHES_MAX: Final = BATCHES_HELD_MAX // 4  # one organisation cannot fill everybody's pool
+EXECUTED_REMEMBERED_MAX: Final = 65_536  # a batch that arrives after its transactions were executed is useless
+OWN: Final = b""
+"""The origin of batches sealed here."""
+
+
+class HeldBatch:
+    """A batch with its verified transactions."""
+
+    __slots__ = ("arrived_ms", "batch", "digest", "live", "ordered", "origin", "raw", "transactions")
+
+    def __init__(
+        self, batch: Batch, transactions: tuple[Transaction, ...], origin: bytes, arrived_ms: int, raw: bytes
+    ) -> None:
+        assert len(batch.items) == len(transactions)
+        self.batch = batch
+        self.transactions = transactions
+        self.digest = calculate_batch_digest([one.id for one in transactions])
+        self.raw = raw
+        self.origin = origin
+        self.arrived_ms = arrived_ms
+        self.ordered = False
+        """A final block orders it: no other may."""
+        self.live = len(transactions)
+        """How many of its transactions are not executed yet."""
+
+    @property
+    def ref(self) -> BatchRef:
+        """What a block says of it."""
+        return BatchRef(digest=self.digest, tx_count=len(self.transactions), size=len(self.raw))
+
+
+class Mempool:
+    """Pending transactions and held batches of one node."""
+
+    def __init__(self) -> None:
+        self._pending: deque[tuple[Transaction, BatchItem, int]] = deque()
+        self._sealed_ms = -SEAL_EVERY_MS
+        self._held: OrderedDict[BatchDigest, HeldBatch] = OrderedDict()
+        self._by_origin: Counter[bytes] = Counter()
+        self._where: dict[TransactionId, list[BatchDigest]] = {}
+        self._pending_ids: set[TransactionId] = set()
+        self._executed: OrderedDict[TransactionId, None] = OrderedDict()
+        self._choosable = 0
+
+    # ------------------------------------------------------------------ own transactions
+
+    @property
+    def transactions(self) -> int:
+        """How many distinct transactions wait, sealed or not."""
+        return len(self._pending_ids) + len(self._where)
+
+    def has_room(self, count: int) -> bool:
+        """Whether `count` more transactions may be taken in."""
+        return self.transactions + count <= POOL_TRANSACTIONS_MAX
+
+    def is_known(self, transaction_id: TransactionId) -> bool:
+        """Whether it waits here, or was executed not long ago."""
+        return transaction_id in self._pending_ids or transaction_id in self._where or transaction_id in self._executed
+
+    def was_executed(self, transaction_id: TransactionId) -> bool:
+        """Whether it was executed not long ago."""
+        return transaction_id in self._executed
+
+    def try_add(self, transaction: Transaction, item: BatchItem) -> bool:
+        """Queue a verified transaction for sealing; False when it is known already."""
+        if self.is_known(transaction.id):
+            return False
+        assert self.has_room(1), "the door asks first"
+        self._pending.append((transaction, item, len(encode(item))))
+        self._pending_ids.add(transaction.id)
+        return True
+
+    def calculate_seal_due_ms(self) -> int | None:
+        """When the next batch should be sealed, or None when nothing waits."""
+        return self._sealed_ms + SEAL_EVERY_MS if self._pending else None
+
+    def try_seal(self, now_ms: int) -> HeldBatch | None:
+        """Seal and hold the next batch, in the order of arrival, or None when nothing waits."""
+        if not self._pending:
+            return None
+        items: list[BatchItem] = []
+        transactions: list[Transaction] = []
+        size = 8
+        while self._pending and len(items) < BATCH_TRANSACTIONS_MAX:
+            transaction, item, weight = self._pending[0]
+            if items and size + weight > BATCH_BYTES_MAX:
+                break
+            self._pending.popleft()
+            self._pending_ids.discard(transaction.id)
+            items.append(item)
+            transactions.append(transaction)
+            size += weight
+        if not self._pending:
+            self._sealed_ms = now_ms  # a rest that did not fit is due at once
+        batch = Batch(items=tuple(items))
+        held = HeldBatch(batch, tuple(transactions), OWN, now_ms, encode(batch))
+        self._hold(held)
+        return held
+
+    def find_unordered_own(self, arrived_before_ms: int) -> list[HeldBatch]:
+        """Own batches that no final block orders yet and that are older than this: to be pushed again."""
+        return [
+            held
+            for held in self._held.values()
+            if held.origin == OWN and not held.ordered and held.live and held.arrived_ms < arrived_before_ms
+        ]
+
+    # ------------------------------------------------------------------ batches
+
+    def get(self, digest: BatchDigest) -> HeldBatch | None:
+        """A held batch."""
+        return self._held.get(digest)
+
+    def check_push(self, origin: bytes, count: int) -> str | None:
+        """Why a pushed batch of `count` transactions is not taken, or None."""
+        if len(self._held) >= BATCHES_HELD_MAX or self.transactions + count > 2 * POOL_TRANSACTIONS_MAX:
+            return "pool_full"
+        return "origin_quota" if self._by_origin[origin] >= ORIGIN_BATCHES_MAX else None
+
+    def add_batch(self, held: HeldBatch) -> bool:
+        """Hold a verified batch of another node; False when it is held already or all of it was executed."""
+        if held.digest in self._held or all(one.id in self._executed for one in held.transactions):
+            return False
+        self._hold(held)
+        return True
+
+    def add_wanted(self, held: HeldBatch) -> None:
+        """Hold a batch that a block orders, whatever the bounds: blocks are bounded themselves."""
+        if held.digest not in self._held:
+            self._hold(held)
+
+    def _hold(self, held: HeldBatch) -> None:
+        held.live = 0
+        for one in held.transactions:
+            if one.id not in self._executed:
+                held.live += 1
+                self._where.setdefault(one.id, []).append(held.digest)
+        self._held[held.digest] = held
+        self._by_origin[held.origin] += 1
+        self._choosable += held.live > 0
+
+    def has_work(self) -> bool:
+        """Whether some batch waits to be ordered."""
+        return self._choosable > 0 or bool(self._pending)
+
+    def choose(self, excluded: Iterable[BatchDigest]) -> tuple[BatchRef, ...]:
+        """References for the next block, oldest batch first, within the limits of a block."""
+        skipped = frozenset(excluded)
+        chosen: list[BatchRef] = []
+        count = 0
+        for digest, held in self._held.items():
+            if held.ordered or not held.live or digest in skipped:
+                continue
+            if len(chosen) == BLOCK_BATCHES_MAX or count + len(held.transactions) > BLOCK_TRANSACTIONS_MAX:
+                break  # in order of arrival: a large batch is never passed by for ever
+            chosen.append(held.ref)
+            count += len(held.transactions)
+        return tuple(chosen)
+
+    def on_ordered(self, digests: Sequence[BatchDigest]) -> None:
+        """A final block orders these: nobody may order them again."""
+        for digest in digests:
+            held = self._held.get(digest)
+            if held is not None and not held.ordered:
+                held.ordered = True
+                self._choosable -= held.live > 0
+
+    def on_executed(self, digests: Sequence[BatchDigest], ids: Sequence[TransactionId]) -> None:
+        """A block is saved: forget its batches, and every transaction of it wherever else it waits."""
+        for one in ids:
+            self._executed[one] = None
+            for digest in self._where.pop(one, ()):
+                held = self._held[digest]
+                held.live -= 1
+                if not held.live and not held.ordered:
+                    self._choosable -= 1
+        if not self._pending_ids.isdisjoint(ids):
+            self._pending = deque(entry for entry in self._pending if entry[0].id not in self._executed)
+            self._pending_ids.difference_update(ids)
+        while len(self._executed) > EXECUTED_REMEMBERED_MAX:
+            self._executed.popitem(last=False)
+        for digest in digests:
+            self._forget(digest)
+        for digest in [one.digest for one in self._held.values() if not one.live and not one.ordered]:
+            self._forget(digest)  # all of it came in other batches
+
+    def _forget(self, digest: BatchDigest) -> None:
+        held = self._held.pop(digest, None)
+        if held is None:
+            return
+        self._by_origin[held.origin] -= 1
+        if not held.ordered and held.live:
+            self._choosable -= 1
+        for one in held.transactions:
+            places = self._where.get(one.id)
+            if places is not None and digest in places:
+                places.remove(digest)
+                if not places:
+                    del self._where[one.id]
