@@ -1,0 +1,186 @@
+"""What every command shares: exit codes, one way to fail, JSON or text, language, where a node and a key are found.
+
+Imports only click and the standard library, because every command waits for it. Never a formula or a request here.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+
+EXIT_OK: Final = 0
+EXIT_REFUSED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+EXIT_UNVERIFIED: Final = 4
+
+EXIT_TEXT: Final = """\b
+Exit codes:
+  0  done
+  1  refused or failed; the message names the reason and the fix
+  2  wrong use of a command or an option
+  3  the node cannot be reached
+  4  verification failed: the evidence does not hold
+"""
+
+NODE_ENVIRONMENT: Final = "LIUSHUI_NODE"
+NODE_DEFAULT: Final = "http://127.0.0.1:7400"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FailureError(click.ClickException):
+    """A failure a person can act on: a stable code and a sentence; the exit code is of its kind."""
+
+    exit_code = EXIT_REFUSED
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+    def show(self, file: Any = None) -> None:
+        """To stderr: as one JSON object when the command was asked for JSON, else one line."""
+        context = click.get_current_context(silent=True)
+        if context is not None and context.params.get("as_json"):
+            click.echo(json.dumps({"error": {"code": self.code, "sentence": self.message}}, ensure_ascii=False))
+            return
+        click.echo(f"{self.message} [{self.code}]", err=True, file=file)
+
+
+class UnreachableError(FailureError):
+    """No node answered."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
+class UnverifiedError(FailureError):
+    """Evidence that does not hold."""
+
+    exit_code = EXIT_UNVERIFIED
+
+
+def fail(code: str, sentence: str) -> NoReturn:
+    """End the command as refused or failed."""
+    raise FailureError(code, sentence)
+
+
+def json_option(function: F) -> F:
+    """`--json` as the parameter `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")(function)
+
+
+def lang_option(function: F) -> F:
+    """`--lang zh|en`, else the environment's language."""
+    return click.option(
+        "--lang",
+        type=click.Choice(["zh", "en"]),
+        default=None,
+        callback=lambda _context, _parameter, value: value or pick_language(os.environ),
+        help="Language of reasons and titles; by default that of the environment.",
+    )(function)
+
+
+def node_option(function: F) -> F:
+    """`--node URL` of the API to talk to."""
+    return click.option(
+        "--node",
+        "node_url",
+        envvar=NODE_ENVIRONMENT,
+        default=NODE_DEFAULT,
+        show_default=True,
+        callback=_check_url,
+        help="Address of a node's API.",
+    )(function)
+
+
+def key_options(function: F) -> F:
+    """`--key FILE` with its passphrase from a prompt, a file or a file descriptor; never from an argument."""
+    function = click.option(
+        "--passphrase-fd", type=click.IntRange(min=0), default=None, help="Read the passphrase from this descriptor."
+    )(function)
+    function = click.option(
+        "--passphrase-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=None,
+        help="Read the passphrase from the first line of this file.",
+    )(function)
+    return click.option(
+        "--key",
+        "key_path",
+        type=click.Path(dir_okay=False, path_type=Path),
+        required=True,
+        envvar="LIUSHUI_KEY",
+        help="Your key file, made by `liushui keys new`.",
+    )(function)
+
+
+def _check_url(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{value!r} is not an address like {NODE_DEFAULT}.")
+    return value.rstrip("/")
+
+
+def pick_language(environment: Mapping[str, str]) -> str:
+    """`zh` when the environment's language is Chinese, else `en`."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if environment.get(name):
+            return "zh" if environment[name].lower().startswith("zh") else "en"
+    return "en"
+
+
+def read_passphrase(*, file: Path | None, descriptor: int | None, confirm: bool = False) -> str:
+    """The passphrase from the place that was named, else asked for without echo."""
+    if file is not None and descriptor is not None:
+        raise click.UsageError("Name --passphrase-file or --passphrase-fd, not both.")
+    try:
+        if file is not None:
+            return _first_line(file.read_bytes())
+        if descriptor is not None:
+            with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                return _first_line(stream.readline(4_096))
+    except OSError as error:
+        fail("passphrase_unreadable", f"The passphrase cannot be read: {error.strerror}.")
+    prompted: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+    return prompted
+
+
+def _first_line(raw: bytes) -> str:
+    try:
+        return raw.split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8")
+    except UnicodeDecodeError:
+        fail("passphrase_unreadable", "The passphrase is not UTF-8 text.")
+
+
+def print_json(value: object) -> None:
+    """One JSON object, indented, Chinese left readable."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_facts(facts: Iterable[tuple[str, object]]) -> None:
+    """Aligned `name  value` lines; facts that are None are left out."""
+    known = [(name, value) for name, value in facts if value is not None]
+    width = max((len(name) for name, _ in known), default=0)
+    for name, value in known:
+        click.echo(f"{name:<{width}}  {value}")
+
+
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> None:
+    """A plain table; the columns numbered in `right` are flush right."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max([len(title), *(len(row[i]) for row in cells)]) for i, title in enumerate(titles)]
+    for line in [list(titles), *cells]:
+        parts = [f"{c:>{w}}" if i in right else f"{c:<{w}}" for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+        click.echo("  ".join(parts).rstrip())
+
+
+def format_money(amount: int | None, exponent: int, currency: str = "") -> str:
+    """Minor units as people write them: 1,234.50 CNY."""
+    if amount is None:
+        return "-"
+    sign, digits = ("-" if amount < 0 else ""), str(abs(amount)).rjust(exponent + 1, "0")
+    whole, part = (digits[:-exponent], "." + digits[-exponent:]) if exponent else (digits, "")
+    grouped = f"{int(whole):,}"
+    return f"{sign}{grouped}{part}{' ' + currency if currency else ''}"

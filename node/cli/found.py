@@ -1,0 +1,121 @@
+"""`liushui testnet` and `liushui init`: a new network, or one member's node. The clock is read for the genesis only."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from node.cli.common import fail, json_option, print_facts, print_json, print_table
+
+
+@click.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--lender", "lenders", multiple=True, help="Name of a lender with a validator; repeat for each.")
+@click.option("--validators", type=click.IntRange(1, 32), default=None, help="So many lenders, named lender1 and on.")
+@click.option("--observer", "observers", multiple=True, help="Name of an observer; repeat for each.")
+@click.option("--day-ms", type=click.IntRange(100, 86_400_000), default=86_400_000, help="Length of a ledger day.")
+@click.option("--currency", default="CNY", show_default=True, help="ISO 4217 code of the network's money.")
+@click.option("--base-port", type=click.IntRange(1024, 65_000), default=None, help="First port; free ports otherwise.")
+@json_option
+def testnet(
+    *,
+    directory: Path,
+    lenders: tuple[str, ...],
+    validators: int | None,
+    observers: tuple[str, ...],
+    day_ms: int,
+    currency: str,
+    base_port: int | None,
+    as_json: bool,
+) -> None:
+    """Lay out a network in DIRECTORY: genesis.json, and one data directory per node with settings and keys."""
+    from node.setup import make_testnet
+    from protocol.ids import TimeMs
+
+    if lenders and validators is not None:
+        raise click.UsageError("Name the lenders with --lender, or give their number with --validators, not both.")
+    names = lenders or tuple(f"lender{i}" for i in range(1, (validators or 4) + 1))
+    _check_names((*names, *observers))
+    try:
+        made = make_testnet(
+            directory,
+            lenders=names,
+            observers=observers,
+            time_ms=TimeMs(time.time_ns() // 1_000_000),
+            day_ms=day_ms,
+            currency=currency,
+            base_port=base_port,
+        )
+    except FileExistsError:
+        fail("directory_taken", f"{directory} already holds a network: choose an empty directory.")
+    except OSError as error:
+        fail("directory_unwritable", f"{directory} cannot be written: {error.strerror}.")
+    except KeyError:
+        fail("currency_unknown", f"No scoring model is shipped for {currency}: choose CNY or CZK.")
+    facts: list[dict[str, Any]] = [
+        {
+            "name": node.name,
+            "role": node.role,
+            "data_dir": str(node.directory),
+            "listen_port": node.listen_port,
+            "api_port": node.api_port,
+        }
+        for node in made.nodes
+    ]
+    if as_json:
+        print_json(
+            {
+                "chain_id": made.genesis.calculate_chain_id().hex(),
+                "genesis": str(directory / "genesis.json"),
+                "nodes": facts,
+                "authorities": [{"name": name, "directory": str(place)} for name, place in made.authorities],
+            }
+        )
+        return
+    print_facts([("chain id", made.genesis.calculate_chain_id().hex()), ("genesis", directory / "genesis.json")])
+    print_table(
+        ("Node", "Role", "Start it with"),
+        [(f["name"], f["role"], f"liushui start --data-dir {f['data_dir']}") for f in facts],
+    )
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where the node lives."
+)
+@click.option("--validator", is_flag=True, help="The node votes; it gets a validator key and an attester key.")
+@click.option("--lender", is_flag=True, help="The organisation lends.")
+@click.option("--observer", is_flag=True, help="The organisation may see exposure totals.")
+def init(*, name: str, data_dir: Path, validator: bool, lender: bool, observer: bool) -> None:
+    """Make the keys and settings of NAME's node, and print the public entry that the genesis needs (JSON).
+
+    Send the entry to the founders; when their genesis.json arrives, put it into the data directory, add the peers to
+    config.toml and run liushui start.
+    """
+    import msgspec
+
+    from node.config import CONFIG_FILE, NodeConfig, format_config
+    from node.setup import make_member
+
+    _check_names((name,))
+    try:
+        member = make_member(data_dir, name, validator=validator, observer=observer, lender=lender)
+        config = NodeConfig(name=name, role="validator" if validator else "observer")
+        (data_dir / CONFIG_FILE).write_text(format_config(config), encoding="utf-8")
+    except FileExistsError:
+        fail(
+            "directory_taken", f"{data_dir} already holds keys: choose an empty directory; keys are never overwritten."
+        )
+    except OSError as error:
+        fail("directory_unwritable", f"{data_dir} cannot be written: {error.strerror}.")
+    click.echo(msgspec.json.format(msgspec.json.encode(member), indent=2).decode())
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    if len(set(names)) != len(names):
+        raise click.UsageError("Every node needs a name of its own.")
+    for name in names:
+        if not (name.isascii() and name.replace("-", "").isalnum() and len(name) <= 32) or name == "authorities":
+            raise click.UsageError(f"{name!r} is not a name: use up to 32 letters, digits and hyphens.")

@@ -1,0 +1,74 @@
+"""`liushui`: the group of all commands. Each is imported only when it is called, so that the command line starts fast.
+
+Adding a command is one line in COMMANDS. Never import a command's module, or anything heavy, at the top here.
+"""
+
+import importlib
+from typing import Final, NamedTuple
+
+import click
+
+from node.cli.common import EXIT_TEXT
+
+
+class Entry(NamedTuple):
+    """Where a command lives and what the overview says of it."""
+
+    target: str
+    help: str
+
+
+COMMANDS: Final[dict[str, Entry]] = {
+    "version": Entry("node.cli.version:version", "Print the version."),
+    "demo": Entry("node.cli.demo:demo", "Run a whole lending network on this machine and tell its story."),
+    "testnet": Entry("node.cli.found:testnet", "Lay out a network of your own: genesis, nodes, keys."),
+    "init": Entry("node.cli.found:init", "Make the keys and settings of one member's node."),
+    "start": Entry("node.cli.start:start", "Run the node of a data directory."),
+    "status": Entry("node.cli.status:status", "Say where a node stands, and what it waits for."),
+    "doctor": Entry("node.cli.doctor:doctor", "Check this machine and a data directory for what stops a node."),
+    "keys": Entry("node.cli.keys:keys", "Make and show your own key file."),
+    "statement": Entry("node.cli.statement:statement", "Check a bank statement file; needs no node."),
+    "score": Entry("node.cli.statement:score", "Score a bank statement file; needs no node."),
+    "schedule": Entry("node.cli.schedule:schedule", "Compute a repayment schedule and its APR; needs no node."),
+    "product": Entry("node.cli.market:product", "List loan products."),
+    "pool": Entry("node.cli.market:pool", "Show lenders' pools."),
+    "apply": Entry("node.cli.borrow:apply", "Apply for a loan with a bank statement."),
+    "offers": Entry("node.cli.borrow:offers", "Show the decisions and offers on an application."),
+    "accept": Entry("node.cli.borrow:accept", "Accept an offer after seeing its whole cost."),
+    "repay": Entry("node.cli.borrow:repay", "Pay on a loan."),
+    "loan": Entry("node.cli.loans:loan", "Show loans, their schedules and their history."),
+    "data": Entry("node.cli.borrow:data", "See who read your statement."),
+    "verify": Entry("node.cli.verify:verify", "Verify a receipt offline, with no node at all."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and loads one only when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table: the order of a network's life."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command, or None for an unknown name."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command), entry.target
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The overview, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_TEXT)
+def main() -> None:
+    """Liushui: a peer-to-peer lending network. Lenders share one ledger of loans granted on cash flow."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""`liushui statement check` and `liushui score`: read a statement and score it on this machine, without any node.
+
+The file's content never leaves the process. Never a parser or a feature here: `scoring` does both.
+"""
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from node.cli.common import fail, format_money, json_option, lang_option, print_facts, print_json, print_table
+
+if TYPE_CHECKING:
+    from scoring.ingest.statement import Statement
+
+
+@click.group()
+def statement() -> None:
+    """Check a bank statement file; needs no node."""
+
+
+@statement.command()
+@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@json_option
+def check(*, path: Path, as_json: bool) -> None:
+    """Read FILE and say what it holds, or exactly why it is refused (file, line, reason)."""
+    from scoring.ingest.statement import view
+
+    facts = view(read_file(path, as_json=as_json))
+    if as_json:
+        print_json(facts)
+        return
+    exponent, currency = int(str(facts["exponent"])), str(facts["currency"])
+    money = ("opening_balance", "closing_balance", "total_in", "total_out")
+    print_facts(
+        (name, format_money(value, exponent, currency) if name in money else value)  # type: ignore[arg-type]
+        for name, value in facts.items()
+        if name not in ("warnings", "exponent")
+    )
+    warnings: Any = facts["warnings"]
+    for warning in warnings:
+        click.echo(f"note: {warning['sentence']} [{warning['code']}]")
+
+
+def read_file(path: Path, *, as_json: bool) -> "Statement":
+    """The statement of a file, or the end of the command with its refusal."""
+    from protocol.limits import STATEMENT_BYTES_MAX
+    from scoring.ingest.read import read_statement
+    from scoring.ingest.statement import StatementError, view_error
+
+    try:
+        if path.stat().st_size > STATEMENT_BYTES_MAX:
+            fail(
+                "too_large", f"{path.name} is larger than {STATEMENT_BYTES_MAX // 2**20} MiB: export a shorter period."
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
+    try:
+        return read_statement(data, name=path.name, counterparty_key=os.urandom(32))
+    except StatementError as error:
+        if as_json:
+            print_json({"error": view_error(error)})
+            raise click.exceptions.Exit(1) from error
+        fail(str(error.code), f"{error.file}{'' if error.line is None else f', line {error.line}'}: {error.reason}")
+
+
+@click.command()
+@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--principal-minor", type=click.IntRange(1, 2**53 - 1), required=True, help="Loan amount, minor units.")
+@click.option("--periods", type=click.IntRange(1, 480), required=True, help="Number of instalments.")
+@click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    default=None,
+    help="Day of the decision; by default the day after the statement ends.",
+)
+@lang_option
+@json_option
+def score(*, path: Path, principal_minor: int, periods: int, as_of: Any, lang: str, as_json: bool) -> None:
+    """Score FILE for a loan with the shipped model of its currency, and give the reasons."""
+    from protocol.money import divide_ceil
+    from scoring.features import calculate_features, calculate_net_cashflow30
+    from scoring.models import load_default
+    from scoring.reasons import REASONS
+
+    found = read_file(path, as_json=as_json)
+    try:
+        model = load_default(found.currency)
+    except KeyError:
+        fail("model_missing", f"No model is shipped for {found.currency}: score a statement in CZK or CNY.")
+    day = found.last_day + 1 if as_of is None else as_of.date().toordinal()
+    instalment = divide_ceil(principal_minor, periods)
+    features = calculate_features(
+        found.rows, as_of=day, last_day=found.last_day, instalment=instalment, principal=principal_minor
+    )
+    bins = model.calculate_bins(features)
+    result = model.assess(bins)
+    capacity = calculate_net_cashflow30(found.rows, as_of=day)
+    reasons = [(code, REASONS[code].key, getattr(REASONS[code], f"text_{lang}")) for code in result.reasons]
+    if as_json:
+        print_json(
+            {
+                "model": {"id": model.id.hex(), "name": model.name, "currency": model.currency},
+                "as_of": date.fromordinal(day).isoformat(),
+                "instalment": instalment,
+                "points": result.points,
+                "pd_ppm": result.pd_ppm,
+                "band": result.band,
+                "bands": len(model.bands) + 1,
+                "capacity30": capacity,
+                "reasons": [{"code": code, "key": key, "text": text} for code, key, text in reasons],
+                "features": {
+                    item.name: {"value": features[item.name], "bin": index, "points": item.table[index]}
+                    for item, index in zip(model.table, bins, strict=True)
+                },
+            }
+        )
+        return
+    print_facts(
+        [
+            ("model", model.name),
+            ("as of", date.fromordinal(day).isoformat()),
+            ("points", result.points),
+            ("band", f"{result.band} of 0 (best) to {len(model.bands)}"),
+            ("default risk", f"{result.pd_ppm // 10_000}.{result.pd_ppm % 10_000 // 100:02d} %"),
+            ("instalment asked for", format_money(instalment, found.exponent, found.currency)),
+            ("left in a month", format_money(capacity, found.exponent, found.currency)),
+        ]
+    )
+    if reasons:
+        click.echo("")
+        print_table(("Reason", ""), [(key, text) for _, key, text in reasons])
