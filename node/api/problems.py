@@ -1,0 +1,169 @@
+"""Problems as RFC 9457 tells them: a stable code, a title in the reader's language, what happened, what to do.
+
+    ProblemError("not_found", detail="...")  ->  application/problem+json
+
+Every code of the API stands in the table; rejections of the ledger keep their own codes. Never put an exception's
+text or a stack into an answer: an unexpected error is logged once, and the reader gets its code alone.
+"""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+import msgspec
+from aiohttp import web
+
+from node.api.ports import Busy
+from node.telemetry import get_logger
+from protocol.rejections import SENTENCES, Rejection
+
+CONTENT_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:liushui:problem:"
+
+_log = get_logger("api")
+
+
+class Kind(NamedTuple):
+    """One kind of problem."""
+
+    status: int
+    title_en: str
+    title_zh: str
+    retryable: bool = False
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "malformed_request": Kind(400, "The request cannot be read.", "请求格式有误。"),
+    "malformed_id": Kind(400, "An id is 64 hexadecimal digits.", "标识应为 64 位十六进制数字。"),
+    "signature_missing": Kind(401, "A signed request is needed.", "此请求需要签名。"),
+    "signature_invalid": Kind(401, "The request's signature does not hold.", "请求签名无效。"),
+    "signature_stale": Kind(
+        401, "The request's signature is too old or too new; check the clock.", "请求签名已过期，请检查时钟。"
+    ),
+    "not_permitted": Kind(403, "This key may not read or do this.", "此密钥无权进行该操作。"),
+    "not_found": Kind(404, "There is nothing under this address.", "未找到所请求的内容。"),
+    "method_not_allowed": Kind(405, "The address does not know this method.", "该地址不支持此方法。"),
+    "receipt_not_ready": Kind(
+        409, "The receipt is not provable yet; try again shortly.", "凭证尚未可证明，请稍后重试。", retryable=True
+    ),
+    "document_mismatch": Kind(409, "The document is not what its address says.", "文件与其地址不符。"),
+    "too_large": Kind(413, "The request is larger than this node takes.", "请求超过大小限制。"),
+    "unsupported_media": Kind(415, "The content type is not one this address reads.", "不支持该内容类型。"),
+    "rejected": Kind(422, "The transaction was rejected.", "交易被拒绝。"),
+    "quota_reached": Kind(429, "This account keeps as many documents here as it may.", "该账户的文件数量已达上限。"),
+    "internal": Kind(500, "The node made a mistake; it has been logged.", "节点内部错误，已记录。", retryable=True),
+    "busy": Kind(503, "The node is busy; try again shortly.", "节点繁忙，请稍后重试。", retryable=True),
+    "not_ready": Kind(503, "The node is not ready yet.", "节点尚未就绪。", retryable=True),
+}
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of an answer that is not a success (RFC 9457)."""
+
+    type: str
+    """URN of the code."""
+    title: str
+    """A sentence for people, in the language asked for (zh or en)."""
+    status: int
+    code: str
+    """Stable; programs branch on it."""
+    detail: str = ""
+    """What happened this time, and what to do."""
+    retryable: bool = msgspec.field(default=False)
+    instance: str = ""
+    """The path asked for."""
+
+
+class ProblemError(Exception):
+    """Raised by handlers for the caller's faults; the middleware turns it into the answer."""
+
+    def __init__(self, code: str, detail: str = "", *, retry_after_ms: int | None = None) -> None:
+        super().__init__(code)
+        assert code in KINDS, code
+        self.code = code
+        self.detail = detail
+        self.retry_after_ms = retry_after_ms
+
+
+def pick_language(accept: str) -> str:
+    """`zh` or `en`: whichever an Accept-Language header ranks higher; English when neither is named."""
+    best, language = 0, "en"
+    for part in accept.split(",")[:16]:
+        tag, _, parameters = part.strip().partition(";")
+        name = tag.strip().lower().partition("-")[0]
+        weight = _parse_weight(parameters)
+        if name in ("zh", "en") and weight > best:
+            best, language = weight, name
+    return language
+
+
+def _parse_weight(parameters: str) -> int:
+    """The q of RFC 9110 section 12.4.2 in thousandths; 1000 when absent, 0 when unreadable."""
+    name, _, value = parameters.strip().partition("=")
+    if name.strip().lower() != "q":
+        return 1000
+    whole, _, digits = value.strip().partition(".")
+    if whole not in ("0", "1") or not (digits or "0").isdecimal() or len(digits) > 3:
+        return 0
+    return min(1000, int(whole) * 1000 + int((digits + "000")[:3]))
+
+
+def make_problem(
+    code: str, *, language: str, detail: str = "", path: str = "", retry_after_ms: int | None = None
+) -> web.Response:
+    """The answer for a code of the table."""
+    kind = KINDS[code]
+    problem = Problem(
+        type=TYPE_PREFIX + code,
+        title=kind.title_zh if language == "zh" else kind.title_en,
+        status=kind.status,
+        code=code,
+        detail=detail,
+        retryable=kind.retryable,
+        instance=path,
+    )
+    headers = {"Content-Language": language, "Cache-Control": "no-store"}
+    if retry_after_ms is not None:
+        headers["Retry-After"] = str(max(1, -(-retry_after_ms // 1000)))
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Liushui-Signature"
+    body = msgspec.json.encode(problem)
+    return web.Response(status=kind.status, body=body, content_type=CONTENT_TYPE, headers=headers)
+
+
+def describe_rejection(rejection: Rejection) -> dict[str, object]:
+    """A rejection as the API shows it: number, stable code, sentence."""
+    return {"number": int(rejection), "code": rejection.code, "sentence": SENTENCES[rejection]}
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_BY_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media"}
+
+
+@web.middleware
+async def problem_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every failure becomes a problem; only an unexpected one is logged, once."""
+    language = pick_language(request.headers.get("Accept-Language", ""))
+    try:
+        return await handler(request)
+    except ProblemError as error:
+        return make_problem(
+            error.code,
+            language=language,
+            detail=error.detail,
+            path=request.path,
+            retry_after_ms=error.retry_after_ms,
+        )
+    except Busy as busy:
+        return make_problem("busy", language=language, path=request.path, retry_after_ms=busy.retry_after_ms)
+    except web.HTTPException as error:
+        code = _BY_STATUS.get(error.status)
+        if code is None and error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        return make_problem(code or "malformed_request", language=language, path=request.path)
+    except (ConnectionResetError, ConnectionAbortedError):
+        raise
+    except Exception:
+        _log.exception("request_failed", method=request.method, path=request.path)
+        return make_problem("internal", language=language, path=request.path)
