@@ -45,13 +45,14 @@ def choose_order(rows: Sequence[RawRow], opening: int | None) -> tuple[list[RawR
     candidates = [(listed, "file"), (turned, "reversed")]
     if downwards:
         candidates.reverse()
-    for order, name in candidates:
+    by_time = _by_time(turned if _falls(rows) else listed)
+    ordered = [each for each in candidates if is_ascending(each[0])]
+    ordered += [(by_time, "sorted"), (_by_day_chain(by_time, opening), "sorted")]
+    # A closed chain in the order of time beats one whose dates go back, and that beats any that does not close.
+    for order, name in ordered + candidates:
         if not find_breaks(order, opening):
             return order, name
-    candidates = [each for each in candidates if is_ascending(each[0])]
-    by_time = _by_time(turned if _falls(rows) else listed)
-    candidates += [(by_time, "sorted"), (_by_day_chain(by_time, opening), "sorted")]
-    return min(candidates, key=lambda each: len(find_breaks(each[0], opening)))
+    return min(ordered, key=lambda each: len(find_breaks(each[0], opening)))
 
 
 def _is_before(left: RawRow, right: RawRow) -> bool:

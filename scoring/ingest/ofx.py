@@ -17,7 +17,6 @@ from scoring.rows import Category
 
 _TOKEN = re.compile(r"<(/?)([A-Za-z0-9_.]+)\s*(/?)>([^<]*)")
 _ROOT = re.compile(r"<OFX>", re.IGNORECASE)
-_CDATA = re.compile(r"<!\[CDATA\[([^\]]*)\]\]>")
 _DATE = re.compile(r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})(\d{2})?)?(?:\.\d+)?\s*(?:\[[^\]]{0,20}\]?)?", re.ASCII)
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&nbsp;", " "), ("&amp;", "&"))
 _TYPES = {
@@ -174,7 +173,7 @@ def _parse(text: str) -> Node:
     if opening is None:
         raise UnreadableFile(ErrorCode.BROKEN_FILE, "the OFX header is not followed by an <OFX> element")
     start = opening.start()
-    body = _CDATA.sub(lambda match: match.group(1).replace("&", "&amp;").replace("<", "&lt;"), text[start:])
+    body = _plain_cdata(text[start:])
     line = text.count("\n", 0, start) + 1
     root = Node("", line)
     stack = [root]
@@ -200,6 +199,16 @@ def _parse(text: str) -> Node:
     if len(stack) > 1:
         raise UnreadableFile(ErrorCode.BROKEN_FILE, f"<{stack[-1].tag}> is never closed", line=stack[-1].line)
     return root
+
+
+def _plain_cdata(text: str) -> str:
+    """The text with each CDATA section written as escaped characters; an open one is left and refused later."""
+    parts: list[str] = []
+    at = 0
+    while (start := text.find("<![CDATA[", at)) >= 0 and (end := text.find("]]>", start)) >= 0:
+        parts += text[at:start], text[start + 9 : end].replace("&", "&amp;").replace("<", "&lt;")
+        at = end + 3
+    return "".join(parts) + text[at:]
 
 
 def _close(stack: list[Node], tag: str, leaf: Node | None, line: int) -> None:

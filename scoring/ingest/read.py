@@ -14,7 +14,7 @@ from scoring.ingest.limits import BYTES_MAX
 from scoring.ingest.ofx import is_ofx, read_ofx
 from scoring.ingest.statement import ErrorCode, Statement, StatementError, UnknownFormat, UnreadableFile, WarningCode
 from scoring.ingest.swift import is_mt940, read_mt940
-from scoring.ingest.table import find_table, read_table
+from scoring.ingest.table import count_chinese_headings, find_table, read_table
 from scoring.ingest.text import decode, pick_delimiters, split_delimited
 from scoring.ingest.workbook import CFB_MAGIC, ZIP_MAGIC, read_workbook
 
@@ -79,11 +79,10 @@ def _read_text(data: bytes) -> Draft:
     failure: StatementError | None = None
     for encoding, text in decode(data):
         body = text.lstrip("\ufeff \t\r\n")
-        assumed = encoding in ("gb18030", "cp1252")
         if is_ofx(text):
-            return _with_encoding(read_ofx(_latin(data, text, encoding)), assumed and _western(text))
+            return _with_encoding(read_ofx(_latin(data, text, encoding)), encoding, True)
         if is_mt940(text):
-            return _with_encoding(read_mt940(_latin(data, text, encoding)), assumed and _western(text))
+            return _with_encoding(read_mt940(_latin(data, text, encoding)), encoding, True)
         if body.startswith(("{", "[", "<")):
             return _read_structured(data, body, text)
         for delimiter in pick_delimiters(text):
@@ -93,8 +92,11 @@ def _read_text(data: bytes) -> Draft:
                 failure = failure or error
                 continue
             table = find_table(grid)
-            if table is not None and (encoding != "gb18030" or _is_chinese(table.header.cells)):
-                return _with_encoding(read_table(table), encoding == "cp1252")
+            if table is None:
+                continue
+            chinese_headings = count_chinese_headings(table) >= 2
+            if encoding != "gb18030" or chinese_headings or _is_gb2312(data):
+                return _with_encoding(read_table(table), encoding, not chinese_headings)
     raise failure or UnknownFormat(ErrorCode.UNKNOWN_FORMAT, "the content is no statement format we know", line=1)
 
 
@@ -108,26 +110,25 @@ def _read_structured(data: bytes, body: str, text: str) -> Draft:
 
 
 def _latin(data: bytes, text: str, encoding: str) -> str:
-    """OFX and MT940 that are not UTF-8 are Windows-1252 unless they declare Chinese."""
-    if encoding != "gb18030":
-        return text
-    head = data[:2048].upper()
-    if b"GB" in head and (b"CHARSET:GB" in head or b'ENCODING="GB' in head or b"CHARSET:936" in head):
+    """OFX and MT940 that are not UTF-8 are Windows-1252, unless every byte pair is common Chinese."""
+    if encoding != "gb18030" or _is_gb2312(data):
         return text
     return data.decode("cp1252", errors="replace")
 
 
-def _western(text: str) -> bool:
-    return not text.isascii()
+def _is_gb2312(data: bytes) -> bool:
+    """Whether the text is in the common Chinese set: Western accents, being single bytes, fall outside it."""
+    try:
+        data.decode("gb2312")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _is_chinese(cells: list[str]) -> bool:
-    return any("\u4e00" <= char <= "\u9fff" for cell in cells for char in cell)
-
-
-def _with_encoding(draft: Draft, assumed: bool) -> Draft:
-    if assumed:
-        draft.warn(WarningCode.ENCODING_ASSUMED, "The file does not declare its encoding; Windows-1252 was assumed.")
+def _with_encoding(draft: Draft, encoding: str, is_assumed: bool) -> Draft:
+    if is_assumed and encoding in ("gb18030", "cp1252"):
+        sentence = "The file is not UTF-8 and does not declare its encoding; Windows-1252 or GB18030 was assumed."
+        draft.warn(WarningCode.ENCODING_ASSUMED, sentence)
     return draft
 
 

@@ -23,7 +23,7 @@ from scoring.rows import Category
 logging.getLogger("mt940").setLevel(logging.CRITICAL + 1)
 
 _TAG = re.compile(r"^:(\d{2}[A-Z]?|NS):(.*)$", re.ASCII | re.DOTALL)
-_START = re.compile(r"^\s*(?:\{4:\s*)?:20:", re.MULTILINE)
+_START = re.compile(r"^[ \t]{0,8}(?:\{4:\s{0,8})?:20:", re.MULTILINE)
 _BALANCE = re.compile(r"^:60[FM]:", re.MULTILINE)
 _SUBFIELD = re.compile(r"[?](\d{2})")
 _SLASHES = re.compile(r"/(NAME|BENM|ORDP|REMI|IBAN|CNTP|TRCD)/")
@@ -70,6 +70,12 @@ def read_mt940(text: str) -> Draft:
             draft.rows[-1] = last = _with_details(last, value)
     if draft is None:
         raise UnreadableFile(ErrorCode.BROKEN_FILE, "no opening balance (field 60F) in the message")
+    if in_rows:
+        raise UnreadableFile(
+            ErrorCode.BROKEN_FILE,
+            "the message breaks off before its closing balance (field 62)",
+            line=draft.rows[-1].line if draft.rows else None,
+        )
     draft.account = account
     draft.carry_balances = draft.closing is not None
     return draft

@@ -74,6 +74,12 @@ def find_table(grid: Grid) -> Table | None:
     return None
 
 
+def count_chinese_headings(table: Table) -> int:
+    """How many recognised headings are Chinese: mojibake of another encoding is recognised as nothing."""
+    indices = {index for found in table.columns.values() for index in found}
+    return sum(any("\u4e00" <= char <= "\u9fff" for char in table.header.cells[index]) for index in indices)
+
+
 def read_table(table: Table) -> Draft:
     """The draft of a recognised table. Raises StatementError with the line at fault."""
     rows, skipped = _split_body(table)

@@ -75,7 +75,7 @@ def make_xlsx() -> Callable[..., bytes]:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(
                 "[Content_Types].xml",
-                f'<Types xmlns="{package}/content-types"><Default Extension="xml" ContentType="application/xml"/></Types>',
+                f'<Types xmlns="{package}/content-types"><Default Extension="xml" ContentType="application/xml"/></Types>',  # noqa: E501
             )
             archive.writestr(
                 "_rels/.rels",

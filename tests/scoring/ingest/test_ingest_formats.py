@@ -60,7 +60,7 @@ CAMT = """<?xml version="1.0" encoding="UTF-8"?>
 <n:BookgDt><n:DtTm>2024-03-06T09:30:00+01:00</n:DtTm></n:BookgDt><n:AddtlNtryInf>Lastschrift Miete</n:AddtlNtryInf></n:Ntry>
 <n:Ntry><n:Amt Ccy="EUR">9.00</n:Amt><n:CdtDbtInd>DBIT</n:CdtDbtInd><n:Sts><n:Cd>PDNG</n:Cd></n:Sts></n:Ntry>
 </n:Stmt></n:BkToCstmrStmt></n:Document>
-"""
+"""  # noqa: E501  (a file as a bank writes it)
 ALIPAY = """------------------------
 导出信息：
 姓名：王小明
@@ -75,8 +75,8 @@ ALIPAY = """------------------------
 """
 WECHAT_HEADER = "交易时间,交易类型,交易对方,商品,收/支,金额(元),支付方式,当前状态,交易单号,商户单号,备注"
 WECHAT_ROWS = [
-    ["2024-03-20 12:00:00", "二维码收款", "客户甲", "收款方备注:二维码收款", "收入", "¥88.00", "零钱", "已收钱", "1", "/", "/"],
-    ["2024-03-19 08:00:00", "零钱提现", "招商银行(1234)", "/", "/", "¥1000.10", "招商银行", "提现已到账", "2", "/", "服务费¥0.10"],
+    ["2024-03-20 12:00:00", "二维码收款", "客户甲", "收款方备注:二维码收款", "收入", "¥88.00", "零钱", "已收钱", "1", "/", "/"],  # noqa: E501
+    ["2024-03-19 08:00:00", "零钱提现", "招商银行(1234)", "/", "/", "¥1000.10", "招商银行", "提现已到账", "2", "/", "服务费¥0.10"],  # noqa: E501
     ["2024-03-18 07:59:59", "商户消费", "便利店", "早餐", "支出", "¥12.30", "零钱", "支付成功", "3", "4", "/"],
 ]  # fmt: skip
 PREAMBLE = ["微信支付账单明细", "起始时间：[2024-03-01 00:00:00] 终止时间：[2024-03-31 23:59:59]"]
@@ -84,11 +84,11 @@ BOC = """中国银行储蓄卡账单明细
 记账日期,记账时间,币别,金额,余额,交易名称,渠道,网点名称,附言,对方账户名,对方卡号/账号,对方开户行,借记卡号
 2024-03-18,10:19:28,人民币,-11.00,"4,853.00",网上快捷支付,银企对接,-------------------,财付通-扫二维码付款,财付通,Z2004944000010N,-------------------,6217000000000000123
 2024-03-15,09:00:00,人民币,"4,000.00","4,864.00",代发工资,其他,-------------------,工资,某公司,-------------------,-------------------,6217000000000000123
-"""
+"""  # noqa: E501  (a file as a bank writes it)
 BOCOM = """序号,交易日期 Trans Date,交易时间 Trans Time,交易类型 Trading Type,借贷 Dc Flg,交易金额 Trans Amt,余额 Balance,对方账号 Payment Receipt Account,对方户名 Payment Receipt Account Name,交易地点 Trading Place,摘要 Abstract
 1,2024-03-01,09:30:05,转账,贷 Cr,"1,000.00","1,500.00",6222000000001111,张三,手机银行,货款
 2,2024-03-02,18:00:00,消费,借 Dr,200.00,"1,300.00",,超市,银联,消费
-"""
+"""  # noqa: E501  (a file as a bank writes it)
 CCB = [
     ["China Construction Bank", "", "", "", "", "", "", "", "", "", ""],
     ["开户机构:", "某支行", "", "", "", "", "", "", "", "", ""],
@@ -109,7 +109,7 @@ ICBC = """明细查询文件下载
 2024-03-01     ,"工资   ","  ","  ","CHN ",钞 ,"- ","- ",- ,"2,000.00  ","  ",人民币 ,"2,000.00 ","某公司   ","1234****9876 ",
 
 人民币合计,,,,,,,,,"2,000.00 ","10.00 ",
-"""
+"""  # noqa: E501  (a file as a bank writes it)
 CMB = """记账日期,货币,交易金额,联机余额,交易摘要,对手信息,客户摘要
 2024-03-02,CNY,-30.00,170.00,银联消费,某店,消费
 2024-03-01,CNY,"1,100.00","1,200.00",代发工资,某公司,工资
@@ -125,7 +125,7 @@ PLAID = {
          "iso_currency_code": "USD", "pending": False},
         {"account_id": "a1", "amount": -2000, "date": "2024-03-01", "name": "ACME PAYROLL", "iso_currency_code": "USD",
          "pending": False},
-        {"account_id": "a1", "amount": 5, "date": "2024-03-03", "name": "Pending", "iso_currency_code": "USD", "pending": True},
+        {"account_id": "a1", "amount": 5, "date": "2024-03-03", "name": "Pending", "iso_currency_code": "USD", "pending": True},  # noqa: E501
     ],
 }  # fmt: skip
 BERLIN = {
@@ -141,8 +141,8 @@ BERLIN = {
         "pending": [{"transactionAmount": {"currency": "EUR", "amount": "-100.03"}}],
     },
     "balances": [
-        {"balanceType": "openingBooked", "balanceAmount": {"currency": "EUR", "amount": "100.00"}, "referenceDate": "2024-03-01"},
-        {"balanceType": "closingBooked", "balanceAmount": {"currency": "EUR", "amount": "186.34"}, "referenceDate": "2024-03-31"},
+        {"balanceType": "openingBooked", "balanceAmount": {"currency": "EUR", "amount": "100.00"}, "referenceDate": "2024-03-01"},  # noqa: E501
+        {"balanceType": "closingBooked", "balanceAmount": {"currency": "EUR", "amount": "186.34"}, "referenceDate": "2024-03-31"},  # noqa: E501
     ],
 }  # fmt: skip
 
@@ -235,6 +235,12 @@ def test_mt940_line_without_type_code_stays_a_row_of_its_own(read: Callable[...,
     """Two rows without transaction type are two rows, never merged."""
     text = MT940.replace("CR250,5NTRFNONREF", "CR250,5").replace("D50,00NMSCREF1//BANKREF", "D50,00")
     assert [row.amount for row in read(text).rows] == [25050, -5000, -50]
+
+
+def test_mt940_that_breaks_off_is_refused(refusal: Callable[..., StatementError]) -> None:
+    """A message without its closing balance is half a file; half a file is not read."""
+    error = refusal(MT940[: MT940.index(":62F:")])
+    assert (str(error.code), error.line) == ("broken_file", 10)
 
 
 def test_camt(read: Callable[..., Statement]) -> None:
@@ -376,7 +382,7 @@ def test_berlin_group(read: Callable[..., Statement]) -> None:
 @pytest.mark.parametrize(
     ("text", "amounts", "currency"),
     [
-        ("Date,Description,Debit,Credit,Balance,Currency\n01/31/2024,Shop,10.00,,90.00,USD\n02/01/2024,Pay,,5.00,95.00,USD\n",
+        ("Date,Description,Debit,Credit,Balance,Currency\n01/31/2024,Shop,10.00,,90.00,USD\n02/01/2024,Pay,,5.00,95.00,USD\n",  # noqa: E501
          [-1000, 500], "USD"),
         ("Date;Libellé;Débit;Crédit;Solde\n31/01/2024;Loyer;-1 000,50;;99,50\n01/02/2024;Salaire;;2 000,00;2 099,50\n",
          [-100050, 200000], "EUR"),
@@ -386,7 +392,7 @@ def test_berlin_group(read: Callable[..., Statement]) -> None:
          [-100050, 200000], "EUR"),
         ("交易日期,摘要,收入,支出,余额\n2024年1月31日,房租,,1000.00,500.00\n2024年2月1日,工资,2000.00,,2500.00\n",
          [-100000, 200000], "CNY"),
-        ("Booking date\tAmount (GBP)\tDetails\n31 Jan 2024\t(10.00)\tShop\n1 Feb 2024\t20.00\tPay\n", [-1000, 2000], "GBP"),
+        ("Booking date\tAmount (GBP)\tDetails\n31 Jan 2024\t(10.00)\tShop\n1 Feb 2024\t20.00\tPay\n", [-1000, 2000], "GBP"),  # noqa: E501
         ("Date|Amount|Memo|Ccy\n2024-01-31|-100|Shop|JPY\n2024-02-01|2000|Pay|JPY\n", [-100, 2000], "JPY"),
         ("Date,Amount,Memo,Ccy\n2024-01-31,-1.005,Shop,KWD\n2024-02-01,20.5,Pay,KWD\n", [-1005, 20500], "KWD"),
     ],
