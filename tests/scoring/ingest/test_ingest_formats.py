@@ -84,7 +84,7 @@ BOC = """中国银行储蓄卡账单明细
 记账日期,记账时间,币别,金额,余额,交易名称,渠道,网点名称,附言,对方账户名,对方卡号/账号,对方开户行,借记卡号
 2024-03-18,10:19:28,人民币,-11.00,"4,853.00",网上快捷支付,银企对接,-------------------,财付通-扫二维码付款,财付通,Z2004944000010N,-------------------,6217000000000000123
 2024-03-15,09:00:00,人民币,"4,000.00","4,864.00",代发工资,其他,-------------------,工资,某公司,-------------------,-------------------,6217000000000000123
-"""  # noqa: E501  (a file as a bank writes it)
+"""
 BOCOM = """序号,交易日期 Trans Date,交易时间 Trans Time,交易类型 Trading Type,借贷 Dc Flg,交易金额 Trans Amt,余额 Balance,对方账号 Payment Receipt Account,对方户名 Payment Receipt Account Name,交易地点 Trading Place,摘要 Abstract
 1,2024-03-01,09:30:05,转账,贷 Cr,"1,000.00","1,500.00",6222000000001111,张三,手机银行,货款
 2,2024-03-02,18:00:00,消费,借 Dr,200.00,"1,300.00",,超市,银联,消费
@@ -382,7 +382,7 @@ def test_berlin_group(read: Callable[..., Statement]) -> None:
 @pytest.mark.parametrize(
     ("text", "amounts", "currency"),
     [
-        ("Date,Description,Debit,Credit,Balance,Currency\n01/31/2024,Shop,10.00,,90.00,USD\n02/01/2024,Pay,,5.00,95.00,USD\n",  # noqa: E501
+        ("Date,Description,Debit,Credit,Balance,Currency\n01/31/2024,Shop,10.00,,90.00,USD\n02/01/2024,Pay,,5.00,95.00,USD\n",
          [-1000, 500], "USD"),
         ("Date;Libellé;Débit;Crédit;Solde\n31/01/2024;Loyer;-1 000,50;;99,50\n01/02/2024;Salaire;;2 000,00;2 099,50\n",
          [-100050, 200000], "EUR"),

@@ -19,13 +19,13 @@ from scoring.ingest.statement import Statement, StatementError, view
 KEY = bytes(range(32))
 CAMT = (
     '<Document><BkToCstmrStmt><Stmt><Acct><Id><IBAN>DE1</IBAN></Id></Acct><Ntry><Amt Ccy="EUR">1.50</Amt>'
-    "<CdtDbtInd>DBIT</CdtDbtInd><Sts>BOOK</Sts><BookgDt><Dt>2024-01-31</Dt></BookgDt></Ntry></Stmt></BkToCstmrStmt></Document>"  # noqa: E501
+    "<CdtDbtInd>DBIT</CdtDbtInd><Sts>BOOK</Sts><BookgDt><Dt>2024-01-31</Dt></BookgDt></Ntry></Stmt></BkToCstmrStmt></Document>"
 )
 SEEDS = {
     "csv": b"date,amount,balance,description,counterparty,currency\n2024-03-01,100.00,1100.00,a,x,EUR\n2024-03-02,-50.00,1050.00,b,y,EUR\n",  # noqa: E501
     "german": "Buchungstag;Text;Soll;Haben;Saldo\n31.01.2024;Miete;1.000,50;;99,50\n".encode("cp1252"),
     "ofx": b"<OFX><STMTRS><CURDEF>USD<BANKTRANLIST><DTSTART>20240301<DTEND>20240331<STMTTRN><TRNTYPE>POS<DTPOSTED>20240301"  # noqa: E501
-    b"<TRNAMT>-5.00<FITID>1<NAME>A</STMTTRN></BANKTRANLIST><LEDGERBAL><BALAMT>1.00<DTASOF>20240331</LEDGERBAL></STMTRS></OFX>",  # noqa: E501
+    b"<TRNAMT>-5.00<FITID>1<NAME>A</STMTTRN></BANKTRANLIST><LEDGERBAL><BALAMT>1.00<DTASOF>20240331</LEDGERBAL></STMTRS></OFX>",
     "mt940": b":20:X\n:25:1\n:28C:1\n:60F:C240301EUR10,00\n:61:2403020302D1,00NTRFX\n:86:166?00A?32B\n:62F:C240331EUR9,00\n-\n",  # noqa: E501
     "camt": CAMT.encode(),
     "alipay": "交易时间,交易对方,收/支,金额,交易状态,交易订单号\n2024-03-20 12:00:00,某,支出,9.00,交易成功,1\n".encode(
