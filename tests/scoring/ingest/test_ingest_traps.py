@@ -232,6 +232,36 @@ def test_a_break_in_the_middle_names_its_row(read: Callable[..., Statement]) -> 
     assert statement.provenance is Provenance.FILE
 
 
+def test_a_chain_that_closes_only_against_the_dates_keeps_its_order(read: Callable[..., Statement]) -> None:
+    """Banks that print the day of purchase list rows in booking order: the chain decides, and the statement says so."""
+    statement = read(own("2024-03-02,10,110,a,x,EUR", "2024-03-01,5,115,b,y,EUR", "2024-03-03,1,116,c,z,EUR"))
+    assert [row.amount for row in statement.rows] == [1000, 500, 100]
+    assert statement.provenance is Provenance.BALANCE_CHAIN
+    assert "days_out_of_order" in codes(statement)
+
+
+def test_repeated_transaction_ids_are_kept_and_warned(read: Callable[..., Statement]) -> None:
+    """An OFX row whose id was there before is kept, and its line is named."""
+    row = "<STMTTRN><TRNTYPE>POS<DTPOSTED>20240301<TRNAMT>-5.00<FITID>1<NAME>A</STMTTRN>\n"
+    text = "<OFX><STMTRS><CURDEF>USD\n<BANKTRANLIST>\n" + row * 2 + "</BANKTRANLIST></STMTRS></OFX>"
+    statement = read(text)
+    assert [each.amount for each in statement.rows] == [-500, -500]
+    assert "Lines 4 repeat" in sentence(statement, "duplicate_ids")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("<OFX>\n<STMTRS><CURDEF>USD</STMTRS>\n<STMTRS><CURDEF>USD</STMTRS>\n</OFX>", 3),
+        (":20:A\n:25:1\n:60F:C240301EUR1,\n:62F:C240302EUR1,\n:20:B\n:25:2\n:60F:C240301EUR1,\n:62F:C240302EUR1,\n", 6),
+    ],
+)
+def test_two_accounts_are_refused(text: str, line: int, refusal: Callable[..., StatementError]) -> None:
+    """Two accounts in one file are two statements; the refusal names where the second begins."""
+    error = refusal(text)
+    assert (str(error.code), error.line) == ("multiple_accounts", line)
+
+
 def test_given_closing_balance_must_be_met() -> None:
     """MT940's closing balance that the rows do not add up to costs the grade and every computed balance."""
     text = ":20:X\n:25:1\n:28C:1\n:60F:C240301EUR10,00\n:61:2403020302D1,00NTRFX\n:62F:C240331EUR8,99\n"
@@ -325,6 +355,6 @@ def test_accounts_are_shown_masked(read: Callable[..., Statement]) -> None:
 
 def test_the_name_in_a_refusal_is_safe_to_print(refusal: Callable[..., StatementError]) -> None:
     """Folders and terminal escapes in a file name do not reach the screen."""
-    error = refusal(b"", "/home/someone/\x1b[31mx.csv")
+    error = refusal(b"", "some/folder/\x1b[31mx.csv")
     assert error.file == "?[31mx.csv"
     assert error.code == "empty_file"
