@@ -76,7 +76,8 @@ class BatchRoom:
         self._clock_ms = clock_ms
         self._on_held = on_held
         self._inbox: dict[PublicKey, deque[Batch]] = {}
-        self._pushed = asyncio.Event()
+        self._replies: deque[tuple[PublicKey, BatchReply]] = deque()
+        self._arrived = asyncio.Event()
         self._submitted = asyncio.Event()
         self._waiters: dict[BatchDigest, asyncio.Event] = {}
         self._fetcher: Fetcher[BatchDigest, HeldBatch | BatchInvalidError] = Fetcher(self._ask, mesh.get_connected)
@@ -134,16 +135,19 @@ class BatchRoom:
             self.pushes_dropped += 1
             return
         inbox.append(message.batch)
-        self._pushed.set()
+        self._arrived.set()
 
     async def run_intake(self) -> None:
-        """Verify pushed batches, one of each peer in turn."""
+        """Verify what was asked for, then pushed batches, one of each peer in turn."""
         while True:
-            await self._pushed.wait()
-            self._pushed.clear()
-            while waiting := [peer for peer, inbox in self._inbox.items() if inbox]:
-                for peer in waiting:
-                    await self._take(peer, self._inbox[peer].popleft())
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._replies or any(self._inbox.values()):
+                for inbox in list(self._inbox.items()):
+                    while self._replies:
+                        await self._take_reply(*self._replies.popleft())
+                    if inbox[1]:
+                        await self._take(inbox[0], inbox[1].popleft())
 
     async def _take(self, peer: PublicKey, batch: Batch) -> None:
         digest = calculate_batch_digest([calculate_transaction_id(item.transaction) for item in batch.items])
@@ -221,11 +225,15 @@ class BatchRoom:
     def _ask(self, peer: PublicKey, digest: BatchDigest) -> bool:
         return self._mesh.send(peer, GetBatch(digest=digest))
 
-    async def on_reply(self, peer: PublicKey, message: BatchReply) -> None:
+    def on_reply(self, peer: PublicKey, message: BatchReply) -> None:
         """A peer's answer; unasked ones are not looked at."""
+        if self._fetcher.is_wanted(message.digest) and len(self._replies) < INBOX_MAX:
+            self._replies.append((peer, message))
+            self._inbox.setdefault(peer, deque())
+            self._arrived.set()
+
+    async def _take_reply(self, peer: PublicKey, message: BatchReply) -> None:
         digest, batch = message.digest, message.batch
-        if not self._fetcher.is_wanted(digest):
-            return
         if batch is None or digest != calculate_batch_digest(
             [calculate_transaction_id(item.transaction) for item in batch.items]
         ):

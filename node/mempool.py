@@ -24,6 +24,7 @@ from protocol.transactions.envelope import Transaction
 SEAL_EVERY_MS: Final = 10  # a lone transaction is sealed at once; a stream of them, a hundred times a second
 ORIGIN_BATCHES_MAX: Final = BATCHES_HELD_MAX // 4  # one organisation cannot fill everybody's pool
 EXECUTED_REMEMBERED_MAX: Final = 65_536  # a batch that arrives after its transactions were executed is useless
+DEAD_REST_MS: Final = 60_000
 OWN: Final = b""
 """The origin of batches sealed here."""
 
@@ -31,7 +32,7 @@ OWN: Final = b""
 class HeldBatch:
     """A batch with its verified transactions."""
 
-    __slots__ = ("arrived_ms", "batch", "digest", "live", "ordered", "origin", "raw", "transactions")
+    __slots__ = ("arrived_ms", "batch", "digest", "height", "live", "ordered", "origin", "raw", "transactions")
 
     def __init__(
         self, batch: Batch, transactions: tuple[Transaction, ...], origin: bytes, arrived_ms: int, raw: bytes
@@ -47,6 +48,8 @@ class HeldBatch:
         """A final block orders it: no other may."""
         self.live = len(transactions)
         """How many of its transactions are not executed yet."""
+        self.height = 0
+        """The highest block seen that names it: until that height is executed, somebody may need it."""
 
     @property
     def ref(self) -> BatchRef:
@@ -182,6 +185,13 @@ class Mempool:
             count += len(held.transactions)
         return tuple(chosen)
 
+    def pin(self, digests: Iterable[BatchDigest], height: int) -> None:
+        """A block of `height`, perhaps not final yet, names these."""
+        for digest in digests:
+            held = self._held.get(digest)
+            if held is not None:
+                held.height = max(held.height, height)
+
     def on_ordered(self, digests: Sequence[BatchDigest]) -> None:
         """A final block orders these: nobody may order them again."""
         for digest in digests:
@@ -190,7 +200,9 @@ class Mempool:
                 held.ordered = True
                 self._choosable -= held.live > 0
 
-    def on_executed(self, digests: Sequence[BatchDigest], ids: Sequence[TransactionId]) -> None:
+    def on_executed(
+        self, digests: Sequence[BatchDigest], ids: Sequence[TransactionId], height: int, now_ms: int
+    ) -> None:
         """A block is saved: forget its batches, and every transaction of it wherever else it waits."""
         for one in ids:
             self._executed[one] = None
@@ -206,8 +218,15 @@ class Mempool:
             self._executed.popitem(last=False)
         for digest in digests:
             self._forget(digest)
-        for digest in [one.digest for one in self._held.values() if not one.live and not one.ordered]:
-            self._forget(digest)  # all of it came in other batches
+        for digest in [one.digest for one in self._held.values() if self._is_dead(one, height, now_ms)]:
+            self._forget(digest)
+
+    def _is_dead(self, held: HeldBatch, height: int, now_ms: int) -> bool:
+        """All of it came in other batches, and no block that may still become final names it.
+
+        Forgotten too early it could be gone from every node while a block waits to be executed, so it also rests.
+        """
+        return not held.live and not held.ordered and held.height <= height and now_ms - held.arrived_ms > DEAD_REST_MS
 
     def _forget(self, digest: BatchDigest) -> None:
         held = self._held.pop(digest, None)

@@ -1,0 +1,211 @@
+"""The shell around the engine: one queue of events, one step at a time, effects carried out in the order they stand in.
+
+Rule 1: nothing is sent before everything that was to be persisted is durable. All events that are ready share one
+group commit. Rule 2: the next event is stepped only after the effects of the last are carried out, so the engine never
+speaks from a state the disk does not know. Never decide anything about blocks or votes here.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from consensus.effects import (
+    Broadcast,
+    Effect,
+    Persist,
+    PersistPayload,
+    RaiseAlarm,
+    ReportEvidence,
+    SetTimer,
+    StopTimer,
+)
+from consensus.events import (
+    Event,
+    ReceivedCertificate,
+    ReceivedProposal,
+    ReceivedVote,
+    TimerFired,
+    TimerName,
+)
+from consensus.records import Record
+from node.telemetry import get_logger
+from protocol.block import Block
+from protocol.certificate import Certificate, Vote
+from protocol.ids import TimeMs, View
+from protocol.messages import Propose
+
+SLICE_S: Final = 0.005  # events are stepped for this long before their effects are carried out
+QUEUE_EVENTS_MAX: Final = 8_192  # peers wait beyond this; one's own events never do
+
+Message = Propose | Vote | Certificate
+
+
+class Machine(Protocol):
+    """What is asked of the engine."""
+
+    def step(self, event: Event, now_ms: TimeMs) -> list[Effect]:
+        """What follows from one event."""
+
+
+class RecordLog(Protocol):
+    """What is asked of the vote log."""
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Return when the records are durable."""
+
+
+class Duties(Protocol):
+    """Everything an effect can ask for apart from the logs, the timers and the engine's own queue."""
+
+    async def persist_payload(self, blocks: Sequence[Block]) -> None:
+        """Return when the blocks and their batches are durable."""
+
+    def broadcast(self, message: Message) -> None:
+        """Queue for every validator, and for observers what they need."""
+
+    def on_effect(self, effect: Effect) -> None:
+        """Begin what the effect asks for; its answer comes as an event."""
+
+
+class Driver:
+    """Owns the engine of one node."""
+
+    def __init__(self, machine: Machine, records: RecordLog, duties: Duties, clock_ms: Callable[[], int]) -> None:
+        self._machine = machine
+        self._records = records
+        self._duties = duties
+        self._clock_ms = clock_ms
+        self._events: deque[tuple[Event, asyncio.Future[None] | None]] = deque()
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._timers: dict[TimerName, asyncio.TimerHandle] = {}
+        self._log = get_logger("driver")
+        self.silenced = ""
+        """Why this node no longer votes; empty while it does."""
+        self.evidence = 0
+        self.records_written = 0
+
+    # ------------------------------------------------------------------ events
+
+    def post(self, event: Event) -> None:
+        """Queue an event of one's own; never waits."""
+        self._events.append((event, None))
+        self._filled.set()
+
+    async def post_from_peer(self, event: Event) -> None:
+        """Queue what a peer said; waits while the engine is far behind, which holds up that peer alone."""
+        while len(self._events) >= QUEUE_EVENTS_MAX:
+            self._room.clear()
+            await self._room.wait()
+        self.post(event)
+
+    async def post_and_wait(self, event: Event) -> None:
+        """Queue an event and return when its effects are carried out."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._events.append((event, done))
+        self._filled.set()
+        await done
+
+    def silence(self, reason: str) -> None:
+        """Stop voting for good; everything else goes on, and a person must look."""
+        if not self.silenced:
+            self.silenced = reason
+            self._log.error("voting_stopped", reason=reason)
+
+    # ------------------------------------------------------------------ the loop
+
+    async def run(self) -> None:
+        """Step events until cancelled."""
+        while True:
+            if not self._events:
+                self._filled.clear()
+                await self._filled.wait()
+            await self.turn()
+            await asyncio.sleep(0)  # readers, timers and the executor get their turn
+
+    async def turn(self) -> None:
+        """Step the events that are ready, then carry out their effects as one group."""
+        effects: list[Effect] = []
+        waiting: list[asyncio.Future[None]] = []
+        until_s = time.monotonic() + SLICE_S
+        while self._events and time.monotonic() < until_s:
+            event, done = self._events.popleft()
+            effects += self._machine.step(event, TimeMs(self._clock_ms()))
+            if done is not None:
+                waiting.append(done)
+        self._room.set()
+        await self.carry_out(effects)
+        for done in waiting:
+            if not done.done():
+                done.set_result(None)
+
+    async def carry_out(self, effects: Sequence[Effect]) -> None:
+        """Persist what the effects say, payloads before the votes that speak of them; then the rest, in order."""
+        blocks = [block for effect in effects if isinstance(effect, PersistPayload) for block in effect.blocks]
+        if blocks:
+            await self._duties.persist_payload(blocks)
+        records = [effect.record for effect in effects if isinstance(effect, Persist)]
+        if records:
+            await self._records.append(records)
+            self.records_written += len(records)
+        for effect in effects:
+            self._carry_out_one(effect)
+
+    def _carry_out_one(self, effect: Effect) -> None:
+        match effect:
+            case Persist() | PersistPayload():
+                pass  # durable by now
+            case Broadcast(message=message):
+                self._broadcast(message)
+            case SetTimer(name=name, view=view, due_ms=due_ms):
+                self._set_timer(name, view, due_ms)
+            case StopTimer(name=name):
+                self._stop_timer(name)
+            case RaiseAlarm(header=header, reason=reason):
+                self._log.error("state_diverged", height=header.height, exec_height=header.exec_height, reason=reason)
+                self.silence(reason)
+            case ReportEvidence(first=first, second=second):
+                self.evidence += 1
+                self._log.warning("equivocation_seen", view=first.view, first=type(first).__name__, second=second.view)
+            case _:
+                self._duties.on_effect(effect)
+
+    def _broadcast(self, message: Message) -> None:
+        if self.silenced and not isinstance(message, Certificate):
+            return
+        self._duties.broadcast(message)
+        match message:
+            case Propose():
+                self.post(ReceivedProposal(propose=message))
+            case Vote():
+                self.post(ReceivedVote(vote=message))
+            case Certificate():
+                self.post(ReceivedCertificate(certificate=message))
+
+    # ------------------------------------------------------------------ timers
+
+    def _set_timer(self, name: TimerName, view: View, due_ms: TimeMs) -> None:
+        self._stop_timer(name)
+        delay_s = max(0, due_ms - self._clock_ms()) / 1000
+        self._timers[name] = asyncio.get_running_loop().call_later(delay_s, self._fire, name, view)
+
+    def _stop_timer(self, name: TimerName) -> None:
+        handle = self._timers.pop(name, None)
+        if handle is not None:
+            handle.cancel()
+
+    def _fire(self, name: TimerName, view: View) -> None:
+        self._timers.pop(name, None)
+        self.post(TimerFired(name=name, view=view))
+
+    def close(self) -> None:
+        """Stop the timers and let nobody wait."""
+        for name in list(self._timers):
+            self._stop_timer(name)
+        for _, done in self._events:
+            if done is not None:
+                done.cancel()
+        self._events.clear()

@@ -1,0 +1,149 @@
+"""Catching up: which finalised blocks to ask of whom, and in what order to hand them to the engine.
+
+Decisions only; the shell sends, waits and steps the engine, which alone decides whether blocks are final. A peer that
+claims what it cannot show is not believed for a while. Never move a view here.
+"""
+
+from typing import Final, NamedTuple
+
+from protocol.ids import Height, PublicKey
+from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX
+from protocol.messages import Blocks, GetBlocks, Status
+
+REPLY_MS_MAX: Final = 5_000
+DISTRUST_MS: Final = 10_000
+CLAIM_REST_MS: Final = 400  # what consensus brings by itself within this time is not asked for
+WINDOWS_AHEAD_MAX: Final = 8
+EXECUTION_BEHIND_MAX: Final = 512  # blocks: beyond it the executor is what everybody waits for
+
+
+class Asked(NamedTuple):
+    """A request under way."""
+
+    height_from: Height
+    height_to: Height
+    at_ms: int
+
+
+class Window(NamedTuple):
+    """Blocks received and not yet handed to the engine."""
+
+    peer: PublicKey
+    blocks: Blocks
+
+
+class SyncPlan:
+    """What is known of peers' heights, what was asked of them and what they brought."""
+
+    def __init__(self) -> None:
+        self._claims: dict[PublicKey, tuple[Height, int]] = {}
+        self._asked: dict[PublicKey, Asked] = {}
+        self._windows: dict[Height, Window] = {}
+        self._distrusted_until_ms: dict[PublicKey, int] = {}
+        self._wanted_at: Height | None = None
+
+    # ------------------------------------------------------------------ what peers say
+
+    def on_status(self, peer: PublicKey, status: Status, now_ms: int) -> None:
+        """A peer said where it stands; the time of a claim is when it first passed the one before."""
+        held = self._claims.get(peer)
+        if held is None or status.final_height != held[0]:
+            self._claims[peer] = (status.final_height, now_ms)
+
+    def on_gone(self, peer: PublicKey) -> None:
+        """A peer cannot be reached any more: what was asked of it is free for others."""
+        self._claims.pop(peer, None)
+        self._asked.pop(peer, None)
+
+    def on_wanted(self, final_height: Height) -> None:
+        """The engine, at `final_height`, saw a finalization whose ancestors it does not know."""
+        self._wanted_at = final_height
+
+    def get_claim(self, peer: PublicKey) -> Height:
+        """The final height a peer last claimed; 0 when it never did."""
+        claim = self._claims.get(peer)
+        return claim[0] if claim is not None else Height(0)
+
+    def is_behind(self, final_height: Height, now_ms: int) -> bool:
+        """Whether a believed peer is further, by more than what is just on its way."""
+        return any(self._believes(peer, now_ms) and self._is_ahead(peer, final_height, now_ms) for peer in self._claims)
+
+    def _believes(self, peer: PublicKey, now_ms: int) -> bool:
+        return self._distrusted_until_ms.get(peer, 0) <= now_ms
+
+    def _is_ahead(self, peer: PublicKey, final_height: Height, now_ms: int) -> bool:
+        claim, since_ms = self._claims[peer]
+        return claim > final_height and (
+            self._wanted or now_ms - since_ms >= CLAIM_REST_MS or claim > final_height + 16
+        )
+
+    # ------------------------------------------------------------------ asking
+
+    def next_requests(
+        self, final_height: Height, exec_height: Height, now_ms: int
+    ) -> list[tuple[PublicKey, GetBlocks]]:
+        """What to ask of whom now: one request per peer, windows that nobody was asked for yet."""
+        for peer in [peer for peer, asked in self._asked.items() if now_ms - asked.at_ms > REPLY_MS_MAX]:
+            self._distrust(peer, now_ms)
+        self._windows = {start: one for start, one in self._windows.items() if _end(one.blocks) > final_height}
+        if not self.is_behind(final_height, now_ms):
+            return []
+        if final_height - exec_height > EXECUTION_BEHIND_MAX:
+            return []
+        requests: list[tuple[PublicKey, GetBlocks]] = []
+        for peer in sorted(self._claims):
+            if peer in self._asked or not self._believes(peer, now_ms):
+                continue
+            start = self._find_gap(final_height)
+            count = min(SYNC_BLOCKS_PER_REPLY_MAX, self._claims[peer][0] - start + 1)
+            if count < 1 or start > final_height + WINDOWS_AHEAD_MAX * SYNC_BLOCKS_PER_REPLY_MAX:
+                continue
+            self._asked[peer] = Asked(start, Height(start + count - 1), now_ms)
+            requests.append((peer, GetBlocks(height_from=start, count=count)))
+        return requests
+
+    def _find_gap(self, final_height: Height) -> Height:
+        """The first height that is neither final, nor received, nor asked for."""
+        spans = [(one.height_from, one.height_to) for one in self._asked.values()]
+        spans += [(start, _end(one.blocks)) for start, one in self._windows.items()]
+        start = final_height + 1
+        for first, last in sorted(spans):
+            if first <= start <= last:
+                start = last + 1
+        return Height(start)
+
+    def _distrust(self, peer: PublicKey, now_ms: int) -> None:
+        self._asked.pop(peer, None)
+        self._distrusted_until_ms[peer] = now_ms + DISTRUST_MS
+
+    # ------------------------------------------------------------------ answers
+
+    def on_blocks(self, peer: PublicKey, blocks: Blocks, now_ms: int) -> None:
+        """A peer's answer: kept when it was asked for and begins where it should."""
+        asked = self._asked.pop(peer, None)
+        if asked is None:
+            return
+        heights = [block.header.height for block in blocks.blocks]
+        expected = list(range(asked.height_from, asked.height_from + len(heights)))
+        if not heights or blocks.finalization is None or heights != expected:
+            self._distrust(peer, now_ms)
+            return
+        self._windows[asked.height_from] = Window(peer, blocks)
+
+    def pop_ready(self, final_height: Height) -> Window | None:
+        """What follows the final height, if it is there; blocks that are final by now are cut off."""
+        for start in sorted(self._windows):
+            if start <= final_height + 1 <= _end(self._windows[start].blocks):
+                window = self._windows.pop(start)
+                rest = window.blocks.blocks[final_height + 1 - start :]
+                return Window(window.peer, Blocks(blocks=rest, finalization=window.blocks.finalization))
+        return None
+
+    def on_stepped(self, window: Window, final_height: Height, now_ms: int) -> None:
+        """The engine saw the window; when that did not bring it there, the peer's blocks were not what it claimed."""
+        if final_height < _end(window.blocks):
+            self._distrust(window.peer, now_ms)
+
+
+def _end(blocks: Blocks) -> Height:
+    return blocks.blocks[-1].header.height
