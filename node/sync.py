@@ -74,7 +74,7 @@ class SyncPlan:
     def _is_ahead(self, peer: PublicKey, final_height: Height, now_ms: int) -> bool:
         claim, since_ms = self._claims[peer]
         return claim > final_height and (
-            self._wanted or now_ms - since_ms >= CLAIM_REST_MS or claim > final_height + 16
+            self._wanted_at == final_height or now_ms - since_ms >= CLAIM_REST_MS or claim > final_height + 16
         )
 
     # ------------------------------------------------------------------ asking

@@ -10,7 +10,7 @@ import socket as sockets
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from aiohttp import ClientWebSocketResponse, WSMessage, WSMsgType, web
+from aiohttp import ClientWebSocketResponse, WebSocketError, WSMessage, WSMsgType, web
 
 from node.gossip.frames import DOCUMENT_FRAME_BYTES_MAX, PRIORITIES, decode_frame
 from node.gossip.handshake import CloseCode, Identity, LinkFacts, check_hello, check_proof, make_hello, make_proof
@@ -178,12 +178,11 @@ class Link:
     def _end_code(self, frame: WSMessage) -> int:
         if frame.type is WSMsgType.CLOSE:
             return int(frame.data or CloseCode.GOING_AWAY)
-        own = self._socket.close_code
         # Text, and what the websocket layer itself refused (oversized, bad framing), is malformed; the rest has gone.
-        if frame.type is WSMsgType.TEXT or (frame.type is WSMsgType.ERROR and own in (1002, 1003, 1007, 1009)):
+        if frame.type is WSMsgType.TEXT or isinstance(frame.data, WebSocketError):
             self.drop(CloseCode.MALFORMED)
             return CloseCode.MALFORMED
-        return own or CloseCode.GOING_AWAY
+        return self._socket.close_code or CloseCode.GOING_AWAY
 
     async def _write(self) -> None:
         while True:

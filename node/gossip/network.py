@@ -33,6 +33,18 @@ HANDSHAKES_MAX: Final = 64
 HIGHER_KEY_WAITS_S: Final = 0.5  # so that crossing dials are rare
 
 _CAUSES = frozenset({CloseCode.MALFORMED, CloseCode.UNPROVEN, CloseCode.SLOW})
+"""A peer's faults, which earn it a pause."""
+_REFUSALS = frozenset(
+    {
+        CloseCode.WRONG_CHAIN,
+        CloseCode.WRONG_VERSION,
+        CloseCode.STRANGER,
+        CloseCode.PENALTY,
+        CloseCode.KEY_IN_USE,
+        CloseCode.SELF,
+    }
+)
+"""Answers that dialling again at once will not change."""
 
 
 class GossipError(Exception):
@@ -183,11 +195,10 @@ class Gossip:
             else:
                 began_s = time.monotonic()
                 code = await self._dial_once(peer, key)
-                if code in (CloseCode.WRONG_CHAIN, CloseCode.STRANGER, CloseCode.WRONG_VERSION):
+                if code in _REFUSALS:
                     self._log.warning("peer_refused", peer=peer.name, reason=_name(code))
                 lived_s = time.monotonic() - began_s
-                cause = code in _CAUSES or code in (CloseCode.WRONG_CHAIN, CloseCode.STRANGER, CloseCode.PENALTY)
-                backoff.on_link_ended(lived_s, refused=cause)
+                backoff.on_link_ended(lived_s, refused=code in _CAUSES or code in _REFUSALS)
             if key not in self._links:
                 await asyncio.sleep(backoff.next_s())
 
@@ -235,8 +246,6 @@ class Gossip:
             self.closed[_name(refused.code)] += 1
             if not refused.theirs:
                 await close_socket(socket, refused.code)
-            elif refused.code == CloseCode.KEY_IN_USE and expected is not None:
-                self._handler.on_key_in_use(expected)
             return refused.code
         finally:
             self._greeting -= 1
@@ -284,6 +293,8 @@ class Gossip:
         finally:
             self.closed[_name(code)] += 1
             self._heard_s[peer] = link.heard_s
+            if code == CloseCode.KEY_IN_USE:
+                self._handler.on_key_in_use(peer)  # said by the peer after we thought the link stood
             if code in _CAUSES:
                 self._penalty_until_s[peer] = time.monotonic() + PENALTY_S
             if self._links.get(peer) is link:

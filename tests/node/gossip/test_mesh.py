@@ -1,0 +1,299 @@
+"""Real websockets on loopback: greeting, refusal, malformed frames, slow and dead peers, reconnection."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from hashlib import sha256
+
+import aiohttp
+import pytest
+
+from node.config import PeerAddress
+from node.gossip.handshake import CloseCode, Identity, make_hello, make_proof
+from node.gossip.network import PATH, Gossip, GossipError
+from node.setup import find_free_ports
+from protocol.codec import encode
+from protocol.crypto import KeySigner
+from protocol.ids import BatchDigest, ChainId, Digest, PublicKey
+from protocol.limits import FRAME_BYTES_MAX
+from protocol.messages import GetBatch, Hello, Message, decode_message
+
+CHAIN = ChainId(sha256(b"chain").digest())
+SIGNERS = sorted((KeySigner(bytes([one]) * 32) for one in range(1, 5)), key=lambda one: one.public_key)
+MEMBERS = {one.public_key: f"node-{i}" for i, one in enumerate(SIGNERS)}
+QUESTION = GetBatch(digest=BatchDigest(bytes(32)))
+
+
+class Recorder:
+    """A handler that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[PublicKey, Message]] = []
+        self.up: list[PublicKey] = []
+        self.down: list[PublicKey] = []
+        self.key_in_use: list[PublicKey] = []
+        self.fault: Exception | None = None
+
+    async def on_message(self, peer: PublicKey, message: Message) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.heard.append((peer, message))
+
+    def on_link_up(self, peer: PublicKey) -> None:
+        self.up.append(peer)
+
+    def on_link_down(self, peer: PublicKey) -> None:
+        self.down.append(peer)
+
+    def on_key_in_use(self, peer: PublicKey) -> None:
+        self.key_in_use.append(peer)
+
+
+class Station:
+    """One running mesh node."""
+
+    def __init__(self, gossip: Gossip, handler: Recorder, task: asyncio.Task[None], port: int) -> None:
+        self.gossip, self.handler, self.task, self.port = gossip, handler, task, port
+
+
+def make_identity(index: int, chain: ChainId = CHAIN, instance: int = 0) -> Identity:
+    """Member `index`, in its `instance`-th life."""
+    return Identity(chain, SIGNERS[index], Digest(bytes([instance, index]) + bytes(30)), "", MEMBERS)
+
+
+@asynccontextmanager
+async def station(
+    index: int, ports: dict[int, int], *, chain: ChainId = CHAIN, instance: int = 0, listen: int = 0
+) -> AsyncIterator[Station]:
+    """Node `index`, dialling the members whose ports are given."""
+    peers = [
+        PeerAddress(name=f"node-{i}", node_key=SIGNERS[i].public_key.hex(), url=f"ws://127.0.0.1:{port}{PATH}")
+        for i, port in ports.items()
+    ]
+    handler = Recorder()
+    gossip = Gossip(make_identity(index, chain, instance), peers, handler)
+    port = await gossip.start("127.0.0.1", listen)
+    task = asyncio.create_task(gossip.run())
+    try:
+        yield Station(gossip, handler, task, port)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await gossip.stop()
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Wait for a condition; fails the test when it does not come true in time."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110  (conditions over foreign state have no event)
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def raw_socket(port: int) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A websocket without any greeting of ours."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"ws://127.0.0.1:{port}{PATH}", compress=0, max_msg_size=0) as socket,
+    ):
+        yield socket
+
+
+async def greet_by_hand(socket: aiohttp.ClientWebSocketResponse, index: int, instance: int = 0) -> None:
+    """Say and prove a member's identity frame by frame."""
+    own = make_hello(make_identity(index, instance=instance), Digest(bytes(32)))
+    await socket.send_bytes(encode(own))
+    theirs = decode_message(await socket.receive_bytes())
+    assert isinstance(theirs, Hello)
+    await socket.send_bytes(encode(make_proof(SIGNERS[index], own, theirs)))
+    await socket.receive_bytes()
+
+
+async def read_close_code(socket: aiohttp.ClientWebSocketResponse, timeout_s: float = 5.0) -> int:
+    """The code the node closes with, whatever it says before."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            frame = await socket.receive()
+            if frame.type is aiohttp.WSMsgType.CLOSE:
+                return int(frame.data)
+            assert frame.type is aiohttp.WSMsgType.BINARY, frame
+
+
+async def test_two_members_meet_whoever_dials_and_messages_arrive() -> None:
+    """Both ends configure each other; one link remains and carries messages both ways, in order."""
+    ports = find_free_ports(2)
+    async with (
+        station(0, {1: ports[1]}, listen=ports[0]) as low,
+        station(1, {0: ports[0]}, listen=ports[1]) as high,
+    ):
+        await until(lambda: bool(low.gossip.get_connected() and high.gossip.get_connected()))
+        await asyncio.sleep(1.2)  # crossing dials have been settled by now
+        assert (len(low.handler.up), len(high.handler.up)) == (1, 1)
+        for i in range(100):
+            message = GetBatch(digest=BatchDigest(bytes([i]) * 32))
+            assert low.gossip.send(SIGNERS[1].public_key, message)
+            assert high.gossip.broadcast(message, MEMBERS) == 1
+        await until(lambda: len(low.handler.heard) == len(high.handler.heard) == 100)
+        assert [one.digest[0] for _, one in low.handler.heard if isinstance(one, GetBatch)] == list(range(100))
+        assert {peer for peer, _ in low.handler.heard} == {SIGNERS[1].public_key}
+
+
+async def test_a_node_that_comes_back_is_found_again() -> None:
+    """A restarted peer, in a new life on the same port, is linked within the back-off."""
+    ports = find_free_ports(2)
+    async with station(0, {1: ports[1]}, listen=ports[0]) as low:
+        async with station(1, {0: ports[0]}, listen=ports[1]):
+            await until(lambda: low.gossip.is_connected(SIGNERS[1].public_key))
+        await until(lambda: not low.gossip.is_connected(SIGNERS[1].public_key))
+        async with station(1, {0: ports[0]}, listen=ports[1], instance=1):
+            await until(lambda: low.gossip.is_connected(SIGNERS[1].public_key))
+        assert len(low.handler.up) == 2
+
+
+async def _say_nothing_useful(socket: aiohttp.ClientWebSocketResponse) -> None:
+    await socket.send_bytes(b"\xc1garbage")
+
+
+async def _say_text(socket: aiohttp.ClientWebSocketResponse) -> None:
+    await socket.send_str("hello")
+
+
+async def _be_a_stranger(socket: aiohttp.ClientWebSocketResponse) -> None:
+    stranger = make_identity(0)._replace(signer=KeySigner(b"\x63" * 32))
+    await socket.send_bytes(encode(make_hello(stranger, Digest(bytes(32)))))
+
+
+async def _be_of_another_chain(socket: aiohttp.ClientWebSocketResponse) -> None:
+    await socket.send_bytes(encode(make_hello(make_identity(1, ChainId(bytes(32))), Digest(bytes(32)))))
+
+
+async def _prove_with_another_key(socket: aiohttp.ClientWebSocketResponse) -> None:
+    own = make_hello(make_identity(1), Digest(bytes(32)))
+    await socket.send_bytes(encode(own))
+    theirs = decode_message(await socket.receive_bytes())
+    assert isinstance(theirs, Hello)
+    await socket.send_bytes(encode(make_proof(SIGNERS[2], own, theirs)))
+
+
+async def _speak_before_greeting(socket: aiohttp.ClientWebSocketResponse) -> None:
+    await socket.send_bytes(encode(QUESTION))
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "code"),
+    [
+        (_say_nothing_useful, CloseCode.MALFORMED),
+        (_say_text, CloseCode.MALFORMED),
+        (_be_a_stranger, CloseCode.STRANGER),
+        (_be_of_another_chain, CloseCode.WRONG_CHAIN),
+        (_prove_with_another_key, CloseCode.UNPROVEN),
+        (_speak_before_greeting, CloseCode.MALFORMED),
+    ],
+)
+async def test_who_does_not_greet_rightly_is_told_why_and_counted(
+    misbehave: Callable[[aiohttp.ClientWebSocketResponse], Awaitable[None]], code: CloseCode
+) -> None:
+    """Every wrong greeting ends in its own close code; nobody is linked and nothing reaches the handler."""
+    async with station(0, {}) as node, raw_socket(node.port) as socket:
+        await misbehave(socket)
+        assert await read_close_code(socket) == code
+        assert node.gossip.closed[code.name.lower()] == 1
+        assert (node.handler.up, node.handler.heard) == ([], [])
+
+
+@pytest.mark.parametrize("frame", [b"\xc1", b"\x92\x0c", bytes(FRAME_BYTES_MAX + 1), encode(QUESTION) + b"\x00"])
+async def test_a_malformed_frame_ends_the_link_and_earns_a_pause(frame: bytes) -> None:
+    """Garbage, a truncated message, an oversized frame, trailing bytes: closed, counted, refused for a while."""
+    async with station(0, {}) as node:
+        async with raw_socket(node.port) as socket:
+            await greet_by_hand(socket, 1)
+            await socket.send_bytes(encode(QUESTION))
+            await until(lambda: len(node.handler.heard) == 1)
+            await socket.send_bytes(frame)
+            assert await read_close_code(socket) == CloseCode.MALFORMED
+        await until(lambda: not node.gossip.get_connected())
+        async with raw_socket(node.port) as socket:
+            await greet_by_hand(socket, 1)
+            assert await read_close_code(socket) == CloseCode.PENALTY
+        assert not node.task.done()
+        assert node.handler.down == [SIGNERS[1].public_key]
+
+
+async def test_a_frame_beyond_every_limit_is_refused_by_the_websocket_layer() -> None:
+    """Eight mebibytes are never assembled in memory; the link ends and the node goes on."""
+    async with station(0, {}) as node, raw_socket(node.port) as socket:
+        await greet_by_hand(socket, 1)
+        await until(lambda: bool(node.gossip.get_connected()))
+        with contextlib.suppress(ConnectionError):  # the node hangs up before it has all of it
+            await socket.send_bytes(bytes(8 * 1024 * 1024))
+        await until(lambda: not node.gossip.get_connected())
+        assert node.gossip.closed["malformed"] == 1
+        assert not node.task.done()
+
+
+async def test_a_peer_that_does_not_read_is_dropped_and_others_do_not_wait() -> None:
+    """A full queue ends the slow peer's link at once; sending to it never blocks."""
+    async with station(0, {}) as node, raw_socket(node.port) as slow, raw_socket(node.port) as good:
+        await greet_by_hand(slow, 1)
+        await greet_by_hand(good, 2)
+        await until(lambda: len(node.gossip.get_connected()) == 2)
+        key = SIGNERS[1].public_key
+        sent = 0
+        while node.gossip.send(key, QUESTION):
+            sent += 1
+            assert sent < 100_000
+        assert node.gossip.send(SIGNERS[2].public_key, QUESTION)
+        assert decode_message(await good.receive_bytes()) == QUESTION
+        await until(lambda: not node.gossip.is_connected(key))
+        assert node.gossip.closed["slow"] == 1
+
+
+async def test_a_second_live_instance_of_a_key_is_refused_while_the_first_speaks() -> None:
+    """The newcomer hears why; the handler of the one that dialled learns that its key is in use."""
+    async with station(0, {}) as node, raw_socket(node.port) as first:
+        await greet_by_hand(first, 1)
+        await until(lambda: bool(node.gossip.get_connected()))
+
+        async def speak() -> None:
+            while True:
+                await first.send_bytes(encode(QUESTION))
+                await asyncio.sleep(0.1)
+
+        speaking = asyncio.create_task(speak())
+        async with station(1, {0: node.port}, instance=9) as second:
+            await until(lambda: bool(second.handler.key_in_use))
+            assert second.handler.key_in_use[0] == SIGNERS[0].public_key
+        speaking.cancel()
+
+
+async def test_a_new_instance_takes_over_from_one_that_fell_silent() -> None:
+    """A peer that crashed without closing its socket is replaced as soon as it proves to be silent."""
+    async with station(0, {}) as node, raw_socket(node.port) as first:
+        await greet_by_hand(first, 1)
+        await until(lambda: bool(node.gossip.get_connected()))
+        async with station(1, {0: node.port}, instance=9) as second:
+            await until(lambda: bool(second.gossip.get_connected()), 8.0)
+            second.gossip.send(SIGNERS[0].public_key, QUESTION)
+            await until(lambda: len(node.handler.heard) == 1)
+
+
+async def test_a_port_in_use_is_said_in_one_sentence() -> None:
+    """The error has a stable code and names the fix."""
+    async with station(0, {}) as node:
+        with pytest.raises(GossipError) as caught:
+            await Gossip(make_identity(1), [], Recorder()).start("127.0.0.1", node.port)
+        assert caught.value.code == "port_in_use"
+        assert "listen_port" in caught.value.sentence
+
+
+async def test_an_own_fault_while_handling_stops_the_mesh() -> None:
+    """A bug in the handler is not swallowed by the web server: `run` raises it."""
+    async with station(0, {}) as node, raw_socket(node.port) as socket:
+        node.handler.fault = ZeroDivisionError("a bug")
+        await greet_by_hand(socket, 1)
+        await socket.send_bytes(encode(QUESTION))
+        await until(node.task.done)
+        error = node.task.exception()
+        assert isinstance(error, ExceptionGroup)
+        assert isinstance(error.exceptions[0], ZeroDivisionError)
