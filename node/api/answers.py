@@ -1,0 +1,219 @@
+"""What the API takes and gives: msgspec types, from which the OpenAPI document is made.
+
+Ids, keys and digests are lower-case hex; money is integer minor units; days are ISO dates. Every read carries the
+height it was read at. Never behaviour here, and never a type of the wire between nodes.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from protocol.limits import BATCH_TRANSACTIONS_MAX, SIDECAR_BINS_MAX, SIDECARS_PER_APPLICATION_MAX
+
+Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="32 bytes as lower-case hex")]
+Minor = Annotated[int, msgspec.Meta(description="minor units of the currency")]
+IsoDay = Annotated[str, msgspec.Meta(description="ISO 8601 date of the contract's calendar")]
+
+
+class SidecarIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Binned features beside an application."""
+
+    model: Hex32
+    salt: Hex32
+    bins: Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=65_535)]], msgspec.Meta(max_length=SIDECAR_BINS_MAX)]
+
+
+class TransactionIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One signed transaction to submit."""
+
+    transaction: bytes
+    """Canonical bytes, base64 (RFC 4648)."""
+    sidecars: Annotated[list[SidecarIn], msgspec.Meta(max_length=SIDECARS_PER_APPLICATION_MAX)] = []
+
+
+class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Transactions that are checked, pooled and ordered in the order given."""
+
+    transactions: Annotated[list[TransactionIn], msgspec.Meta(min_length=1, max_length=BATCH_TRANSACTIONS_MAX)]
+
+
+class RejectionView(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a transaction was refused."""
+
+    number: int
+    code: str
+    sentence: str
+
+
+class SubmitResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one submitted transaction."""
+
+    id: Hex32 | None
+    """None when the bytes are no transaction."""
+    status: Literal["accepted", "finalised", "rejected"]
+    """`finalised`: executed with success in a finalised block. `rejected`: refused at the door or in execution."""
+    rejection: RejectionView | None = None
+    height: int | None = None
+    """Block that executed it; None while it waits, or when the door refused it."""
+    index: int | None = None
+
+
+class SubmitAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One result per transaction, in order."""
+
+    height: int
+    results: list[SubmitResult]
+
+
+class TransactionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An executed transaction with its receipt."""
+
+    id: Hex32
+    height: int
+    index: int
+    type: str
+    sender: Hex32
+    nonce: int
+    cosigners: list[Hex32]
+    payload: Any
+    """Fields of the payload by name; bytes as hex."""
+    success: bool
+    rejection: RejectionView | None
+    receipt: Any
+    """Fields of the receipt by name; bytes as hex."""
+    read_height: int
+
+
+class PeerView(msgspec.Struct, frozen=True, kw_only=True):
+    """One peer of this node."""
+
+    name: str
+    connected: bool
+    height: int
+    silent_ms: int
+
+
+class StatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where this node stands."""
+
+    name: str
+    role: str
+    version: str
+    chain_id: Hex32
+    height: int
+    view: int
+    exec_height: int
+    exec_root: Hex32
+    final_digest: Hex32
+    leader: str
+    waiting_for: str
+    sync_state: Literal["starting", "syncing", "following", "participating", "stopped"]
+    pool_transactions: int
+    peers: list[PeerView]
+
+
+class ReadyView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the node can serve, and if not, why."""
+
+    ready: bool
+    reasons: list[str]
+    height: int
+
+
+class LiveView(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    live: bool
+
+
+class BatchView(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as a block names it."""
+
+    digest: Hex32
+    tx_count: int
+    size: int
+
+
+class BlockView(msgspec.Struct, frozen=True, kw_only=True):
+    """A finalised block."""
+
+    height: int
+    view: int
+    time_ms: int
+    digest: Hex32
+    parent_digest: Hex32
+    exec_height: int
+    exec_root: Hex32
+    history_root: Hex32
+    proposer: int
+    tx_count: int
+    batches: list[BatchView]
+    receipts: list[Any]
+    read_height: int
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of the ledger; its position is the id a stream resumes from."""
+
+    height: int
+    index: int
+    kind: str
+    data: Any
+
+
+class NonceView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a key may sign next."""
+
+    key: Hex32
+    next: int
+    """One above the highest nonce used; all lower ones may be counted as used by a client with one device."""
+    height: int
+
+
+class ObjectView(msgspec.Struct, frozen=True, kw_only=True):
+    """One object of the ledger with the height it was read at."""
+
+    height: int
+    value: Any
+
+
+class ListView(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of objects, in order of id."""
+
+    height: int
+    items: list[Any]
+    next: str | None = None
+    """Pass as `after` for the next page; None on the last."""
+
+
+class DocumentView(msgspec.Struct, frozen=True, kw_only=True):
+    """An envelope that this node keeps."""
+
+    digest: Hex32
+    size: int
+    height: int
+
+
+class AccessEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One opening of a document, as the node that opened it signed it."""
+
+    serial: int
+    time_ms: int
+    reader: str
+    """Name of the member that opened it."""
+    purpose: str
+    document: Hex32
+    previous: Hex32
+    """Hash of the entry before; zero for the first."""
+    digest: Hex32
+    signature: str
+    key: Hex32
+    """Node key that signed."""
+
+
+class AccessLogView(msgspec.Struct, frozen=True, kw_only=True):
+    """All openings of one data object by this node, oldest first."""
+
+    data: Hex32
+    height: int
+    entries: list[AccessEntry]

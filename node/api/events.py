@@ -1,0 +1,122 @@
+"""The event stream (server-sent events): what the ledger did, from any position on, without a gap.
+
+A client resumes by Last-Event-ID, or by `after`, with the position "height-index". Events are read from the store, so
+a slow client costs no memory; one that takes nothing for a while is told so and closed, never dropped silently.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from node.api.ports import NodePort
+from node.api.problems import ProblemError
+from node.api.reading import NODE, get_node
+from node.store.chain import StoredEvent
+from protocol.ids import Height
+from protocol.limits import PAGE_ITEMS_MAX
+
+KEEP_ALIVE_S: Final = 15.0
+SLOW_WRITE_S: Final = 10.0
+FAREWELL_S: Final = 30.0
+STREAMS_MAX: Final = 256
+
+
+class Streams(set[asyncio.Task[object]]):
+    """The open streams, by the task that serves each."""
+
+
+STREAMS: Final = web.AppKey("streams", Streams)
+Position = tuple[Height, int]
+
+
+def parse_position(text: str) -> Position:
+    """(height, index) of "height-index". Raises ProblemError(malformed_request)."""
+    height, _, index = text.partition("-")
+    for part in (height, index):
+        if not (part.isascii() and part.isdecimal() and len(part) <= 16):
+            raise ProblemError("malformed_request", "A position is height-index, for example 12-0.")
+    return Height(int(height)), int(index)
+
+
+def format_event(event: StoredEvent) -> bytes:
+    """One event in the stream's text form (WHATWG HTML, section 9.2)."""
+    data = msgspec.json.encode(
+        {"height": event.height, "index": event.index, "kind": event.kind, "data": msgspec.Raw(event.data)}
+    )
+    return b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (event.height, event.index, event.kind.encode(), data)
+
+
+async def stream_events(request: web.Request) -> web.StreamResponse:
+    """GET /v1/events: all later events, then new ones as they come."""
+    node = get_node(request)
+    given = request.headers.get("Last-Event-ID") or request.query.get("after")
+    position = (node.status().exec_height, 2**53 - 1) if given is None else parse_position(given)
+    kinds = frozenset(request.query.getall("kind", []))
+    streams = request.app[STREAMS]
+    if len(streams) >= STREAMS_MAX:
+        raise ProblemError("busy", f"This node serves {STREAMS_MAX} streams at once.", retry_after_ms=5_000)
+    task = asyncio.current_task()
+    assert task is not None, "handlers run in a task"
+    streams.add(task)
+    response = web.StreamResponse(
+        status=HTTPStatus.OK, headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
+    )
+    try:
+        await response.prepare(request)
+        await _pump(request, response, node, position, kinds)
+    except (ConnectionResetError, ConnectionAbortedError):
+        pass  # the client has gone, as clients do
+    finally:
+        streams.discard(task)
+    return response
+
+
+async def _pump(
+    request: web.Request, response: web.StreamResponse, node: NodePort, position: Position, kinds: frozenset[str]
+) -> None:
+    await response.write(b"retry: 1000\n\n")
+    saved = Height(0)
+    while True:
+        events = await node.store.read_events(position[0], position[1], PAGE_ITEMS_MAX)
+        if events:
+            position = (events[-1].height, events[-1].index)
+            text = b"".join(format_event(each) for each in events if not kinds or each.kind in kinds)
+        else:  # everything up to `saved` has been read, so only what is saved later is waited for
+            height = await node.wait_height_beyond(saved, KEEP_ALIVE_S)
+            text = b": still here\n\n" if height == saved else b""
+            saved = height
+        if text and not await _write(request, response, text, position):
+            return
+
+
+async def _write(request: web.Request, response: web.StreamResponse, text: bytes, position: Position) -> bool:
+    """False when the client took nothing for too long: it finds the farewell behind what is already on its way."""
+    try:
+        await asyncio.wait_for(response.write(text), SLOW_WRITE_S)
+    except TimeoutError:
+        transport = request.transport
+        if transport is not None:
+            farewell = b'event: dropped\ndata: {"reason":"slow_client","resume_after":"%d-%d"}\n\n' % position
+            transport.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(farewell), farewell))
+            transport.close()
+            asyncio.get_running_loop().call_later(FAREWELL_S, transport.abort)
+        return False
+    return True
+
+
+async def close_streams(app: web.Application) -> None:
+    """On shutdown: end every stream, so that the server can stop."""
+    streams = list(app[STREAMS])
+    for task in streams:
+        task.cancel()
+    await asyncio.gather(*streams, return_exceptions=True)
+
+
+def set_up(app: web.Application) -> None:
+    """Give an application its register of streams."""
+    assert NODE in app, "the node comes first"
+    app[STREAMS] = Streams()
+    app.on_shutdown.append(close_streams)

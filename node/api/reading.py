@@ -1,0 +1,108 @@
+"""Small things every handler needs: the node behind the application, ids and numbers from the address, JSON out.
+
+Never a business rule here.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from node.api.ports import NodePort
+from node.api.problems import ProblemError
+from node.api.signing import HEADER, Caller, check_request
+from protocol.ids import PublicKey, TimeMs
+from protocol.limits import PAGE_ITEMS_MAX
+
+NODE: Final[web.AppKey[NodePort]] = web.AppKey("node")
+NOW_MS: Final[web.AppKey[Callable[[], TimeMs]]] = web.AppKey("now_ms")
+
+
+def read_clock_ms() -> TimeMs:
+    """Wall-clock milliseconds: for signed requests and timeouts, never for the books."""
+    return TimeMs(time.time_ns() // 1_000_000)
+
+
+def get_node(request: web.Request) -> NodePort:
+    """The node this application serves."""
+    return request.app[NODE]
+
+
+def parse_hex32(text: str) -> bytes:
+    """32 bytes from 64 hex digits. Raises ProblemError(malformed_id)."""
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    if len(raw) != 32 or text != raw.hex():
+        raise ProblemError("malformed_id", f"{text[:80]!r} is not 64 lower-case hexadecimal digits.")
+    return raw
+
+
+def get_id(request: web.Request, name: str = "id") -> bytes:
+    """The id in the address."""
+    return parse_hex32(request.match_info[name])
+
+
+def get_number(request: web.Request, name: str, *, default: int, lowest: int, highest: int) -> int:
+    """An integer of the query. Raises ProblemError(malformed_request) outside its range."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= 16 and lowest <= int(text) <= highest):
+        raise ProblemError("malformed_request", f"{name} must be an integer from {lowest} to {highest}.")
+    return int(text)
+
+
+def get_limit(request: web.Request) -> int:
+    """How many items a page may hold."""
+    return get_number(request, "limit", default=100, lowest=1, highest=PAGE_ITEMS_MAX)
+
+
+def require_caller(request: web.Request) -> Caller:
+    """Who signed the request. Raises ProblemError when nobody did, or not well."""
+    found = check_request(request.headers.get(HEADER, ""), request.method, request.raw_path, request.app[NOW_MS]())
+    if isinstance(found, str):
+        raise ProblemError(found, f"Send {HEADER}: key,ms,signature over the method, path and time.")
+    return found
+
+
+def find_member(node: NodePort, key: PublicKey) -> str | None:
+    """Name of the member that one of officer, attester, validator or node key belongs to."""
+    for member in node.genesis.members:
+        if key in (member.officer_key, member.attester_key, member.node_key, member.validator_key):
+            return member.name
+    return None
+
+
+def respond(value: object, *, status: int = 200, height: int | None = None) -> web.Response:
+    """A JSON answer."""
+    headers = {"Cache-Control": "no-store"}
+    if height is not None:
+        headers["Liushui-Height"] = str(height)
+    return web.Response(
+        status=status, body=msgspec.json.encode(to_plain(value)), content_type="application/json", headers=headers
+    )
+
+
+def to_plain(value: Any) -> Any:
+    """JSON values: structs as objects by field name, bytes as hex, enums as their numbers."""
+    match value:
+        case bytes() | bytearray() | memoryview():
+            return bytes(value).hex()
+        case msgspec.Struct():
+            return {field.encode_name: to_plain(getattr(value, field.name)) for field in msgspec.structs.fields(value)}
+        case tuple() if hasattr(value, "_fields"):
+            return {name: to_plain(each) for name, each in zip(value._fields, value, strict=True)}
+        case list() | tuple():
+            return [to_plain(each) for each in value]
+        case dict():
+            return {to_plain(key): to_plain(each) for key, each in value.items()}
+        case bool() | None | str():
+            return value
+        case int():
+            return int(value)
+        case _:
+            return value

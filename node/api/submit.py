@@ -1,0 +1,140 @@
+"""Submitting transactions: JSON for people and pages, canonical msgpack for programs; one answer per transaction.
+
+Submission is idempotent by transaction id: what is known already is answered like what is new. Never a check of the
+ledger's rules here: the door and the ledger refuse, this file only tells.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from node.api.answers import RejectionView, SubmitAnswer, SubmitRequest, SubmitResult
+from node.api.ports import NodePort, Submission
+from node.api.problems import KINDS, TYPE_PREFIX, ProblemError, pick_language
+from node.api.reading import get_node, get_number, parse_hex32, respond
+from node.store.chain import StoredTransaction
+from protocol.batch import BatchItem, Sidecar
+from protocol.codec import CodecError, decode
+from protocol.ids import Digest, ModelId
+from protocol.ledger.records import Receipt
+from protocol.limits import BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
+from protocol.rejections import SENTENCES, Rejection
+
+WAIT_MS_DEFAULT: Final = 10_000
+WAIT_MS_MAX: Final = 60_000
+
+
+async def submit(request: web.Request) -> web.Response:
+    """POST /v1/transactions[?wait=final&timeout_ms=N]."""
+    node = get_node(request)
+    wait = request.query.get("wait", "none")
+    if wait not in ("none", "final"):
+        raise ProblemError("malformed_request", "wait is none or final.")
+    timeout_ms = get_number(request, "timeout_ms", default=WAIT_MS_DEFAULT, lowest=0, highest=WAIT_MS_MAX)
+    items, early = _read_items(request.content_type, await request.read())
+    submissions = list(await node.submit(items)) if items else []
+    answers = [given if given is not None else submissions.pop(0) for given in early]
+    deadline = asyncio.get_running_loop().time() + (timeout_ms / 1000 if wait == "final" else 0)
+    results = [await _tell(node, one, deadline if wait == "final" else None) for one in answers]
+    answer = SubmitAnswer(height=node.status().exec_height, results=results)
+    if all(one.status == "rejected" for one in results):
+        return _refuse(request, answer)
+    done = all(one.status != "accepted" for one in results)
+    return respond(answer, status=HTTPStatus.OK if done else HTTPStatus.ACCEPTED, height=answer.height)
+
+
+def _read_items(content_type: str, body: bytes) -> tuple[list[BatchItem], list[Submission | None]]:
+    """Items to submit, and for each transaction of the request an answer known already, or None."""
+    if content_type in ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"):
+        try:
+            group = decode(body, list[BatchItem])
+        except CodecError as error:
+            raise ProblemError("malformed_request", f"Not a canonical list of items: {error}.") from error
+        if not 1 <= len(group) <= BATCH_TRANSACTIONS_MAX:
+            raise ProblemError("malformed_request", f"A request holds 1 to {BATCH_TRANSACTIONS_MAX} transactions.")
+        return group, [None] * len(group)
+    if content_type != "application/json":
+        raise ProblemError("unsupported_media", "Send application/json or application/msgpack.")
+    try:
+        asked = msgspec.json.decode(body, type=SubmitRequest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProblemError("malformed_request", f"{error}.") from error
+    items: list[BatchItem] = []
+    early: list[Submission | None] = []
+    for one in asked.transactions:
+        if len(one.transaction) > TRANSACTION_BYTES_MAX:
+            early.append(Submission(id=None, status="rejected", rejection=Rejection.TOO_LARGE))
+            continue
+        sidecars = tuple(
+            Sidecar(model=ModelId(parse_hex32(each.model)), salt=Digest(parse_hex32(each.salt)), bins=tuple(each.bins))
+            for each in one.sidecars
+        )
+        items.append(BatchItem(transaction=one.transaction, sidecars=sidecars))
+        early.append(None)
+    return items, early
+
+
+async def _tell(node: NodePort, submission: Submission, deadline: float | None) -> SubmitResult:
+    """What to say of one transaction now, or when it is final, or when time is up."""
+    shown = None if submission.id is None else submission.id.hex()
+    if submission.status == "rejected" or submission.id is None:
+        rejection = submission.rejection or Rejection.UNKNOWN
+        return SubmitResult(id=shown, status="rejected", rejection=view_rejection(rejection))
+    stored: StoredTransaction | None = None
+    if deadline is not None:
+        left_s = max(0.0, deadline - asyncio.get_running_loop().time())
+        stored = await node.wait_final(submission.id, left_s)
+    elif submission.status == "known":
+        stored = await node.store.find_transaction(submission.id)
+    if stored is None:
+        return SubmitResult(id=shown, status="accepted")
+    return view_stored(stored)
+
+
+def view_stored(stored: StoredTransaction) -> SubmitResult:
+    """The outcome of an executed transaction."""
+    rejection = read_rejection(decode(stored.receipt, Receipt))
+    return SubmitResult(
+        id=stored.id.hex(),
+        status="finalised" if rejection is None else "rejected",
+        rejection=None if rejection is None else view_rejection(rejection),
+        height=stored.height,
+        index=stored.index,
+    )
+
+
+def read_rejection(receipt: Receipt) -> Rejection | None:
+    """Why execution refused, or None for success."""
+    return None if receipt.code == 0 else Rejection(receipt.code)
+
+
+def view_rejection(rejection: Rejection) -> RejectionView:
+    """A rejection in words."""
+    return RejectionView(number=int(rejection), code=rejection.code, sentence=SENTENCES[rejection])
+
+
+def _refuse(request: web.Request, answer: SubmitAnswer) -> web.Response:
+    """All of them were rejected: a problem that carries the results (RFC 9457 section 3.2 allows further members)."""
+    language, kind = pick_language(request.headers.get("Accept-Language", "")), KINDS["rejected"]
+    first = answer.results[0].rejection
+    assert first is not None, "a rejected result says why"
+    body = {
+        "type": TYPE_PREFIX + first.code,
+        "title": kind.title_zh if language == "zh" else kind.title_en,
+        "status": kind.status,
+        "code": first.code,
+        "detail": first.sentence,
+        "retryable": False,
+        "instance": request.path,
+        "height": answer.height,
+        "results": msgspec.to_builtins(answer.results),
+    }
+    return web.Response(
+        status=kind.status,
+        body=msgspec.json.encode(body),
+        content_type="application/problem+json",
+        headers={"Content-Language": language, "Cache-Control": "no-store"},
+    )

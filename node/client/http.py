@@ -1,0 +1,192 @@
+"""A client of a node's API: typed where it matters, plain JSON values elsewhere; every call has a deadline.
+
+    async with NodeClient("http://127.0.0.1:7400") as node:
+        results = await node.submit([intent.item], wait_final=True)
+
+Problems come back as ApiError with the API's own code and sentence; no answer at all is NodeUnreachable. Never a key
+here except to sign a request's header, and never a retry that could hide a refusal.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import TracebackType
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from node.api.answers import SubmitResult
+from node.api.signing import HEADER, sign_request
+from protocol.batch import BatchItem
+from protocol.codec import encode
+from protocol.crypto import Signer
+from protocol.genesis import Genesis, decode_genesis
+from protocol.ids import PublicKey, TimeMs, TransactionId
+
+TIMEOUT_S: Final = 15.0
+ANSWER_BYTES_MAX: Final = 33_554_432
+
+
+class ClientError(Exception):
+    """A call that brought no result; `code` is stable and the sentence is for people."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class NodeUnreachable(ClientError):  # noqa: N818  (named after what is wrong)
+    """Nobody answered at the address, or not in time, or not as a node does."""
+
+
+class ApiError(ClientError):
+    """The node answered with a problem."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        code = str(problem.get("code", f"http_{status}"))
+        sentence = " ".join(str(problem[name]) for name in ("title", "detail") if problem.get(name))
+        super().__init__(code, sentence or f"The node answered with HTTP status {status}.")
+        self.status = status
+        self.problem = problem
+        self.retryable = bool(problem.get("retryable"))
+
+
+class NodeClient:
+    """One node's API, as an async context manager."""
+
+    def __init__(self, url: str, *, language: str = "en", timeout_s: float = TIMEOUT_S) -> None:
+        self.url = URL(url.rstrip("/"))
+        self._language = language
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "NodeClient":
+        self._session = aiohttp.ClientSession(headers={"Accept-Language": self._language}, auto_decompress=True)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        signer: Signer | None = None,
+        now_ms: Callable[[], TimeMs] | None = None,
+        timeout_s: float | None = None,
+    ) -> bytes:
+        """The bytes of a successful answer. Raises ApiError or NodeUnreachable."""
+        assert self._session is not None, "enter the client before calling"
+        url = (self.url / path.lstrip("/")).with_query(query or {})
+        headers = {} if body is None else {"Content-Type": content_type}
+        if signer is not None:
+            assert now_ms is not None, "a signed request names its time"
+            headers[HEADER] = sign_request(signer, method, url.raw_path_qs, now_ms())
+        deadline = aiohttp.ClientTimeout(total=timeout_s or self._timeout_s)
+        try:
+            async with self._session.request(method, url, data=body, headers=headers, timeout=deadline) as answer:
+                raw = await answer.content.read(ANSWER_BYTES_MAX)
+                while not answer.content.at_eof() and len(raw) < ANSWER_BYTES_MAX:
+                    raw += await answer.content.read(ANSWER_BYTES_MAX - len(raw))
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NodeUnreachable(
+                "node_unreachable",
+                f"No node answers at {self.url} ({type(error).__name__}): start it, or name another with --node.",
+            ) from error
+        if status >= 400:
+            raise ApiError(status, _read_problem(raw))
+        return raw
+
+    async def get(self, path: str, **query: str) -> Any:
+        """JSON of a read."""
+        return _read_json(await self.call("GET", path, query=query))
+
+    async def get_signed(self, path: str, signer: Signer, now_ms: Callable[[], TimeMs]) -> Any:
+        """JSON of a read that only permitted keys may make."""
+        return _read_json(await self.call("GET", path, signer=signer, now_ms=now_ms))
+
+    async def get_genesis(self) -> Genesis:
+        """The network's founding document. Its chain id is computed here, not believed."""
+        raw = await self.call("GET", "/v1/genesis")
+        return decode_genesis(raw)
+
+    async def get_nonce(self, key: PublicKey) -> int:
+        """The next nonce of a key that is used from one device."""
+        return int((await self.get(f"/v1/nonce/{key.hex()}"))["next"])
+
+    async def submit(
+        self, items: Sequence[BatchItem], *, wait_final: bool = False, timeout_ms: int = 10_000
+    ) -> list[SubmitResult]:
+        """One result per item. Rejections are results, not errors."""
+        query = {"wait": "final", "timeout_ms": str(timeout_ms)} if wait_final else {}
+        timeout_s = self._timeout_s + (timeout_ms / 1000 if wait_final else 0)
+        try:
+            raw = await self.call(
+                "POST",
+                "/v1/transactions",
+                query=query,
+                body=encode(list(items)),
+                content_type="application/msgpack",
+                timeout_s=timeout_s,
+            )
+            results = _read_json(raw)["results"]
+        except ApiError as error:
+            if error.status != 422 or "results" not in error.problem:
+                raise
+            results = error.problem["results"]
+        return msgspec.convert(results, list[SubmitResult])
+
+    async def get_receipt_file(self, transaction_id: TransactionId, *, timeout_s: float = 5.0) -> bytes:
+        """A receipt that verifies offline; asks again while the node says it is not provable yet."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while True:
+            try:
+                return await self.call("GET", f"/v1/transactions/{transaction_id.hex()}/receipt")
+            except ApiError as error:
+                if error.code != "receipt_not_ready" or loop.time() > deadline:
+                    raise
+            await asyncio.sleep(0.05)
+
+    async def stream_events(self, after: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Events from a position ("height-index") on, or from now. Ends when the node closes the stream."""
+        assert self._session is not None, "enter the client before calling"
+        url = (self.url / "v1/events").with_query({} if after is None else {"after": after})
+        deadline = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_s, sock_read=60)
+        try:
+            async with self._session.get(url, timeout=deadline, read_bufsize=2**20) as answer:
+                if answer.status >= 400:
+                    raise ApiError(answer.status, _read_problem(await answer.content.read(65_536)))
+                kind = b""
+                async for line in answer.content:
+                    if line.startswith(b"event: "):
+                        kind = line[7:].strip()
+                    elif line.startswith(b"data: ") and kind != b"dropped":
+                        yield _read_json(line[6:])
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NodeUnreachable("node_unreachable", f"The event stream of {self.url} broke off.") from error
+
+
+def _read_json(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        raise NodeUnreachable("not_a_node", "What answered there is not a node of this program.") from error
+
+
+def _read_problem(raw: bytes) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
