@@ -14,15 +14,15 @@ _HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}(?: \\)?$")
 
 
 def read_pins(path: Path) -> dict[str, str]:
-    """{name: version} of a requirement file. Raises ValueError at a line of any other form."""
+    """{name: versions} of a requirement file, several of one name joined. Raises ValueError at any other line."""
     pins: dict[str, str] = {}
     hashes: dict[str, int] = {}
     last = ""
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
         pin = _PIN.match(line)
         if pin:
-            last = pin.group(1)
-            pins[last] = pin.group(2)
+            name, last = pin.group(1), line
+            pins[name] = f"{pins[name]} {pin.group(2)}" if name in pins else pin.group(2)
             hashes[last] = 0
         elif _HASH.match(line):
             hashes[last] += 1
