@@ -1,0 +1,147 @@
+"""What the parties to an encrypted statement agree on: the commitment to its rows, the envelope it travels in, and the
+grants that let named organisations open it.
+
+Only structures, roots and checks. Encryption needs randomness and lives in the shell; keys and salts never stand here,
+nor on the ledger.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from protocol.codec import encode
+from protocol.crypto import Signer, calculate_hash, check_signature
+from protocol.ids import (
+    AccountIdField,
+    DayField,
+    Digest,
+    DigestField,
+    PublicKey,
+    PublicKeyField,
+    Signature,
+    SignatureField,
+    TimeMsField,
+)
+from protocol.limits import DOCUMENT_BYTES_MAX, GRANTEES_MAX
+from protocol.merkle import calculate_path, calculate_root
+from protocol.money import AMOUNT_MAX, CurrencyField
+from protocol.transactions.data import Purpose
+from scoring.rows import Row, encode_row
+
+ENVELOPE_VERSION = 1
+GRANT_TAG = b"LSG1"
+NONCE_BYTES = 24
+SEALED_KEY_BYTES = 80
+"""A 32-byte data key in a libsodium sealed box (48 bytes of overhead)."""
+
+
+class VaultPlain(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """The plain document: what a grantee reads after opening."""
+
+    currency: CurrencyField
+    opening_balance: Annotated[int, msgspec.Meta(ge=-AMOUNT_MAX, le=AMOUNT_MAX)] | None
+    first_day: DayField
+    last_day: DayField
+    provenance: Annotated[int, msgspec.Meta(ge=1, le=4)]
+    salt_key: DigestField
+    """Random; each row's salt derives from it, so a root says nothing about a guessed row."""
+    rows: tuple[Row, ...]
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """The owner lets one organisation open one document for one purpose."""
+
+    document: DigestField
+    """Hash of the ciphertext."""
+    recipient: AccountIdField
+    purpose: Purpose
+    until_ms: TimeMsField
+    sealed_key: Annotated[bytes, msgspec.Meta(min_length=SEALED_KEY_BYTES, max_length=SEALED_KEY_BYTES)]
+    """The data key, sealed to the recipient's enc_key."""
+    signature: SignatureField
+    """The owner's, over all other fields."""
+
+
+class VaultEnvelope(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """An encrypted document with the grants that travel with it."""
+
+    version: int
+    owner: PublicKeyField
+    rows_root: DigestField
+    nonce: Annotated[bytes, msgspec.Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
+    ciphertext: Annotated[bytes, msgspec.Meta(min_length=16, max_length=DOCUMENT_BYTES_MAX)]
+    """XChaCha20-Poly1305 of the canonical VaultPlain, with `calculate_associated_data` authenticated."""
+    grants: Annotated[tuple[Grant, ...], msgspec.Meta(max_length=GRANTEES_MAX)]
+
+    @property
+    def digest(self) -> Digest:
+        """By which the ledger's anchor names it and peers fetch it; grants may change without changing it."""
+        return calculate_document_digest(self.nonce, self.ciphertext)
+
+
+def calculate_document_digest(nonce: bytes, ciphertext: bytes) -> Digest:
+    """Hash of nonce (24 bytes) and ciphertext."""
+    return calculate_hash("document", nonce, ciphertext)
+
+
+def calculate_associated_data(owner: PublicKey, rows_root: Digest) -> Digest:
+    """What the encryption binds beside the plain text: H(owner | rows root | version)."""
+    return calculate_hash("document-aad", owner, rows_root, ENVELOPE_VERSION.to_bytes(2, "big"))
+
+
+def _make_leaves(rows: Sequence[Row], salt_key: Digest) -> list[bytes]:
+    return [
+        calculate_hash("row-salt", salt_key, index.to_bytes(8, "big")) + encode_row(row)
+        for index, row in enumerate(rows)
+    ]
+
+
+def calculate_rows_root(rows: Sequence[Row], salt_key: Digest) -> Digest:
+    """Merkle root over salted rows: leaf = H(salt_key | index) | canonical row (RFC 6962)."""
+    return calculate_root(_make_leaves(rows, salt_key))
+
+
+def calculate_row_path(rows: Sequence[Row], salt_key: Digest, index: int) -> tuple[bytes, tuple[Digest, ...]]:
+    """One row's leaf and its audit path: what a grantee shows an arbiter, revealing no other row."""
+    leaves = _make_leaves(rows, salt_key)
+    return leaves[index], calculate_path(leaves, index)
+
+
+def calculate_rows_mark(attester: PublicKey, rows: Sequence[Row]) -> Digest:
+    """H(attester | rows): shows that this attester read the rows, and cannot be copied from another's."""
+    return calculate_hash("rows-mark", attester, b"".join(encode_row(row) for row in rows))
+
+
+def _grant_bytes(document: Digest, recipient: bytes, purpose: Purpose, until_ms: int, sealed_key: bytes) -> bytes:
+    return GRANT_TAG + encode((document, recipient, purpose, until_ms, sealed_key))
+
+
+def sign_grant(owner: Signer, *, unsigned: Grant) -> Grant:
+    """`unsigned` (its signature is ignored) with the owner's signature."""
+    message = _grant_bytes(
+        unsigned.document, unsigned.recipient, unsigned.purpose, unsigned.until_ms, unsigned.sealed_key
+    )
+    return msgspec.structs.replace(unsigned, signature=Signature(owner.sign(message)))
+
+
+def check_grant(grant: Grant, owner: PublicKey) -> str | None:
+    """Reason code when the owner did not sign this grant, else None."""
+    message = _grant_bytes(grant.document, grant.recipient, grant.purpose, grant.until_ms, grant.sealed_key)
+    return None if check_signature(owner, message, Signature(grant.signature)) else "grant_signature"
+
+
+def check_envelope(envelope: VaultEnvelope) -> str | None:
+    """Reason code when the envelope contradicts itself, else None. Needs no key."""
+    if envelope.version != ENVELOPE_VERSION:
+        return "envelope_version"
+    digest = envelope.digest
+    recipients = [grant.recipient for grant in envelope.grants]
+    if len(set(recipients)) != len(recipients):
+        return "grant_twice"
+    for grant in envelope.grants:
+        if grant.document != digest:
+            return "grant_document"
+        if reason := check_grant(grant, PublicKey(envelope.owner)):
+            return reason
+    return None
