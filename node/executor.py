@@ -1,0 +1,187 @@
+"""The worker that executes final blocks in order, outside the vote path, and saves each in one SQLite transaction.
+
+It works in slices of a few milliseconds, so that votes are answered between two transactions. A block is executed only
+after the one before is saved; the books that others read change only when a block ends. Never decide what is final.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from node.gossip.fetch import NobodyHasItError
+from node.mempool import HeldBatch, Mempool
+from node.store.chain import ChainStore, SavedTip, StoredTransaction
+from node.telemetry import get_logger
+from protocol.batch import BatchRef
+from protocol.block import Block
+from protocol.certificate import Certificate
+from protocol.ids import BatchDigest, Digest, Height, PublicKey, TransactionId
+from protocol.ledger.execute import Execution, Ledger
+from protocol.ledger.records import Receipt
+from protocol.transactions.envelope import Transaction
+
+SLICE_S: Final = 0.005
+
+
+class BatchSource(Protocol):
+    """What is asked of the batch room."""
+
+    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = ()) -> HeldBatch:
+        """The batch a block orders."""
+
+
+class FinalBlock(NamedTuple):
+    """A block to execute, with its own finalization when it has one."""
+
+    block: Block
+    finalization: Certificate | None
+
+
+class Executor:
+    """Executes and saves the chain of one node."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        store: ChainStore,
+        tip: SavedTip,
+        genesis_rows: Sequence[tuple[int, bytes, bytes]],
+        batches: BatchSource,
+        mempool: Mempool,
+        clock_ms: Callable[[], int],
+        on_executed: Callable[[Height, Digest], None],
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._batches = batches
+        self._mempool = mempool
+        self._clock_ms = clock_ms
+        self._on_executed = on_executed
+        self._genesis_rows = genesis_rows if tip.height == 0 else ()
+        self._mountains = tip.mountains
+        self._queue: deque[FinalBlock] = deque()
+        self._filled = asyncio.Event()
+        self._saved = asyncio.Condition()
+        self._waiters: dict[TransactionId, list[asyncio.Future[None]]] = {}
+        self._log = get_logger("executor")
+        self.height = tip.height
+        """The last block executed and saved."""
+        self.exec_root = tip.exec_root if tip.height else ledger.exec_root
+
+    def enqueue(self, blocks: Sequence[Block], finalization: Certificate) -> None:
+        """Blocks became final, ascending; each comes once."""
+        for block in blocks:
+            own = finalization if block.header.calculate_digest() == finalization.digest else None
+            self._queue.append(FinalBlock(block, own))
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Execute what is final until cancelled. A save that has begun is always finished."""
+        while True:
+            while self._queue:
+                await self._execute(self._queue[0])
+                self._queue.popleft()
+            self._filled.clear()
+            await self._filled.wait()
+
+    async def _execute(self, final: FinalBlock) -> None:
+        block = final.block
+        header = block.header
+        assert header.height == self.height + 1, "final blocks come in order"
+        held = [await self._obtain(ref) for ref in block.batches]
+        executed: list[tuple[Transaction, Receipt, BatchDigest]] = []
+        ledger = self._ledger
+        ledger.begin_block(header)
+        until_s = time.monotonic() + SLICE_S
+        for batch in held:
+            for transaction, item in zip(batch.transactions, batch.batch.items, strict=True):
+                receipt = ledger.execute(transaction, item.sidecars)
+                if receipt is not None:
+                    executed.append((transaction, receipt, batch.digest))
+                if time.monotonic() > until_s:
+                    await asyncio.sleep(0)
+                    until_s = time.monotonic() + SLICE_S
+        execution = ledger.end_block()
+        await self._save(final, execution, held, executed)
+        await self._tell(header.height, execution.exec_root, block, held, executed)
+
+    async def _obtain(self, ref: BatchRef) -> HeldBatch:
+        while True:
+            try:
+                return await self._batches.obtain(ref)
+            except NobodyHasItError:
+                # A quorum held it when the block was notarized: somebody will come back with it.
+                self._log.warning("batch_missing", digest=ref.digest, height=self.height + 1)
+
+    async def _save(
+        self,
+        final: FinalBlock,
+        execution: Execution,
+        held: Sequence[HeldBatch],
+        executed: Sequence[tuple[Transaction, Receipt, BatchDigest]],
+    ) -> None:
+        digest = final.block.header.calculate_digest()
+        self._mountains = self._mountains.append(digest)
+        await self._store.save_block(
+            block=final.block,
+            digest=digest,
+            finalization=final.finalization,
+            mountains=self._mountains,
+            batches=[(one.digest, one.raw) for one in held],
+            execution=execution,
+            transactions=executed,
+            genesis_rows=self._genesis_rows,
+        )
+        self._genesis_rows = ()
+
+    async def _tell(
+        self,
+        height: Height,
+        exec_root: Digest,
+        block: Block,
+        held: Sequence[HeldBatch],
+        executed: Sequence[tuple[Transaction, Receipt, BatchDigest]],
+    ) -> None:
+        self.height, self.exec_root = height, exec_root
+        # Skipped transactions (their nonce was used) are done with as well.
+        ids = [transaction.id for batch in held for transaction in batch.transactions]
+        self._mempool.on_executed([ref.digest for ref in block.batches], ids, height, self._clock_ms())
+        self._on_executed(height, exec_root)
+        for transaction, _, _ in executed:
+            for waiter in self._waiters.get(transaction.id, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
+        async with self._saved:
+            self._saved.notify_all()
+
+    # ------------------------------------------------------------------ waiting
+
+    async def wait_beyond(self, height: Height, timeout_s: float) -> Height:
+        """The saved height as soon as it passes `height`, or the present one when time is up."""
+        try:
+            async with asyncio.timeout(timeout_s), self._saved:
+                await self._saved.wait_for(lambda: self.height > height)
+        except TimeoutError:
+            pass
+        return self.height
+
+    async def wait_final(self, transaction_id: TransactionId, timeout_s: float) -> StoredTransaction | None:
+        """The transaction once it is saved, or None when time is up."""
+        saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(transaction_id, [])
+        waiters.append(saved)
+        try:
+            # Looked up after the waiter stands, so that a save in between is not missed.
+            found = await self._store.find_transaction(transaction_id)
+            if found is None:
+                await asyncio.wait((saved,), timeout=timeout_s)
+                if saved.done():
+                    found = await self._store.find_transaction(transaction_id)
+        finally:
+            waiters.remove(saved)
+            if not waiters and self._waiters.get(transaction_id) is waiters:
+                del self._waiters[transaction_id]
+        return found

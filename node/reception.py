@@ -1,0 +1,217 @@
+"""What peers say, sent on to the room it concerns: the engine's queue, the batch room, the sync plan, or an answer.
+
+One method per message, in a table. A peer's request is served from memory or one read of the store; nothing a peer
+says can raise here. Never judge blocks or votes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from consensus.events import ReceivedCertificate, ReceivedCertificates, ReceivedProposal, ReceivedVote
+from node.batches import BatchRoom
+from node.driver import Driver
+from node.duties import EngineDuties
+from node.roster import Roster
+from node.store.chain import ChainStore
+from node.sync import SyncPlan
+from protocol.block import Block
+from protocol.certificate import Certificate, Vote
+from protocol.ids import BlockDigest, Height, PublicKey, View
+from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX
+from protocol.messages import (
+    BatchReply,
+    BlockReply,
+    Blocks,
+    Certificates,
+    DocumentReply,
+    GetBatch,
+    GetBlock,
+    GetBlocks,
+    GetCertificates,
+    GetDocument,
+    Message,
+    Propose,
+    PushBatch,
+    Status,
+    ViewWindow,
+)
+
+REQUESTS_PER_PEER_MAX: Final = 32  # being answered at once; further ones are not heard, the asker asks elsewhere
+
+
+class History(Protocol):
+    """What is asked of the engine apart from stepping."""
+
+    def certificates_from(self, view: View) -> tuple[Certificate, ...]:
+        """Certificates of views from `view` on."""
+
+    def find_block(self, digest: BlockDigest) -> Block | None:
+        """A block that is not final yet."""
+
+
+class Documents(Protocol):
+    """What is asked of the vault's room."""
+
+    async def on_get(self, peer: PublicKey, message: GetDocument) -> DocumentReply:
+        """The answer to a peer's request."""
+
+    def on_reply(self, peer: PublicKey, message: DocumentReply) -> None:
+        """A peer's answer."""
+
+
+class Mesh(Protocol):
+    """What is asked of the network."""
+
+    def send(self, peer: PublicKey, message: Message) -> bool:
+        """Queue a message for one peer."""
+
+
+class Reception:
+    """The handler of one node's links."""
+
+    def __init__(
+        self,
+        *,
+        own: PublicKey,
+        roster: Roster,
+        driver: Driver,
+        duties: EngineDuties,
+        batches: BatchRoom,
+        sync: SyncPlan,
+        history: History,
+        store: ChainStore,
+        documents: Documents,
+        make_status: Callable[[], Status],
+        on_sync_news: Callable[[], None],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._own = own
+        self._roster = roster
+        self._driver = driver
+        self._duties = duties
+        self._batches = batches
+        self._sync = sync
+        self._history = history
+        self._store = store
+        self._documents = documents
+        self._make_status = make_status
+        self._on_sync_news = on_sync_news
+        self._clock_ms = clock_ms
+        self._claims_of_use: set[PublicKey] = set()
+        self._serving: dict[PublicKey, set[asyncio.Task[None]]] = {}
+        self.mesh: Mesh | None = None
+        self.requests_dropped = 0
+        self._table: dict[type[object], Callable[[PublicKey, Any], Awaitable[None] | None]] = {
+            Vote: lambda _, message: driver.post_from_peer(ReceivedVote(vote=message)),
+            Propose: lambda _, message: driver.post_from_peer(ReceivedProposal(propose=message)),
+            Certificate: lambda _, message: driver.post_from_peer(ReceivedCertificate(certificate=message)),
+            Certificates: lambda _, message: driver.post_from_peer(ReceivedCertificates(certificates=message)),
+            Status: self._on_status,
+            PushBatch: batches.on_push,
+            BatchReply: batches.on_reply,
+            BlockReply: duties.on_block_reply,
+            Blocks: self._on_blocks,
+            DocumentReply: documents.on_reply,
+            GetCertificates: self._on_get_certificates,
+            GetBlock: lambda peer, message: self._serve(peer, self._answer_block(peer, message)),
+            GetBlocks: lambda peer, message: self._serve(peer, self._answer_blocks(peer, message)),
+            GetBatch: lambda peer, message: self._serve(peer, batches.on_get(peer, message)),
+            GetDocument: lambda peer, message: self._serve(peer, self._answer_document(peer, message)),
+        }
+
+    # ------------------------------------------------------------------ links
+
+    async def on_message(self, peer: PublicKey, message: Message) -> None:
+        """Send a message on; only the engine's queue may make the peer wait."""
+        answer = self._table[type(message)](peer, message)
+        if answer is not None:
+            await answer
+
+    def on_link_up(self, peer: PublicKey) -> None:
+        """Say where we stand, and give what it may have missed."""
+        self._send(peer, self._make_status())
+        self._batches.push_to(peer)
+
+    def on_link_down(self, peer: PublicKey) -> None:
+        """Forget what was asked of it."""
+        self._sync.on_gone(peer)
+
+    def on_key_in_use(self, peer: PublicKey) -> None:
+        """Our key proven elsewhere silences at once; hearsay only from more peers than may lie."""
+        if peer == self._own:
+            self._driver.silence("another live node uses this node's key: stop one of them")
+        if peer in self._roster.validators:
+            self._claims_of_use.add(peer)
+            if len(self._claims_of_use) > (len(self._roster.validators) - 1) // 3:
+                self._driver.silence("peers see another live node with this node's key: stop one of them")
+
+    def _send(self, peer: PublicKey, message: Message) -> None:
+        assert self.mesh is not None, "wired"
+        self.mesh.send(peer, message)
+
+    # ------------------------------------------------------------------ where peers stand
+
+    def _on_status(self, peer: PublicKey, message: Status) -> None:
+        self._sync.on_status(peer, message, self._clock_ms())
+        self._on_sync_news()
+
+    def _on_blocks(self, peer: PublicKey, message: Blocks) -> None:
+        self._sync.on_blocks(peer, message, self._clock_ms())
+        self._on_sync_news()
+
+    # ------------------------------------------------------------------ requests
+
+    def _serve(self, peer: PublicKey, answer: Awaitable[None]) -> None:
+        serving = self._serving.setdefault(peer, set())
+        if len(serving) >= REQUESTS_PER_PEER_MAX:
+            self.requests_dropped += 1
+            if asyncio.iscoroutine(answer):
+                answer.close()
+            return
+        task = asyncio.ensure_future(_await(answer))
+        serving.add(task)
+        task.add_done_callback(serving.discard)
+
+    def _on_get_certificates(self, peer: PublicKey, message: GetCertificates) -> None:
+        held = self._history.certificates_from(message.view_from)
+        self._send(peer, Certificates(certificates=tuple(held)[: 2 * ViewWindow]))
+
+    async def _answer_block(self, peer: PublicKey, message: GetBlock) -> None:
+        block = self._history.find_block(message.digest) or await self._store.find_block(message.digest)
+        self._send(peer, BlockReply(digest=message.digest, block=block))
+
+    async def _answer_blocks(self, peer: PublicKey, message: GetBlocks) -> None:
+        self._send(peer, await read_stretch(self._store, message.height_from, message.count))
+
+    async def _answer_document(self, peer: PublicKey, message: GetDocument) -> None:
+        self._send(peer, await self._documents.on_get(peer, message))
+
+    async def close(self) -> None:
+        """End the answers under way."""
+        tasks = [task for serving in self._serving.values() for task in serving]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _await(answer: Awaitable[None]) -> None:
+    await answer
+
+
+async def read_stretch(store: ChainStore, height_from: Height, count: int) -> Blocks:
+    """Up to `count` saved blocks from `height_from` on that end at a block with its own finalization.
+
+    When the last of them has none, the stretch goes on to the next that has, or, where that is too far for one reply,
+    ends at the one before.
+    """
+    last, end = height_from + count - 1, height_from + SYNC_BLOCKS_PER_REPLY_MAX - 1
+    found = await store.read_finalization(Height(last))
+    if found is None or found[0] > end:
+        found, at = None, height_from
+        while (one := await store.read_finalization(at)) is not None and one[0] <= last:
+            found, at = one, Height(one[0] + 1)
+    if found is None:
+        return Blocks(blocks=(), finalization=None)
+    blocks = await store.read_blocks(height_from, found[0] - height_from + 1)
+    return Blocks(blocks=blocks, finalization=found[1])

@@ -1,0 +1,204 @@
+"""Laws of the pool: sealing, bounds, choice in order, and what is forgotten when."""
+
+import random
+from hashlib import sha256
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from node import mempool as pool_module
+from node.mempool import DEAD_REST_MS, ORIGIN_BATCHES_MAX, OWN, SEAL_EVERY_MS, HeldBatch, Mempool
+from protocol.batch import Batch, BatchItem, Sidecar, calculate_batch_digest
+from protocol.codec import encode
+from protocol.ids import BatchDigest, Digest, ModelId, TransactionId
+from protocol.limits import BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, BLOCK_BATCHES_MAX, BLOCK_TRANSACTIONS_MAX
+from protocol.transactions.envelope import Transaction
+from tests.node.core.chaintools import make_held, make_item, make_transaction
+
+ITEM = make_item(0)
+BODY = make_transaction(ITEM).body
+
+
+def light(number: int) -> Transaction:
+    """A transaction with an id of its own, cheaper than signing one."""
+    return Transaction(
+        id=TransactionId(sha256(number.to_bytes(8, "big")).digest()), raw=ITEM.transaction, body=BODY, cosigners=()
+    )
+
+
+def held(numbers: range | list[int], origin: bytes = b"peer", arrived_ms: int = 0) -> HeldBatch:
+    """A batch over light transactions."""
+    batch = Batch(items=(ITEM,) * len(numbers))
+    return HeldBatch(batch, tuple(light(i) for i in numbers), origin, arrived_ms, encode(batch))
+
+
+def test_a_lone_transaction_is_due_at_once_and_a_stream_every_ten_milliseconds() -> None:
+    """Sealing waits only when something was sealed just before."""
+    pool = Mempool()
+    assert pool.calculate_seal_due_ms() is None
+    assert pool.try_seal(1000) is None
+    assert pool.try_add(light(1), ITEM)
+    due_ms = pool.calculate_seal_due_ms()
+    assert due_ms is not None
+    assert due_ms <= 1000
+    sealed = pool.try_seal(1000)
+    assert sealed is not None
+    assert sealed.digest == calculate_batch_digest([light(1).id])
+    pool.try_add(light(2), ITEM)
+    assert pool.calculate_seal_due_ms() == 1000 + SEAL_EVERY_MS
+
+
+def test_a_transaction_is_taken_once_whether_waiting_sealed_or_executed() -> None:
+    """The pool knows an id from its arrival until long after its execution."""
+    pool = Mempool()
+    assert pool.try_add(light(1), ITEM)
+    assert not pool.try_add(light(1), ITEM)
+    sealed = pool.try_seal(0)
+    assert sealed is not None
+    assert not pool.try_add(light(1), ITEM)
+    assert pool.transactions == 1
+    pool.on_executed([sealed.digest], [light(1).id], 1, 0)
+    assert pool.transactions == 0
+    assert not pool.try_add(light(1), ITEM)
+    assert pool.was_executed(light(1).id)
+
+
+def test_batches_stay_within_bytes_and_count_and_keep_the_order_of_arrival() -> None:
+    """Everything offered comes out once, in order, in batches no larger than the limits."""
+    pool = Mempool()
+    sidecar = Sidecar(model=ModelId(bytes(32)), salt=Digest(bytes(32)), bins=(1,) * 64)
+    heavy = BatchItem(transaction=bytes(16_000), sidecars=(sidecar,))
+    for i in range(40):
+        pool.try_add(light(i), heavy)
+    for i in range(40, 40 + 2 * BATCH_TRANSACTIONS_MAX):
+        pool.try_add(light(i), BatchItem(transaction=b"x"))
+    seen: list[TransactionId] = []
+    while (sealed := pool.try_seal(0)) is not None:
+        assert len(sealed.raw) <= BATCH_BYTES_MAX
+        assert len(sealed.batch.items) <= BATCH_TRANSACTIONS_MAX
+        seen += [one.id for one in sealed.transactions]
+    assert seen == [light(i).id for i in range(40 + 2 * BATCH_TRANSACTIONS_MAX)]
+
+
+def test_a_full_pool_has_no_room_and_one_origin_cannot_fill_it() -> None:
+    """Own transactions stop at the pool's bound; a peer's batches at its share of the batches held."""
+    pool = Mempool()
+    assert pool.has_room(pool_module.POOL_TRANSACTIONS_MAX)
+    assert not pool.has_room(pool_module.POOL_TRANSACTIONS_MAX + 1)
+    for i in range(ORIGIN_BATCHES_MAX):
+        assert pool.check_push(b"flooder", 1) is None
+        assert pool.add_batch(held([i], b"flooder"))
+    assert pool.check_push(b"flooder", 1) == "origin_quota"
+    assert pool.check_push(b"other", 1) is None
+    assert pool.check_push(b"other", 2 * pool_module.POOL_TRANSACTIONS_MAX) == "pool_full"
+
+
+def test_choice_is_oldest_first_within_a_block_and_without_what_is_excluded_or_ordered() -> None:
+    """The same batch is never offered twice to one chain of blocks."""
+    pool = Mempool()
+    batches = [held([i]) for i in range(BLOCK_BATCHES_MAX + 5)]
+    for one in batches:
+        assert pool.add_batch(one)
+        assert not pool.add_batch(one)
+    chosen = pool.choose(())
+    assert [ref.digest for ref in chosen] == [one.digest for one in batches[:BLOCK_BATCHES_MAX]]
+    assert [ref.digest for ref in pool.choose([ref.digest for ref in chosen])] == [one.digest for one in batches[-5:]]
+    pool.on_ordered([batches[0].digest])
+    assert pool.choose(())[0].digest == batches[1].digest
+
+
+def test_a_block_takes_no_more_transactions_than_its_limit_and_passes_nobody_by() -> None:
+    """Choice stops at the first batch that does not fit."""
+    pool = Mempool()
+    sizes = [1000, 1000, 1000, 1000, 1000, 10]
+    start = 0
+    for size in sizes:
+        pool.add_batch(held(range(start, start + size)))
+        start += size
+    assert [ref.tx_count for ref in pool.choose(())] == [1000] * (BLOCK_TRANSACTIONS_MAX // 1000)
+
+
+def test_a_batch_whose_transactions_came_elsewhere_is_no_work_but_stays_while_a_block_may_name_it() -> None:
+    """Forgotten too early it could be gone from every node when its block becomes final."""
+    pool = Mempool()
+    twin, other = held([1, 2], b"a"), held([2, 1], b"b")
+    pool.add_batch(twin)
+    pool.add_batch(other)
+    pool.pin([other.digest], 5)
+    pool.on_ordered([twin.digest])
+    pool.on_executed([twin.digest], [light(1).id, light(2).id], 4, 0)
+    assert not pool.has_work()
+    assert pool.choose(()) == ()
+    assert pool.get(other.digest) is other
+    pool.on_executed([], [], 4, DEAD_REST_MS + 1)
+    assert pool.get(other.digest) is other, "a block of height 5 names it"
+    pool.on_executed([], [], 5, DEAD_REST_MS + 1)
+    assert pool.get(other.digest) is None
+
+
+def test_what_a_lost_block_ordered_is_offered_again() -> None:
+    """A batch leaves only when a final block orders it, whoever proposed it in vain."""
+    pool = Mempool()
+    one = held([1])
+    pool.add_batch(one)
+    assert pool.choose(())[0].digest == one.digest
+    assert pool.choose(())[0].digest == one.digest
+    assert pool.has_work()
+
+
+def test_own_batches_not_ordered_are_found_for_a_second_push_and_others_never() -> None:
+    """A push is lost when a link breaks; only the origin repeats it."""
+    pool = Mempool()
+    pool.try_add(light(1), ITEM)
+    own = pool.try_seal(100)
+    pool.add_batch(held([2], b"peer", 100))
+    assert own is not None
+    assert pool.find_unordered_own(100) == []
+    assert pool.find_unordered_own(101) == [own]
+    pool.on_ordered([own.digest])
+    assert pool.find_unordered_own(101) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.lists(st.sampled_from("asbpoecx"), max_size=80))
+def test_the_counts_the_pool_keeps_equal_the_counts_it_could_make(seed: int, steps: list[str]) -> None:
+    """After any history: work exists iff a choice exists, and the size is the number of distinct ids waiting."""
+    chance = random.Random(seed)
+    pool = Mempool()
+    waiting: set[int] = set()
+    batches: list[HeldBatch] = []
+    executed: set[int] = set()
+    for height, step in enumerate(steps, start=1):
+        numbers = [chance.randrange(30) for _ in range(chance.randrange(1, 4))]
+        if step == "a":
+            waiting.update(i for i in numbers if pool.try_add(light(i), ITEM))
+        elif step == "s" and (sealed := pool.try_seal(height)) is not None:
+            batches.append(sealed)
+        elif step == "b":
+            fresh = held(sorted(set(numbers)), arrived_ms=height)
+            if pool.add_batch(fresh):
+                batches.append(fresh)
+        elif step == "p" and batches:
+            pool.pin([chance.choice(batches).digest], height)
+        elif step in "oe" and batches:
+            chosen = chance.choice(batches)
+            pool.on_ordered([chosen.digest])
+            if step == "e":
+                ids = [one.id for one in chosen.transactions]
+                pool.on_executed([chosen.digest], ids, height, height)
+                executed.update(i for i in range(30) if light(i).id in ids)
+    while pool.try_seal(10_000) is not None:
+        pass
+    assert pool.has_work() == bool(pool.choose(()))
+    alive = [i for i in range(30) if pool.is_known(light(i).id) and i not in executed]
+    assert pool.transactions == len(alive)
+    assert not any(pool.try_add(light(i), ITEM) for i in executed)
+
+
+def test_a_real_batch_has_the_digest_of_its_ids() -> None:
+    """Digest and reference follow from the signed bytes alone."""
+    one = make_held([make_item(1), make_item(2)])
+    assert one.digest == calculate_batch_digest([make_transaction(make_item(1)).id, make_transaction(make_item(2)).id])
+    assert (one.ref.tx_count, one.ref.size) == (2, len(one.raw))
+    assert isinstance(BatchDigest(one.digest), bytes)
+    assert one.origin != OWN

@@ -1,0 +1,139 @@
+"""Laws of catching up: what is asked, of whom, in what order it is handed on, and who is not believed."""
+
+import msgspec
+
+from node.sync import CLAIM_REST_MS, DISTRUST_MS, EXECUTION_BEHIND_MAX, REPLY_MS_MAX, SyncPlan
+from protocol.block import Block
+from protocol.certificate import Certificate, VoteKind
+from protocol.ids import ZERO_DIGEST, BlockDigest, Epoch, Height, PublicKey, Signature, View
+from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX
+from protocol.messages import Blocks, GetBlocks, Status
+from tests.node.core.test_driver import HEADER
+
+A, B, C = (PublicKey(bytes([one]) * 32) for one in (1, 2, 3))
+PAGE = SYNC_BLOCKS_PER_REPLY_MAX
+
+
+def status(height: int) -> Status:
+    """A peer at a final height."""
+    return Status(
+        epoch=Epoch(0),
+        view=View(height),
+        final_height=Height(height),
+        final_digest=BlockDigest(bytes(32)),
+        exec_height=Height(height),
+        exec_root=ZERO_DIGEST,
+    )
+
+
+def blocks(first: int, last: int) -> Blocks:
+    """Blocks of an inclusive range with a finalization of the last."""
+    certificate = Certificate(
+        kind=VoteKind.FINALIZE,
+        epoch=Epoch(0),
+        view=View(last),
+        digest=BlockDigest(bytes(32)),
+        signers=1,
+        signatures=(Signature(bytes(64)),),
+    )
+    made = tuple(
+        Block(header=msgspec.structs.replace(HEADER, height=Height(height)), batches=())
+        for height in range(first, last + 1)
+    )
+    return Blocks(blocks=made, finalization=certificate)
+
+
+def asked(plan: SyncPlan, final: int, now_ms: int, executed: int | None = None) -> list[tuple[PublicKey, int, int]]:
+    """(peer, from, count) of the next requests."""
+    requests = plan.next_requests(Height(final), Height(final if executed is None else executed), now_ms)
+    assert all(isinstance(request, GetBlocks) for _, request in requests)
+    return [(peer, request.height_from, request.count) for peer, request in requests]
+
+
+def test_what_consensus_is_about_to_bring_is_not_asked_for() -> None:
+    """A peer one block ahead is asked only when its claim has stood for a while, or when the engine wants it."""
+    plan = SyncPlan()
+    plan.on_status(A, status(11), 0)
+    assert asked(plan, 10, CLAIM_REST_MS - 1) == []
+    assert asked(plan, 11, CLAIM_REST_MS) == []
+    plan.on_wanted(Height(10))
+    assert asked(plan, 10, CLAIM_REST_MS - 1) == [(A, 11, 1)]
+
+
+def test_several_peers_bring_different_windows_and_they_are_handed_on_in_order() -> None:
+    """One request per peer, no window twice, no gap between them; the engine sees them ascending."""
+    plan = SyncPlan()
+    for peer in (A, B, C):
+        plan.on_status(peer, status(150), 0)
+    assert asked(plan, 0, 1) == [(A, 1, PAGE), (B, PAGE + 1, PAGE), (C, 2 * PAGE + 1, 150 - 2 * PAGE)]
+    assert asked(plan, 0, 2) == []
+    plan.on_blocks(B, blocks(PAGE + 1, 2 * PAGE), 3)
+    assert plan.pop_ready(Height(0)) is None
+    plan.on_blocks(A, blocks(1, PAGE), 4)
+    first = plan.pop_ready(Height(0))
+    assert first is not None
+    assert (first.peer, len(first.blocks.blocks)) == (A, PAGE)
+    second = plan.pop_ready(Height(PAGE))
+    assert second is not None
+    assert second.blocks.blocks[0].header.height == PAGE + 1
+    assert asked(plan, 2 * PAGE, 5) == [], "the rest is under way"
+
+
+def test_a_window_that_consensus_overtook_in_part_is_cut_to_what_follows() -> None:
+    """Blocks that are final by now are not handed on again."""
+    plan = SyncPlan()
+    plan.on_status(A, status(40), 0)
+    assert asked(plan, 0, 1) == [(A, 1, 40)]
+    plan.on_blocks(A, blocks(1, 40), 2)
+    window = plan.pop_ready(Height(25))
+    assert window is not None
+    assert [block.header.height for block in window.blocks.blocks] == list(range(26, 41))
+
+
+def test_a_silent_peer_and_a_liar_are_not_believed_for_a_while_and_others_take_over() -> None:
+    """A request without answer, an empty answer, a gap, or blocks the engine refused: the window goes to another."""
+    plan = SyncPlan()
+    plan.on_status(A, status(30), 0)
+    assert asked(plan, 0, 1) == [(A, 1, 30)]
+    plan.on_status(B, status(30), 2)
+    assert asked(plan, 0, 3) == []
+    late_ms = 2 + REPLY_MS_MAX
+    assert asked(plan, 0, late_ms) == [(B, 1, 30)], "A stayed silent"
+    plan.on_blocks(A, blocks(1, 30), late_ms)
+    assert plan.pop_ready(Height(0)) is None, "too late, and not asked for any more"
+    plan.on_blocks(B, blocks(2, 30), late_ms)
+    assert asked(plan, 0, late_ms + 1) == [], "B's answer began elsewhere"
+    assert asked(plan, 0, late_ms + DISTRUST_MS) == [(A, 1, 30)]
+    plan.on_blocks(A, blocks(1, 30), late_ms + DISTRUST_MS)
+    window = plan.pop_ready(Height(0))
+    assert window is not None
+    plan.on_stepped(window, Height(0), late_ms + DISTRUST_MS)
+    assert asked(plan, 0, late_ms + DISTRUST_MS + 1) == [(B, 1, 30)], "the engine refused A's blocks"
+
+
+def test_a_gone_peer_frees_its_window() -> None:
+    """What was asked of a lost link is asked of another at once."""
+    plan = SyncPlan()
+    plan.on_status(A, status(30), 0)
+    plan.on_status(B, status(30), 0)
+    assert asked(plan, 0, 1) == [(A, 1, 30)]
+    plan.on_gone(A)
+    assert asked(plan, 0, 2) == [(B, 1, 30)]
+
+
+def test_nothing_is_asked_while_execution_is_far_behind() -> None:
+    """Blocks wait with the peers, not in memory."""
+    plan = SyncPlan()
+    plan.on_status(A, status(5_000), 0)
+    assert asked(plan, 1_000, 1, executed=1_000 - EXECUTION_BEHIND_MAX - 1) == []
+    assert asked(plan, 1_000, 1, executed=1_000 - EXECUTION_BEHIND_MAX) == [(A, 1_001, PAGE)]
+
+
+def test_a_huge_claim_moves_nothing_by_itself() -> None:
+    """A liar's height costs one request of one page, and its silence is remembered."""
+    plan = SyncPlan()
+    plan.on_status(A, status(2**52), 0)
+    assert asked(plan, 10, 1) == [(A, 11, PAGE)]
+    plan.on_blocks(A, Blocks(blocks=(), finalization=None), 2)
+    assert asked(plan, 10, 3) == []
+    assert not plan.is_behind(Height(10), 3)
