@@ -1,0 +1,129 @@
+"""Opening everything a node has on disk, in the order in which a mistake is cheapest, each error one sentence.
+
+Genesis, keys, database, books, logs, vault. Whatever was opened is closed again when a later step fails. Never start
+a task or a socket here.
+"""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from consensus.records import Record
+from node.config import NodeConfig
+from node.keystore import KeyFileError, NodeKeys, load_node_keys
+from node.store.appendlog import LogError
+from node.store.chain import ChainStore, SavedTip, StoreError
+from node.store.payloadlog import PayloadLog
+from node.store.votelog import VoteLog
+from node.vault.store import Vault, VaultError
+from protocol.block import Block
+from protocol.genesis import Genesis, GenesisError, decode_genesis
+from protocol.ids import BatchDigest, BlockDigest
+from protocol.ledger.execute import Ledger
+
+DATABASE: Final = "ledger.sqlite"
+VAULT: Final = "vault.sqlite"
+VOTES: Final = "votes.wal"
+PAYLOADS: Final = "payload.log"
+
+
+class StartError(Exception):
+    """The node cannot start; `code` is stable and the sentence names the fix."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class Opened(NamedTuple):
+    """What lies on disk, opened."""
+
+    genesis: Genesis
+    keys: NodeKeys
+    store: ChainStore
+    tip: SavedTip
+    ledger: Ledger
+    genesis_rows: list[tuple[int, bytes, bytes]]
+    votes: VoteLog
+    records: list[Record]
+    payloads: PayloadLog
+    logged_blocks: dict[BlockDigest, Block]
+    logged_batches: dict[BatchDigest, bytes]
+    vault: Vault
+
+
+def read_genesis(path: Path) -> Genesis:
+    """The genesis of a file. Raises StartError."""
+    try:
+        return decode_genesis(path.read_bytes())
+    except OSError as error:
+        raise StartError(
+            "genesis_missing",
+            f"{path} cannot be read ({error.strerror}): copy the network's genesis.json there, or set genesis.",
+        ) from error
+    except GenesisError as error:
+        raise StartError("genesis_invalid", f"{path}: {error}.") from error
+
+
+def read_keys(config: NodeConfig, genesis: Genesis) -> NodeKeys:
+    """The node's keys, matched with its entry in the genesis and its role. Raises StartError."""
+    try:
+        keys = load_node_keys(Path(config.data_dir))
+    except KeyFileError as error:
+        raise StartError(error.code, error.sentence) from error
+    member = next((one for one in genesis.members if one.node_key == keys.node.public_key), None)
+    if member is None:
+        raise StartError(
+            "not_a_member",
+            "This node's key is not in genesis.json: use the genesis of its own network, or have the key added.",
+        )
+    if config.role == "observer":
+        return keys._replace(validator=None)  # an observer never votes, whatever keys lie there
+    if keys.validator is None or keys.validator.public_key != member.validator_key:
+        raise StartError(
+            "not_a_validator",
+            f"The role is validator, but the validator key is not {member.name}'s in genesis.json:"
+            " put the right key in place, or set role to observer.",
+        )
+    return keys
+
+
+async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
+    """Open what lies in the data directory; `stack` closes it in reverse order. Raises StartError."""
+    directory = Path(config.data_dir)
+    genesis = read_genesis(Path(config.genesis))
+    keys = read_keys(config, genesis)
+    try:
+        store = await ChainStore.open(directory / DATABASE, genesis)
+        stack.push_async_callback(store.close)
+        tip = await store.load_tip()
+        ledger, genesis_rows = await _load_ledger(genesis, store, tip)
+        votes, records = VoteLog.open(directory / VOTES)
+        stack.push_async_callback(votes.close)
+        payloads, blocks, batches = PayloadLog.open(directory / PAYLOADS)
+        stack.push_async_callback(payloads.close)
+        vault = await Vault.open(directory / VAULT)
+        stack.push_async_callback(vault.close)
+    except (StoreError, LogError, VaultError) as error:
+        raise StartError(error.code, error.sentence) from error
+    except OSError as error:
+        raise StartError(
+            "directory_unwritable", f"Cannot use {directory} ({error.strerror}): fix its owner or permissions."
+        ) from error
+    return Opened(genesis, keys, store, tip, ledger, genesis_rows, votes, records, payloads, blocks, batches, vault)
+
+
+async def _load_ledger(
+    genesis: Genesis, store: ChainStore, tip: SavedTip
+) -> tuple[Ledger, list[tuple[int, bytes, bytes]]]:
+    """The books after the saved tip, and the rows a first block has to bring along."""
+    if tip.height == 0:
+        ledger = Ledger.from_genesis(genesis)
+        return ledger, list(ledger.encode_rows())
+    ledger = Ledger.from_rows(genesis, await store.load_rows(), tip.height, tip.exec_root)
+    if ledger.exec_root != tip.exec_root:
+        raise StartError(
+            "database_damaged", "The state rows do not give the saved root: restore a backup, or sync anew."
+        )
+    return ledger, []

@@ -1,0 +1,252 @@
+"""Batches between nodes: pushed, verified, asked for, refused and handed on, over an imaginary mesh."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from node.batches import INBOX_MAX, PUSH_GRACE_S, BatchInvalidError, BatchRoom
+from node.gossip.fetch import Fetcher, NobodyHasItError
+from node.mempool import HeldBatch, Mempool
+from node.verifier import REMEMBERED_MAX, Verifier, check_items
+from protocol.batch import Batch, BatchItem, BatchRef, Sidecar
+from protocol.codec import encode
+from protocol.crypto import KeySigner
+from protocol.ids import BatchDigest, ChainId, Digest, ModelId, PublicKey
+from protocol.messages import BatchReply, GetBatch, Message, PushBatch
+from protocol.rejections import Rejection
+from protocol.transactions.envelope import Transaction
+from tests.node.core.chaintools import CHAIN, make_held, make_item, make_transaction, until
+
+A, B, C = (PublicKey(bytes([one]) * 32) for one in (1, 2, 3))
+SIDECAR = Sidecar(model=ModelId(bytes(32)), salt=Digest(bytes(32)), bins=(1,))
+
+
+class Around:
+    """Mesh and store around one room."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[PublicKey, Message]] = []
+        self.connected = (A, B, C)
+        self.stored: dict[BatchDigest, bytes] = {}
+        self.now_ms = 1_000
+        self.held_calls = 0
+        self.mempool = Mempool()
+        self.verifier = Verifier(CHAIN)
+        self.room = BatchRoom(
+            mempool=self.mempool,
+            verifier=self.verifier,
+            store=self,
+            mesh=self,
+            validators=(A, B),
+            clock_ms=lambda: self.now_ms,
+            on_held=self.count,
+        )
+
+    def count(self) -> None:
+        self.held_calls += 1
+
+    def send(self, peer: PublicKey, message: Message) -> bool:
+        self.sent.append((peer, message))
+        return peer in self.connected
+
+    def broadcast(self, message: Message, peers: Iterable[PublicKey]) -> int:
+        return sum(self.send(peer, message) for peer in peers)
+
+    def get_connected(self) -> tuple[PublicKey, ...]:
+        return self.connected
+
+    def is_connected(self, peer: PublicKey) -> bool:
+        return peer in self.connected
+
+    async def read_batch(self, digest: BatchDigest) -> bytes | None:
+        return self.stored.get(digest)
+
+    def asked(self) -> list[PublicKey]:
+        """Who was asked for a batch, in order."""
+        return [peer for peer, message in self.sent if isinstance(message, GetBatch)]
+
+
+@asynccontextmanager
+async def around() -> AsyncIterator[Around]:
+    """A room at work."""
+    here = Around()
+    tasks = [asyncio.create_task(here.room.run_sealing()), asyncio.create_task(here.room.run_intake())]
+    try:
+        yield here
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await here.room.close()
+
+
+async def test_a_submitted_transaction_is_sealed_and_pushed_to_every_validator_once() -> None:
+    """Observers get no push; nothing is pushed twice while it is young."""
+    async with around() as here:
+        item = make_item(1)
+        here.mempool.try_add(make_transaction(item), item)
+        here.room.on_submitted()
+        await until(lambda: len(here.sent) == 2)
+        assert [peer for peer, _ in here.sent] == [A, B]
+        assert all(message == PushBatch(batch=Batch(items=(item,))) for _, message in here.sent)
+        assert here.held_calls == 1
+
+
+async def test_a_validator_that_comes_back_gets_what_is_not_ordered_yet() -> None:
+    """A push lost with a link is repeated on the next link, for own batches alone."""
+    async with around() as here:
+        item = make_item(1)
+        here.mempool.try_add(make_transaction(item), item)
+        here.room.on_submitted()
+        await until(lambda: len(here.sent) == 2)
+        here.mempool.add_batch(make_held([make_item(2)]))
+        here.sent.clear()
+        here.room.push_to(B)
+        here.room.push_to(C)
+        assert here.sent == [(B, PushBatch(batch=Batch(items=(item,))))]
+
+
+async def test_a_pushed_batch_is_held_only_when_every_transaction_verifies() -> None:
+    """One bad signature, another chain or a stray sidecar refuses the whole batch; the next good one is taken."""
+    async with around() as here:
+        good = make_item(1)
+        forged = BatchItem(transaction=good.transaction[:-1] + bytes([good.transaction[-1] ^ 1]))
+        for bad in (forged, make_item(2, chain=ChainId(bytes(32))), BatchItem(transaction=b"\xc1")):
+            here.room.on_push(A, PushBatch(batch=Batch(items=(make_item(3), bad))))
+        stray = BatchItem(transaction=make_item(4).transaction, sidecars=(SIDECAR,))
+        here.room.on_push(A, PushBatch(batch=Batch(items=(stray,))))
+        here.room.on_push(B, PushBatch(batch=Batch(items=(make_item(5),))))
+        await until(lambda: here.held_calls == 1)
+        await asyncio.sleep(0.05)
+        assert here.held_calls == 1
+        assert [ref.digest for ref in here.mempool.choose(())] == [make_held([make_item(5)]).digest]
+
+
+async def test_a_flood_of_pushes_is_dropped_and_other_peers_are_served_in_turn() -> None:
+    """A peer's inbox is bounded, and one batch of each peer is verified in turn."""
+    here = Around()
+    for i in range(INBOX_MAX + 10):
+        here.room.on_push(A, PushBatch(batch=Batch(items=(make_item(i),))))
+    here.room.on_push(B, PushBatch(batch=Batch(items=(make_item(10_000),))))
+    assert here.room.pushes_dropped == 10
+    task = asyncio.create_task(here.room.run_intake())
+    await until(lambda: here.held_calls == INBOX_MAX + 1)
+    order = [ref.digest for ref in here.mempool.choose(())]
+    assert order.index(make_held([make_item(10_000)]).digest) == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_batch_on_its_way_is_awaited_and_not_asked_for() -> None:
+    """A push that arrives within the grace costs no request."""
+    async with around() as here:
+        held = make_held([make_item(1)])
+        wanted = asyncio.create_task(here.room.obtain(held.ref, (A,)))
+        await asyncio.sleep(PUSH_GRACE_S / 4)
+        here.room.on_push(A, PushBatch(batch=held.batch))
+        assert (await wanted).digest == held.digest
+        assert here.asked() == []
+
+
+async def test_a_missing_batch_is_asked_of_the_proposer_and_then_of_others() -> None:
+    """ "Not here" is answered by asking the next at once; the one who brings it ends the search."""
+    async with around() as here:
+        held = make_held([make_item(1)])
+        wanted = asyncio.create_task(here.room.obtain(held.ref, (B,)))
+        await until(lambda: here.asked() == [B])
+        here.room.on_reply(B, BatchReply(digest=held.digest, batch=None))
+        await until(lambda: len(here.asked()) == 2)
+        other = here.asked()[1]
+        here.room.on_reply(other, BatchReply(digest=held.digest, batch=Batch(items=(make_item(2),))))
+        await until(lambda: len(here.asked()) == 3)
+        here.room.on_reply(here.asked()[2], BatchReply(digest=held.digest, batch=held.batch))
+        assert (await wanted).digest == held.digest
+        assert set(here.asked()) == {A, B, C}
+        assert here.mempool.get(held.digest) is not None
+
+
+async def test_a_copy_with_wrong_sidecars_is_asked_for_elsewhere_but_a_wrong_digest_is_invalid_for_good() -> None:
+    """Ids do not cover sidecars, so only a transaction's own bytes can make a batch invalid."""
+    async with around() as here:
+        held = make_held([make_item(1)])
+        wanted = asyncio.create_task(here.room.obtain(held.ref, (A,)))
+        await until(lambda: here.asked() == [A])
+        stray = Batch(items=(BatchItem(transaction=make_item(1).transaction, sidecars=(SIDECAR,)),))
+        here.room.on_reply(A, BatchReply(digest=held.digest, batch=stray))
+        await until(lambda: len(here.asked()) == 2)
+        here.room.on_reply(here.asked()[1], BatchReply(digest=held.digest, batch=held.batch))
+        assert (await wanted).batch == held.batch
+        foreign = make_held([make_item(2, chain=ChainId(bytes(32)))])
+        wanted = asyncio.create_task(here.room.obtain(foreign.ref, (A,)))
+        await until(lambda: len(here.asked()) == 3)
+        here.room.on_reply(A, BatchReply(digest=foreign.digest, batch=foreign.batch))
+        with pytest.raises(BatchInvalidError):
+            await wanted
+
+
+async def test_unasked_replies_are_not_looked_at_and_copies_are_handed_from_pool_and_store() -> None:
+    """A reply without a question changes nothing; a question is answered from wherever the batch lies."""
+    async with around() as here:
+        held, stored = make_held([make_item(1)]), make_held([make_item(2)])
+        here.room.on_reply(A, BatchReply(digest=held.digest, batch=held.batch))
+        await asyncio.sleep(0.02)
+        assert here.mempool.get(held.digest) is None
+        here.mempool.add_batch(held)
+        here.stored[stored.digest] = stored.raw
+        nowhere = BatchDigest(bytes(32))
+        for digest in (held.digest, stored.digest, nowhere):
+            await here.room.on_get(C, GetBatch(digest=digest))
+        assert [message for _, message in here.sent] == [
+            BatchReply(digest=held.digest, batch=held.batch),
+            BatchReply(digest=stored.digest, batch=stored.batch),
+            BatchReply(digest=nowhere, batch=None),
+        ]
+        ref = BatchRef(digest=stored.digest, tx_count=1, size=1)
+        assert (await here.room.obtain(ref)).raw == stored.raw
+        assert here.asked() == []
+
+
+async def test_a_search_gives_up_in_time_and_two_who_want_the_same_share_it() -> None:
+    """Nobody connected, or nobody has it: NobodyHasItError, and nothing stays behind."""
+    asked: list[PublicKey] = []
+
+    def ask(peer: PublicKey, key: bytes) -> bool:
+        asked.append(peer)
+        return True
+
+    fetcher: Fetcher[bytes, HeldBatch] = Fetcher(ask, lambda: (A,))
+    first, second = (asyncio.create_task(fetcher.fetch(b"x", give_up_s=0.2)) for _ in range(2))
+    with pytest.raises(NobodyHasItError):
+        await first
+    with pytest.raises(NobodyHasItError):
+        await second
+    assert asked == [A]
+    assert len(fetcher) == 0
+
+
+async def test_a_signature_is_verified_once_and_sidecars_every_time() -> None:
+    """The verdict is remembered by id, which does not cover sidecars; workers say the same as the loop."""
+    verifier = Verifier(CHAIN)
+    items = [make_item(i, sender=KeySigner(bytes([i + 1]) * 32)) for i in range(40)]
+    bad = BatchItem(transaction=items[0].transaction, sidecars=(SIDECAR,))
+    first = await verifier.check(items)
+    assert [one.id for one in first if isinstance(one, Transaction)] == [make_transaction(one).id for one in items]
+    again = await verifier.check([items[0], bad, items[1]])
+    assert again[0] is first[0]
+    assert again[1] is Rejection.SIDECAR_MISMATCH
+    assert again[2] is first[1]
+    assert check_items(CHAIN, [encode(items[0]), encode(bad)]) == [0, int(Rejection.SIDECAR_MISMATCH)]
+    assert REMEMBERED_MAX > 0
+
+
+async def test_worker_processes_give_the_verdicts_of_the_loop() -> None:
+    """The option for machines with many cores changes no verdict."""
+    items = [make_item(i) for i in range(20)]
+    items[3] = make_item(3, chain=ChainId(bytes(32)))
+    verifier = Verifier(CHAIN, processes=1)
+    try:
+        assert await verifier.check(items) == await Verifier(CHAIN).check(items)
+    finally:
+        verifier.close()
