@@ -109,7 +109,8 @@ async def _write(request: web.Request, response: web.StreamResponse, text: bytes
 
 async def close_streams(app: web.Application) -> None:
     """On shutdown: end every stream, so that the server can stop."""
-    streams = list(app[STREAMS])
+    running: Streams = app[STREAMS]
+    streams = list(running)
     for task in streams:
         task.cancel()
     await asyncio.gather(*streams, return_exceptions=True)

@@ -88,7 +88,7 @@ def respond(value: object, *, status: int = 200, height: int | None = None) -> w
 
 
 def to_plain(value: Any) -> Any:
-    """JSON values: structs as objects by field name, bytes as hex, enums as their numbers."""
+    """JSON values: structs as objects by field name (with their type where tagged), bytes as hex, enums as numbers."""
     match value:
         case bytes() | bytearray() | memoryview():
             return bytes(value).hex()

@@ -96,7 +96,7 @@ async def _tell(node: NodePort, submission: Submission, deadline: float | None) 
 
 def view_stored(stored: StoredTransaction) -> SubmitResult:
     """The outcome of an executed transaction."""
-    rejection = read_rejection(decode(stored.receipt, Receipt))
+    rejection = decode(stored.receipt, Receipt).rejection
     return SubmitResult(
         id=stored.id.hex(),
         status="finalised" if rejection is None else "rejected",
@@ -104,11 +104,6 @@ def view_stored(stored: StoredTransaction) -> SubmitResult:
         height=stored.height,
         index=stored.index,
     )
-
-
-def read_rejection(receipt: Receipt) -> Rejection | None:
-    """Why execution refused, or None for success."""
-    return None if receipt.code == 0 else Rejection(receipt.code)
 
 
 def view_rejection(rejection: Rejection) -> RejectionView:

@@ -40,14 +40,15 @@ class FailureError(click.ClickException):
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
+        context = click.get_current_context(silent=True)
+        self._as_json = context is not None and bool(context.params.get("as_json"))
 
     def show(self, file: Any = None) -> None:
-        """To stderr: as one JSON object when the command was asked for JSON, else one line."""
-        context = click.get_current_context(silent=True)
-        if context is not None and context.params.get("as_json"):
+        """One line on stderr; one JSON object on stdout when the command was asked for JSON."""
+        if self._as_json:
             click.echo(json.dumps({"error": {"code": self.code, "sentence": self.message}}, ensure_ascii=False))
-            return
-        click.echo(f"{self.message} [{self.code}]", err=True, file=file)
+        else:
+            click.echo(f"{self.message} [{self.code}]", err=True, file=file)
 
 
 class UnreachableError(FailureError):
@@ -94,6 +95,27 @@ def node_option(function: F) -> F:
         callback=_check_url,
         help="Address of a node's API.",
     )(function)
+
+
+def every_option(function: F) -> F:
+    """`--every Nd|Nw|Nm` as (unit's name, count)."""
+    return click.option(
+        "--every",
+        metavar="Nd|Nw|Nm",
+        default="1m",
+        show_default=True,
+        callback=_check_every,
+        help="Time between instalments: days, weeks or months.",
+    )(function)
+
+
+def _check_every(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
+    text = value.strip().lower()
+    unit = {"d": "DAY", "w": "WEEK", "m": "MONTH"}.get(text[-1:])
+    digits = text[:-1]
+    if unit is None or not (digits.isascii() and digits.isdecimal()) or len(digits) > 3 or not 1 <= int(digits) <= 366:
+        raise click.BadParameter(f"{value!r} is not a period like 30d, 2w or 1m.")
+    return unit, int(digits)
 
 
 def key_options(function: F) -> F:

@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 )
 @json_option
 def doctor(*, data_dir: Path | None, as_json: bool) -> None:
-    """Check the libraries, the scoring engine, the clock, and with --data-dir settings, keys, genesis, ports and disk."""
+    """Check libraries, scoring engine and clock, and with --data-dir settings, keys, genesis, ports and disk."""
     findings = [_check_libraries(), _check_scoring(), _check_clock()]
     if data_dir is not None:
         findings += _check_directory(data_dir)

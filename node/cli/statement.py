@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.cli.common import fail, format_money, json_option, lang_option, print_facts, print_json, print_table
+from node.cli.common import (
+    every_option,
+    fail,
+    format_money,
+    json_option,
+    lang_option,
+    print_facts,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from scoring.ingest.statement import Statement
@@ -71,6 +80,7 @@ def read_file(path: Path, *, as_json: bool) -> "Statement":
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--principal-minor", type=click.IntRange(1, 2**53 - 1), required=True, help="Loan amount, minor units.")
 @click.option("--periods", type=click.IntRange(1, 480), required=True, help="Number of instalments.")
+@every_option
 @click.option(
     "--as-of",
     type=click.DateTime(["%Y-%m-%d"]),
@@ -79,9 +89,12 @@ def read_file(path: Path, *, as_json: bool) -> "Statement":
 )
 @lang_option
 @json_option
-def score(*, path: Path, principal_minor: int, periods: int, as_of: Any, lang: str, as_json: bool) -> None:
+def score(
+    *, path: Path, principal_minor: int, periods: int, every: tuple[str, int], as_of: Any, lang: str, as_json: bool
+) -> None:
     """Score FILE for a loan with the shipped model of its currency, and give the reasons."""
-    from protocol.money import divide_ceil
+    from protocol.loans.calendar import Period, calculate_monthly_instalment
+    from protocol.loans.terms import PeriodUnit
     from scoring.features import calculate_features, calculate_net_cashflow30
     from scoring.models import load_default
     from scoring.reasons import REASONS
@@ -92,7 +105,8 @@ def score(*, path: Path, principal_minor: int, periods: int, as_of: Any, lang: s
     except KeyError:
         fail("model_missing", f"No model is shipped for {found.currency}: score a statement in CZK or CNY.")
     day = found.last_day + 1 if as_of is None else as_of.date().toordinal()
-    instalment = divide_ceil(principal_minor, periods)
+    period = Period(unit=PeriodUnit[every[0]], every=every[1])
+    instalment = calculate_monthly_instalment(principal_minor, periods, period)
     features = calculate_features(
         found.rows, as_of=day, last_day=found.last_day, instalment=instalment, principal=principal_minor
     )
@@ -105,7 +119,7 @@ def score(*, path: Path, principal_minor: int, periods: int, as_of: Any, lang: s
             {
                 "model": {"id": model.id.hex(), "name": model.name, "currency": model.currency},
                 "as_of": date.fromordinal(day).isoformat(),
-                "instalment": instalment,
+                "monthly_instalment": instalment,
                 "points": result.points,
                 "pd_ppm": result.pd_ppm,
                 "band": result.band,
@@ -126,7 +140,7 @@ def score(*, path: Path, principal_minor: int, periods: int, as_of: Any, lang: s
             ("points", result.points),
             ("band", f"{result.band} of 0 (best) to {len(model.bands)}"),
             ("default risk", f"{result.pd_ppm // 10_000}.{result.pd_ppm % 10_000 // 100:02d} %"),
-            ("instalment asked for", format_money(instalment, found.exponent, found.currency)),
+            ("asked for per month", format_money(instalment, found.exponent, found.currency)),
             ("left in a month", format_money(capacity, found.exponent, found.currency)),
         ]
     )

@@ -1,0 +1,188 @@
+"""Sealing and opening of statements: XChaCha20-Poly1305 under a random data key, that key sealed to each recipient.
+
+    seal_document(plain, owner=..., recipients=...)  ->  Sealed(envelope, data key)
+    open_document(envelope, account=..., key=...)    ->  VaultPlain, or OpenError with a stable code
+
+An opened document is believed only after its own root, period and row form were checked here; what the ledger's
+anchor says is compared by the caller. Never keep, print or log a data key or a row.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt, crypto_aead_xchacha20poly1305_ietf_encrypt
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, PublicKey, SealedBox
+from nacl.utils import random
+
+from protocol.codec import CodecError, decode, encode
+from protocol.crypto import Signer
+from protocol.ids import AccountId, BoxKey, Day, Digest, Signature, TimeMs
+from protocol.ids import PublicKey as SigningPublicKey
+from protocol.limits import DOCUMENT_BYTES_MAX
+from protocol.money import AMOUNT_MAX
+from protocol.transactions.data import Purpose
+from protocol.vault import (
+    ENVELOPE_VERSION,
+    NONCE_BYTES,
+    Grant,
+    VaultEnvelope,
+    VaultPlain,
+    calculate_associated_data,
+    calculate_rows_root,
+    check_envelope,
+    sign_grant,
+)
+from scoring.rows import Provenance, decode_row, encode_row
+
+KEY_BYTES: Final = 32
+
+
+class OpenError(Exception):
+    """A document that cannot be opened or believed; `code` is stable."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class Recipient(NamedTuple):
+    """Who is to be able to open."""
+
+    account: AccountId
+    enc_key: BoxKey
+
+
+class Sealed(NamedTuple):
+    """A sealed document; the data key stays with the owner, who may grant more with it."""
+
+    envelope: VaultEnvelope
+    data_key: bytes
+
+
+def make_salt_key() -> Digest:
+    """A new random key that every row's salt derives from."""
+    return Digest(random(32))
+
+
+def seal_document(
+    plain: VaultPlain, *, owner: Signer, recipients: Sequence[Recipient], purpose: Purpose, until_ms: TimeMs
+) -> Sealed:
+    """Encrypt `plain` once and grant it to each recipient. Raises OpenError(document_too_large)."""
+    rows_root = calculate_rows_root(plain.rows, Digest(plain.salt_key))
+    data_key, nonce = random(KEY_BYTES), random(NONCE_BYTES)
+    extra = calculate_associated_data(owner.public_key, rows_root)
+    ciphertext = crypto_aead_xchacha20poly1305_ietf_encrypt(encode(plain), extra, nonce, data_key)
+    if len(ciphertext) > DOCUMENT_BYTES_MAX:
+        raise OpenError("document_too_large", "The statement is too long to be sealed: take a shorter period.")
+    envelope = VaultEnvelope(
+        version=ENVELOPE_VERSION,
+        owner=owner.public_key,
+        rows_root=rows_root,
+        nonce=nonce,
+        ciphertext=ciphertext,
+        grants=(),
+    )
+    return Sealed(
+        add_grants(envelope, data_key=data_key, owner=owner, recipients=recipients, purpose=purpose, until_ms=until_ms),
+        data_key,
+    )
+
+
+def add_grants(
+    envelope: VaultEnvelope,
+    *,
+    data_key: bytes,
+    owner: Signer,
+    recipients: Sequence[Recipient],
+    purpose: Purpose,
+    until_ms: TimeMs,
+) -> VaultEnvelope:
+    """The envelope with a grant for each recipient; one it had is replaced. Its digest stays the same."""
+    assert owner.public_key == envelope.owner, "only the owner grants"
+    named = {one.account for one in recipients}
+    kept = [grant for grant in envelope.grants if grant.recipient not in named]
+    fresh = [
+        sign_grant(
+            owner,
+            unsigned=Grant(
+                document=envelope.digest,
+                recipient=one.account,
+                purpose=purpose,
+                until_ms=until_ms,
+                sealed_key=SealedBox(PublicKey(one.enc_key)).encrypt(data_key),
+                signature=Signature(bytes(64)),
+            ),
+        )
+        for one in recipients
+    ]
+    return msgspec.structs.replace(envelope, grants=tuple(sorted(kept + fresh, key=lambda grant: grant.recipient)))
+
+
+def open_document(envelope: VaultEnvelope, *, account: AccountId, key: PrivateKey) -> VaultPlain:
+    """The plain document as granted to `account`, whose enc key is `key`.
+
+    Raises OpenError: envelope_version, grant_* (the envelope contradicts itself), not_granted, cannot_unseal,
+    cannot_decrypt, plain_malformed, rows_malformed, rows_root_differs, period_differs, provenance_unproven.
+    """
+    if reason := check_envelope(envelope):
+        raise OpenError(reason, "The envelope contradicts itself.")
+    grant = next((one for one in envelope.grants if one.recipient == account), None)
+    if grant is None:
+        raise OpenError("not_granted", "The document was not granted to this account.")
+    try:
+        data_key = SealedBox(key).decrypt(grant.sealed_key)
+    except CryptoError as error:
+        raise OpenError("cannot_unseal", "The grant is not sealed to this account's key.") from error
+    if len(data_key) != KEY_BYTES:
+        raise OpenError("cannot_unseal", "The grant does not hold a data key.")
+    extra = calculate_associated_data(SigningPublicKey(envelope.owner), Digest(envelope.rows_root))
+    try:
+        raw = crypto_aead_xchacha20poly1305_ietf_decrypt(envelope.ciphertext, extra, envelope.nonce, data_key)
+    except CryptoError as error:
+        raise OpenError("cannot_decrypt", "The ciphertext does not belong to this key, owner and root.") from error
+    try:
+        plain = decode(raw, VaultPlain)
+    except CodecError as error:
+        raise OpenError("plain_malformed", "The document is not a statement in canonical form.") from error
+    if reason := check_plain(plain):
+        raise OpenError(reason, "The document's own content does not hold.")
+    if calculate_rows_root(plain.rows, Digest(plain.salt_key)) != envelope.rows_root:
+        raise OpenError("rows_root_differs", "The rows are not those the envelope commits to.")
+    return plain
+
+
+def check_plain(plain: VaultPlain) -> str | None:
+    """Why a document's own content cannot be believed, or None: row form, period, and what its grade claims."""
+    if not plain.first_day <= plain.last_day:
+        return "period_differs"
+    for row in plain.rows:
+        try:
+            decode_row(encode_row(row))
+        except ValueError:
+            return "rows_malformed"
+        if abs(row.amount) > AMOUNT_MAX or abs(row.balance or 0) > AMOUNT_MAX:
+            return "rows_malformed"
+        if not Day(plain.first_day) <= row.day <= plain.last_day:
+            return "period_differs"
+    if [row.seq for row in plain.rows] != list(range(len(plain.rows))):
+        return "rows_malformed"
+    if plain.provenance == Provenance.PROVIDER_SIGNED:
+        return "provenance_unproven"  # a provider's signature has no place in a document of this version
+    if plain.provenance == Provenance.BALANCE_CHAIN and not _is_closed(plain):
+        return "provenance_unproven"
+    return None
+
+
+def _is_closed(plain: VaultPlain) -> bool:
+    """Every balance is the one before plus the amount, from the opening balance on."""
+    expected = plain.opening_balance
+    if expected is None:
+        return False
+    for row in plain.rows:
+        expected += row.amount
+        if row.balance != expected:
+            return False
+    return True
