@@ -1,0 +1,262 @@
+"""The borrower's own device: a statement is parsed, scored and encrypted here, and no key or plain row ever leaves.
+
+    prepared = prepare_statement(data, name="march.ofx", secret=seed)
+    application = make_application(wallet, prepared, wish, lenders=..., models=..., ...)
+    device = Borrower(client, wallet, ...)
+    await device.apply(application)  ->  decisions, offers  ->  accept  ->  pay
+
+Statement, consent and application go in one group of one request, with the envelope put into the vault before.
+Never a rule of the ledger here, and never an upload of anything that is not sealed.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from nacl.utils import random
+
+from node.client.consent import UNDERWRITE, calculate_text_hash
+from node.client.http import NodeClient
+from node.client.wallet import Intent, Wallet
+from node.vault.appraise import calculate_bins
+from node.vault.crypto import Recipient, Sealed, make_salt_key, seal_document
+from protocol.batch import Sidecar
+from protocol.codec import encode
+from protocol.crypto import Signer, calculate_hash
+from protocol.genesis import Genesis, Member
+from protocol.ids import BoxKey, Day, Digest, ModelId, ObjectId, TimeMs, TransactionId
+from protocol.limits import SIDECARS_PER_APPLICATION_MAX
+from protocol.loans.terms import ExcessRule, PeriodUnit
+from protocol.money import Amount, Currency
+from protocol.transactions.data import ConsentGrant, Purpose
+from protocol.transactions.lending import Apply, LoanPurpose, SidecarCommitment
+from protocol.transactions.products import Segment
+from protocol.vault import VaultPlain
+from scoring.ingest.read import read_statement
+from scoring.ingest.statement import Statement
+from scoring.points import PointsModel, decode_model
+
+POLL_S: Final = 0.05
+CONSENT_MS: Final = 30 * 86_400_000
+
+
+class BorrowError(Exception):
+    """Something the borrower asked for that did not come about; `code` is stable."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class Prepared(NamedTuple):
+    """A statement as read on this device, and the plain document that will be sealed."""
+
+    statement: Statement
+    plain: VaultPlain
+
+
+class Wish(NamedTuple):
+    """What the borrower asks for."""
+
+    segment: Segment
+    currency: Currency
+    amount: Amount
+    instalments: int
+    period_unit: PeriodUnit
+    period_every: int
+    purpose: LoanPurpose
+    as_of: Day
+    product: ObjectId | None = None
+
+
+class Application(NamedTuple):
+    """An application ready to be sent: the sealed document, and the group of transactions in order."""
+
+    sealed: Sealed
+    data: ObjectId
+    consent: ObjectId
+    application: ObjectId
+    intents: tuple[Intent, ...]
+
+    @property
+    def id(self) -> TransactionId:
+        """Of the Apply transaction, the last of the group."""
+        return self.intents[-1].id
+
+
+def prepare_statement(data: bytes, *, name: str, secret: bytes) -> Prepared:
+    """Read a statement file. `secret` (the wallet's seed) keys the counterparties. Raises StatementError."""
+    statement = read_statement(data, name=name, counterparty_key=calculate_hash("counterparty-key", secret))
+    plain = VaultPlain(
+        currency=Currency(statement.currency),
+        opening_balance=statement.opening_balance,
+        first_day=Day(statement.first_day),
+        last_day=Day(statement.last_day),
+        provenance=int(statement.provenance),
+        salt_key=make_salt_key(),
+        rows=statement.rows,
+    )
+    return Prepared(statement, plain)
+
+
+def load_models(genesis: Genesis) -> dict[ModelId, PointsModel]:
+    """The network's registered models by id."""
+    models = (decode_model(text.encode("ascii")) for text in genesis.models)
+    return {ModelId(model.id): model for model in models}
+
+
+def list_lenders(genesis: Genesis) -> tuple[Member, ...]:
+    """Members that lend and can attest."""
+    return tuple(one for one in genesis.members if one.lender and one.attester_key is not None)
+
+
+def make_application(
+    wallet: Wallet,
+    prepared: Prepared,
+    wish: Wish,
+    *,
+    enc_key: BoxKey,
+    lenders: Sequence[Member],
+    models: Sequence[PointsModel],
+    now_ms: TimeMs,
+    language: str = "en",
+) -> Application:
+    """Seal the statement for `lenders` (and oneself) and sign anchor, consent and application, one after the other.
+
+    Raises BorrowError: no_lender, no_model, currency_differs. `enc_key` is the borrower's own, so that they can open
+    and grant again later.
+    """
+    if not lenders:
+        raise BorrowError("no_lender", "No lender is named that could read the statement and decide.")
+    fitting = [model for model in models if model.currency == wish.currency][:SIDECARS_PER_APPLICATION_MAX]
+    if not fitting:
+        raise BorrowError("no_model", f"The network has no scoring model for {wish.currency}.")
+    plain = prepared.plain
+    if plain.currency != wish.currency:
+        raise BorrowError(
+            "currency_differs",
+            f"The statement is in {plain.currency}, the loan in {wish.currency}: use one of the same.",
+        )
+    until_ms = TimeMs(now_ms + CONSENT_MS)
+    recipients = [Recipient(member.account, BoxKey(member.enc_key)) for member in lenders]
+    recipients.append(Recipient(wallet.account, enc_key))
+    sealed = seal_document(
+        plain, owner=wallet.signer, recipients=recipients, purpose=Purpose.UNDERWRITE, until_ms=until_ms
+    )
+    anchor = wallet.anchor_data(
+        rows_root=Digest(sealed.envelope.rows_root),
+        document=sealed.envelope.digest,
+        currency=wish.currency,
+        first_day=Day(plain.first_day),
+        last_day=Day(plain.last_day),
+        provenance=plain.provenance,
+    )
+    consent = wallet.grant_consent(
+        ConsentGrant(
+            grantees=tuple(sorted(member.account for member in lenders)),
+            data=(anchor.made,),
+            purpose=Purpose.UNDERWRITE,
+            until_ms=until_ms,
+            text_hash=calculate_text_hash(UNDERWRITE[language]),
+        )
+    )
+    request = _make_request(wish, data=anchor.made, consent=consent.made)
+    sidecars = tuple(
+        Sidecar(model=ModelId(model.id), salt=Digest(random(32)), bins=calculate_bins(plain, request, model))
+        for model in fitting
+    )
+    commitments = tuple(SidecarCommitment(model=one.model, commitment=one.calculate_commitment()) for one in sidecars)
+    asked = wallet.apply(_make_request(wish, data=anchor.made, consent=consent.made, sidecars=commitments), sidecars)
+    return Application(sealed, anchor.made, consent.made, asked.made, (anchor, consent, asked))
+
+
+def _make_request(
+    wish: Wish, *, data: ObjectId, consent: ObjectId, sidecars: tuple[SidecarCommitment, ...] = ()
+) -> Apply:
+    return Apply(
+        segment=wish.segment,
+        product=wish.product,
+        currency=wish.currency,
+        amount=wish.amount,
+        instalments=wish.instalments,
+        period_unit=wish.period_unit,
+        period_every=wish.period_every,
+        purpose=wish.purpose,
+        data=(data,),
+        consent=consent,
+        as_of=wish.as_of,
+        sidecars=sidecars,
+    )
+
+
+class Borrower:
+    """A borrower's conversation with one node."""
+
+    def __init__(self, client: NodeClient, wallet: Wallet, *, now_ms: Callable[[], TimeMs]) -> None:
+        self._client = client
+        self._wallet = wallet
+        self._now_ms = now_ms
+
+    async def apply(self, application: Application) -> int:
+        """Put the envelope, submit the group, wait until it is final. Returns the height. Raises BorrowError."""
+        await self.put_document(application.sealed)
+        results = await self._client.submit([one.item for one in application.intents], wait_final=True)
+        for result in results:
+            if result.rejection is not None:
+                raise BorrowError(result.rejection.code, result.rejection.sentence)
+        last = results[-1].height
+        if last is None:
+            raise BorrowError("not_final", "The application is not final yet: ask for its offers later.")
+        return last
+
+    async def put_document(self, sealed: Sealed) -> Digest:
+        """Put a sealed statement into the node's vault."""
+        digest = sealed.envelope.digest
+        await self._client.call(
+            "PUT",
+            f"/v1/vault/documents/{digest.hex()}",
+            body=encode(sealed.envelope),
+            content_type="application/msgpack",
+            signer=self._wallet.signer,
+            now_ms=self._now_ms,
+        )
+        return digest
+
+    async def wait_decisions(self, application: ObjectId, *, count: int = 1, timeout_s: float = 10.0) -> Any:
+        """The application as soon as `count` products have decided, or as it stands when time is up."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            found = await self._client.get(f"/v1/applications/{application.hex()}")
+            if len(found["decisions"]) >= count or asyncio.get_running_loop().time() > deadline:
+                return found
+            await asyncio.sleep(POLL_S)
+
+    async def accept(self, offer: ObjectId, terms_hash: Digest) -> ObjectId:
+        """Take an offer whose disclosure was shown; returns the loan. Raises BorrowError with the ledger's reason."""
+        intent = self._wallet.accept(offer=offer, terms_hash=terms_hash)
+        await self._settle(intent)
+        return intent.made
+
+    async def pay(self, loan: ObjectId, amount: Amount, excess: ExcessRule = ExcessRule.NEXT) -> TransactionId:
+        """Pay on a loan. Raises BorrowError with the ledger's reason."""
+        intent = self._wallet.pay(loan=loan, amount=amount, excess=excess)
+        await self._settle(intent)
+        return intent.id
+
+    async def read_access_log(self, data: ObjectId) -> Any:
+        """Who opened this data on this node."""
+        return await self._client.get_signed(f"/v1/vault/access-log/{data.hex()}", self._wallet.signer, self._now_ms)
+
+    async def _settle(self, intent: Intent) -> None:
+        (result,) = await self._client.submit([intent.item], wait_final=True)
+        if result.rejection is not None:
+            raise BorrowError(result.rejection.code, result.rejection.sentence)
+        if result.status != "finalised":
+            raise BorrowError("not_final", "The transaction is not final yet: ask for it later by its id.")
+
+
+async def open_wallet(client: NodeClient, genesis: Genesis, signer: Signer, *, now_ms: Callable[[], TimeMs]) -> Wallet:
+    """A wallet over `signer` that continues with the nonce the network has seen."""
+    nonce = await client.get_nonce(signer.public_key)
+    return Wallet(signer, genesis.calculate_chain_id(), nonce_next=nonce, now_ms=now_ms)

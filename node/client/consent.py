@@ -1,0 +1,27 @@
+"""The words a borrower agrees to, in two languages; their hash stands in the consent on the ledger.
+
+A change of any character is a new text with a new hash: add a version, never edit one that was used.
+"""
+
+from typing import Final
+
+from protocol.crypto import calculate_hash
+from protocol.ids import Digest
+
+UNDERWRITE_EN: Final = (
+    "I let the lenders named here read this bank statement, for one purpose: to decide on my application for a loan."
+    " They may read it until the date shown. Each reading is logged, and I can see the log. I can withdraw this consent"
+    " at any time; nobody may read after that. The decision is made automatically by a published points model; I am"
+    " told the reasons and can ask for a person to look at it. (Liushui consent, underwriting, version 1)"
+)
+UNDERWRITE_ZH: Final = (
+    "本人同意此处列明的各贷款机构阅读本流水，仅用于审批本人的贷款申请，阅读期限至所示日期为止。每次阅读均有记录，本人可随时查询。"
+    "本人可随时撤回同意，撤回后任何机构不得再行阅读。审批由已公布的评分模型自动作出；本人将获知理由，并可要求人工复核。"
+    "（流水授权书·授信审批·第一版）"
+)
+UNDERWRITE: Final = {"en": UNDERWRITE_EN, "zh": UNDERWRITE_ZH}
+
+
+def calculate_text_hash(text: str) -> Digest:
+    """Hash of the words shown (UTF-8)."""
+    return calculate_hash("consent-text", text.encode())
