@@ -44,10 +44,10 @@ TITLE: Final = "Liushui node API"
 _BINARY: Final = {"type": "string", "format": "binary"}
 
 
-def make_document(endpoints: Sequence[Endpoint], version: str) -> dict[str, Any]:
+def make_document(endpoints: Sequence[Endpoint], version: str, *, also: Sequence[type] = ()) -> dict[str, Any]:
     """The whole document."""
     kinds = {each for one in endpoints for each in (one.answer, one.request) if isinstance(each, type)}
-    ordered = sorted(kinds | {Problem}, key=lambda kind: kind.__name__)
+    ordered = sorted(kinds | {Problem, *also}, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     by_kind = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}

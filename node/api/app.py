@@ -1,0 +1,225 @@
+"""The HTTP application of a node: one table of addresses, from which routes and the OpenAPI document both follow.
+
+    runner = web.AppRunner(make_app(node)); the runtime serves it on api_host:api_port
+
+Reads never wait for consensus; a request that does (wait=final, streams) holds no lock. Never add a route elsewhere.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from node.api import books, chain, documents, events, loans, views
+from node.api.answers import (
+    AccessLogView,
+    BlockView,
+    DocumentView,
+    EventView,
+    ListView,
+    LiveView,
+    NonceView,
+    ReadyView,
+    StatusView,
+    SubmitAnswer,
+    SubmitRequest,
+    TransactionView,
+)
+from node.api.openapi import Endpoint, Query, make_document
+from node.api.ports import NodePort
+from node.api.problems import problem_middleware
+from node.api.reading import NODE, NOW_MS, read_clock_ms
+from node.api.submit import WAIT_MS_DEFAULT, WAIT_MS_MAX, submit
+from protocol.genesis import Genesis
+from protocol.ids import TimeMs
+from protocol.limits import PAGE_ITEMS_MAX, REQUEST_BODY_BYTES_MAX
+
+_HEX: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_PAGE: Final = (
+    Query("limit", "Items on the page.", {"type": "integer", "minimum": 1, "maximum": PAGE_ITEMS_MAX}),
+    Query("after", "Id of the last item of the page before.", _HEX),
+)
+_WAIT: Final = {"type": "integer", "minimum": 0, "maximum": WAIT_MS_MAX, "default": WAIT_MS_DEFAULT}
+_READ: Final = ("malformed_id", "not_found")
+_SIGNED: Final = ("signature_missing", "signature_invalid", "signature_stale")
+
+
+async def get_openapi(request: web.Request) -> web.Response:
+    """GET /v1/openapi.json."""
+    return web.Response(body=request.app[DOCUMENT], content_type="application/json")
+
+
+ENDPOINTS: Final = (
+    Endpoint("GET", "/livez", chain.get_live, "The process answers", LiveView),
+    Endpoint("GET", "/readyz", chain.get_ready, "Whether the node can serve, and why not", ReadyView),
+    Endpoint("GET", "/v1/openapi.json", get_openapi, "This document", "application/json"),
+    Endpoint("GET", "/v1/status", chain.get_status, "Where the node stands and what it waits for", StatusView),
+    Endpoint("GET", "/v1/genesis", chain.get_genesis, "The network's founding document", Genesis),
+    Endpoint(
+        "POST",
+        "/v1/transactions",
+        submit,
+        "Submit signed transactions",
+        SubmitAnswer,
+        request=SubmitRequest,
+        query=(
+            Query("wait", "final: answer when executed.", {"type": "string", "enum": ["none", "final"]}),
+            Query("timeout_ms", "How long to wait.", _WAIT),
+        ),
+        problems=("malformed_request", "malformed_id", "too_large", "unsupported_media", "rejected", "busy"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/transactions/{id}",
+        chain.get_transaction,
+        "An executed transaction with its receipt",
+        TransactionView,
+        query=(Query("wait_ms", "Wait so long for it.", _WAIT | {"default": 0}),),
+        problems=(*_READ, "malformed_request"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/transactions/{id}/receipt",
+        chain.get_receipt,
+        "A receipt file that verifies offline",
+        "application/octet-stream",
+        problems=(*_READ, "receipt_not_ready"),
+    ),
+    Endpoint(
+        "GET", "/v1/blocks/{height}", chain.get_block, "A block", BlockView, problems=("malformed_request", "not_found")
+    ),
+    Endpoint(
+        "GET",
+        "/v1/events",
+        events.stream_events,
+        "Events as they happen (server-sent events; resumable)",
+        "text/event-stream",
+        query=(
+            Query("after", "Position height-index to resume behind.", {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}),
+            Query("kind", "Only events of this kind; may be repeated.", {"type": "string"}),
+        ),
+        problems=("malformed_request", "busy"),
+    ),
+    Endpoint(
+        "GET", "/v1/accounts/{id}", books.get_account, "An account, by id or key", books.AccountView, problems=_READ
+    ),
+    Endpoint(
+        "GET", "/v1/nonce/{key}", books.get_nonce, "The next nonce of a key", NonceView, problems=("malformed_id",)
+    ),
+    Endpoint(
+        "GET", "/v1/pools", books.list_pools, "Lenders' pools", ListView, query=_PAGE, problems=("malformed_request",)
+    ),
+    Endpoint("GET", "/v1/pools/{id}", books.get_pool, "A pool", views.PoolView, problems=_READ),
+    Endpoint(
+        "GET", "/v1/products", books.list_products, "Products", ListView, query=_PAGE, problems=("malformed_request",)
+    ),
+    Endpoint("GET", "/v1/products/{id}", books.get_product, "A product", views.ProductView, problems=_READ),
+    Endpoint(
+        "GET",
+        "/v1/applications",
+        books.list_applications,
+        "Applications",
+        ListView,
+        query=(
+            *_PAGE,
+            Query("borrower", "Of this account.", _HEX),
+            Query("state", "In this state.", {"type": "string"}),
+        ),
+        problems=("malformed_request", "malformed_id"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/applications/{id}",
+        books.get_application,
+        "An application with scores, decisions, reasons and offers",
+        views.ApplicationView,
+        problems=_READ,
+    ),
+    Endpoint(
+        "GET", "/v1/offers/{id}", books.get_offer, "An offer with its whole cost", views.OfferView, problems=_READ
+    ),
+    Endpoint(
+        "GET",
+        "/v1/loans",
+        loans.list_loans,
+        "Loans",
+        ListView,
+        query=(
+            *_PAGE,
+            Query("borrower", "Of this account.", _HEX),
+            Query("lender", "Of this account.", _HEX),
+            Query("state", "In this state.", {"type": "string"}),
+        ),
+        problems=("malformed_request", "malformed_id"),
+    ),
+    Endpoint(
+        "GET", "/v1/loans/{id}", loans.get_loan, "A loan, its schedule and history", loans.LoanView, problems=_READ
+    ),
+    Endpoint(
+        "GET",
+        "/v1/exposure/{tag}",
+        books.get_exposure,
+        "What one subject owes across all lenders",
+        books.ExposureView,
+        problems=(*_READ, *_SIGNED, "not_permitted"),
+        signed=True,
+    ),
+    Endpoint("GET", "/v1/trial-balance", books.get_trial_balance, "All books", books.TrialBalanceView),
+    Endpoint(
+        "PUT",
+        "/v1/vault/documents/{digest}",
+        documents.put_document,
+        "Keep a sealed statement of one's own",
+        DocumentView,
+        request="application/msgpack",
+        problems=(
+            "malformed_request",
+            "malformed_id",
+            *_SIGNED,
+            "not_permitted",
+            "document_mismatch",
+            "too_large",
+            "quota_reached",
+        ),
+        signed=True,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/vault/documents/{digest}",
+        documents.get_document,
+        "A sealed statement with the caller's own grants",
+        "application/msgpack",
+        problems=(*_READ, *_SIGNED),
+        signed=True,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/vault/access-log/{id}",
+        documents.get_access_log,
+        "Who opened one's own data on this node",
+        AccessLogView,
+        problems=(*_READ, *_SIGNED),
+        signed=True,
+    ),
+)
+DOCUMENT: Final = web.AppKey("openapi", bytes)
+STREAMED: Final = (EventView,)
+"""Types that only appear inside streams or pages; they are part of the document too."""
+
+
+def make_openapi(version: str) -> dict[str, Any]:
+    """The OpenAPI document of this release."""
+    return make_document(ENDPOINTS, version, also=STREAMED)
+
+
+def make_app(node: NodePort, *, now_ms: Callable[[], TimeMs] = read_clock_ms) -> web.Application:
+    """The application over a node. `now_ms` judges the time of signed requests."""
+    app = web.Application(middlewares=[problem_middleware], client_max_size=REQUEST_BODY_BYTES_MAX)
+    app[NODE] = node
+    app[NOW_MS] = now_ms
+    app[DOCUMENT] = msgspec.json.encode(make_openapi(node.status().version))
+    for one in ENDPOINTS:
+        app.router.add_route(one.method, one.path, one.handler)
+    events.set_up(app)
+    return app

@@ -1,0 +1,289 @@
+"""Reads of the books: accounts, pools, products, applications, offers, exposure, trial balance.
+
+Each answer is made between two blocks, in one go, and names the height it was made at. Never a figure of one's own.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from node.api.answers import Hex32, IsoDay, ListView, Minor, NonceView
+from node.api.ports import NodePort
+from node.api.problems import ProblemError, pick_language
+from node.api.reading import get_id, get_limit, get_node, parse_hex32, require_caller, respond
+from node.api.state import find_account, find_exponent, find_name, find_row, list_rows, may_see_exposure
+from node.api.views import view_application, view_day, view_offer, view_pool, view_product
+from protocol.ids import AccountId, Digest, ObjectId, PublicKey
+from protocol.ledger.exposure import calculate_due30, find_lenders
+from protocol.ledger.journal import Book, calculate_trial_balance, read_balance
+from protocol.ledger.rows import Account, Role
+from protocol.ledger.state import (
+    ACCOUNTS,
+    APPLICATIONS,
+    EXPOSURES,
+    KEYS,
+    OFFERS,
+    POOLS,
+    PRODUCTS,
+    SHARES,
+    Table,
+)
+
+R = TypeVar("R")
+
+
+class BalanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account holds in one book and currency, with that book's natural sign."""
+
+    book: str
+    currency: str
+    exponent: int
+    amount: Minor
+
+
+class ShareView(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares of a pool that an account holds."""
+
+    pool: Hex32
+    shares: int
+
+
+class AccountView(msgspec.Struct, frozen=True, kw_only=True):
+    """An account. The subject tag is shown to nobody here."""
+
+    height: int
+    id: Hex32
+    name: str | None
+    """Of a member; None for borrowers."""
+    kind: str
+    key: Hex32
+    enc_key: Hex32
+    level: int
+    expires_on: IsoDay
+    roles: list[str]
+    frozen: bool
+    opened_ms: int
+    balances: list[BalanceView]
+    shares: list[ShareView]
+    applications: list[Hex32]
+
+
+class ExposureView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one subject owes across all lenders: for members that validate or observe."""
+
+    height: int
+    tag: Hex32
+    account: Hex32
+    principal_open: Minor
+    due_in_30_days: Minor
+    lenders: list[str]
+    loans: list[Hex32]
+    debt_cap: Minor
+    lenders_max: int
+
+
+class TrialLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One book in one currency."""
+
+    currency: str
+    book: str
+    debit: Minor
+    credit: Minor
+
+
+class TrialBalanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """All books: debits equal credits per currency, or something is wrong."""
+
+    height: int
+    lines: list[TrialLine]
+    balanced: bool
+
+
+def _get_language(request: web.Request) -> str:
+    return pick_language(request.headers.get("Accept-Language", ""))
+
+
+def _need(row: R | None, what: str) -> R:
+    if row is None:
+        raise ProblemError("not_found", f"No {what} has this id at this height.")
+    return row
+
+
+def make_page(
+    request: web.Request, node: NodePort, rows: Iterable[tuple[bytes, R]], view: Callable[[bytes, R], Any]
+) -> web.Response:
+    """A page of a table in the order of its keys, after the id `after`."""
+    limit, given = get_limit(request), request.query.get("after")
+    after = b"" if given is None else parse_hex32(given)
+    items: list[Any] = []
+    last: str | None = None
+    for key, row in rows:
+        if key <= after:
+            continue
+        if len(items) == limit:
+            page = ListView(height=node.status().exec_height, items=items, next=last)
+            return respond(page, height=page.height)
+        items.append(view(key, row))
+        last = key.hex()
+    page = ListView(height=node.status().exec_height, items=items)
+    return respond(page, height=page.height)
+
+
+async def get_account(request: web.Request) -> web.Response:
+    """GET /v1/accounts/{id}: by account id, or by a key that signs for it."""
+    node, given = get_node(request), get_id(request)
+    account = AccountId(given)
+    row = find_row(node, ACCOUNTS, account)
+    if row is None:
+        by_key = find_account(node, PublicKey(given))
+        account = account if by_key is None else by_key
+        row = _need(find_row(node, ACCOUNTS, account), "account")
+    view = _view_account(node, account, row)
+    return respond(view, height=view.height)
+
+
+def _view_account(node: NodePort, account: AccountId, row: Account) -> AccountView:
+    balances = []
+    for currency in node.genesis.currencies:
+        for book in Book:
+            amount = read_balance(node.ledger.books.state, account, book, currency.code)
+            if amount:
+                balances.append(
+                    BalanceView(
+                        book=book.name.lower(),
+                        currency=currency.code,
+                        exponent=find_exponent(node, currency.code),
+                        amount=amount,
+                    )
+                )
+    shares = [
+        ShareView(pool=pool.hex(), shares=held)
+        for pool, _ in list_rows(node, POOLS)
+        if (held := find_row(node, SHARES, pool + account))
+    ]
+    return AccountView(
+        height=node.status().exec_height,
+        id=account.hex(),
+        name=find_name(node, account),
+        kind=row.kind.name.lower(),
+        key=row.key.hex(),
+        enc_key=row.enc_key.hex(),
+        level=row.level,
+        expires_on=view_day(row.expires_on),
+        roles=[str(role.name).lower() for role in Role if row.roles & role],
+        frozen=row.frozen,
+        opened_ms=row.opened_ms,
+        balances=balances,
+        shares=shares,
+        applications=[one.hex() for one in row.applications],
+    )
+
+
+async def get_nonce(request: web.Request) -> web.Response:
+    """GET /v1/nonce/{key}: the next nonce of a key; 0 for one that never signed."""
+    node, key = get_node(request), get_id(request, "key")
+    row = find_row(node, KEYS, key)
+    height = node.status().exec_height
+    return respond(NonceView(key=key.hex(), next=0 if row is None else row.top + 1, height=height), height=height)
+
+
+async def list_pools(request: web.Request) -> web.Response:
+    """GET /v1/pools."""
+    node = get_node(request)
+    return make_page(request, node, list_rows(node, POOLS), lambda key, row: view_pool(node, ObjectId(key), row))
+
+
+async def get_pool(request: web.Request) -> web.Response:
+    """GET /v1/pools/{id}."""
+    node, pool = get_node(request), ObjectId(get_id(request))
+    view = view_pool(node, pool, _need(find_row(node, POOLS, pool), "pool"))
+    return respond(view, height=view.height)
+
+
+async def list_products(request: web.Request) -> web.Response:
+    """GET /v1/products."""
+    node = get_node(request)
+    return make_page(request, node, list_rows(node, PRODUCTS), lambda key, row: view_product(node, ObjectId(key), row))
+
+
+async def get_product(request: web.Request) -> web.Response:
+    """GET /v1/products/{id}."""
+    node, product = get_node(request), ObjectId(get_id(request))
+    view = view_product(node, product, _need(find_row(node, PRODUCTS, product), "product"))
+    return respond(view, height=view.height)
+
+
+async def list_applications(request: web.Request) -> web.Response:
+    """GET /v1/applications[?borrower=][&state=]."""
+    node, language = get_node(request), _get_language(request)
+    wanted = filter_rows(request, node, APPLICATIONS)
+    return make_page(request, node, wanted, lambda key, row: view_application(node, ObjectId(key), row, language))
+
+
+def filter_rows(request: web.Request, node: NodePort, table: Table[R]) -> list[tuple[bytes, R]]:
+    """Rows with a borrower and a state, as far as the query names them."""
+    borrower, state = request.query.get("borrower"), request.query.get("state")
+    account = None if borrower is None else parse_hex32(borrower)
+    found: list[tuple[bytes, R]] = []
+    for key, row in list_rows(node, table):
+        fields: Any = row
+        if account is not None and fields.borrower != account:
+            continue
+        if state is None or fields.state.name.lower() == state:
+            found.append((key, row))
+    return found
+
+
+async def get_application(request: web.Request) -> web.Response:
+    """GET /v1/applications/{id}: scores, decisions with reasons, offers with their whole disclosure."""
+    node, application = get_node(request), ObjectId(get_id(request))
+    row = _need(find_row(node, APPLICATIONS, application), "application")
+    view = view_application(node, application, row, _get_language(request))
+    return respond(view, height=view.height)
+
+
+async def get_offer(request: web.Request) -> web.Response:
+    """GET /v1/offers/{id}."""
+    node, offer = get_node(request), ObjectId(get_id(request))
+    view = view_offer(node, offer, _need(find_row(node, OFFERS, offer), "offer"))
+    return respond(view, height=view.height)
+
+
+async def get_exposure(request: web.Request) -> web.Response:
+    """GET /v1/exposure/{tag}: signed by a member that validates or observes."""
+    node, caller, tag = get_node(request), require_caller(request), Digest(get_id(request, "tag"))
+    if not may_see_exposure(node, caller.key):
+        raise ProblemError("not_permitted", "Exposure totals are for members that validate or observe.")
+    row = _need(find_row(node, EXPOSURES, tag), "subject")
+    books = node.ledger.books
+    view = ExposureView(
+        height=node.status().exec_height,
+        tag=tag.hex(),
+        account=row.account.hex(),
+        principal_open=row.principal_open,
+        due_in_30_days=calculate_due30(books, row),
+        lenders=[find_name(node, one) or one.hex() for one in find_lenders(books, row)],
+        loans=[one.hex() for one in row.loans],
+        debt_cap=node.genesis.policy.debt_cap,
+        lenders_max=node.genesis.policy.lenders_max,
+    )
+    return respond(view, height=view.height)
+
+
+async def get_trial_balance(request: web.Request) -> web.Response:
+    """GET /v1/trial-balance."""
+    node = get_node(request)
+    totals = calculate_trial_balance(node.ledger.books.state)
+    lines = [
+        TrialLine(currency=currency, book=book.name.lower(), debit=max(0, sum_), credit=max(0, -sum_))
+        for currency, books in sorted(totals.items())
+        for book, sum_ in books.items()
+    ]
+    view = TrialBalanceView(
+        height=node.status().exec_height,
+        lines=lines,
+        balanced=all(sum(books.values()) == 0 for books in totals.values()),
+    )
+    return respond(view, height=view.height)

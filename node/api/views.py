@@ -1,0 +1,410 @@
+"""Rows of the books as the API shows them: hex, ISO dates, names of members, reasons in words.
+
+What a borrower signs is shown in full. Only translation here; no figure is computed that the ledger does not have.
+"""
+
+from datetime import date
+from typing import Any, Literal
+
+import msgspec
+
+from node.api.answers import Hex32, IsoDay, Minor, RejectionView
+from node.api.ports import NodePort
+from node.api.state import find_exponent, find_name, find_row
+from node.api.submit import view_rejection
+from protocol.ids import ObjectId
+from protocol.ledger.rows import Application, Decision, Offer, Pool, Product
+from protocol.ledger.state import BUDGETS, DECISIONS, OFFERS, PRODUCTS
+from protocol.limits import PRODUCTS_MAX
+from scoring.reasons import REASONS
+
+
+class ReasonView(msgspec.Struct, frozen=True, kw_only=True):
+    """A principal reason of a decision."""
+
+    code: int
+    key: str
+    text: str
+
+
+class PoolView(msgspec.Struct, frozen=True, kw_only=True):
+    """A lender's pool."""
+
+    height: int
+    id: Hex32
+    lender: Hex32
+    lender_name: str | None
+    currency: str
+    exponent: int
+    cash: Minor
+    principal_out: Minor
+    net_asset_value: Minor
+    shares: int
+    lent: Minor
+    loans_open: int
+    borrower_max: Minor
+
+
+class BandView(msgspec.Struct, frozen=True, kw_only=True):
+    """Price and limit of one score band."""
+
+    band: int
+    rate_ppm: int
+    amount_max: Minor
+
+
+class ProductView(msgspec.Struct, frozen=True, kw_only=True):
+    """A published product version."""
+
+    height: int
+    id: Hex32
+    name: str
+    lender: Hex32
+    lender_name: str | None
+    pool: Hex32
+    segment: str
+    currency: str
+    exponent: int
+    amount_min: Minor
+    amount_max: Minor
+    instalments_min: int
+    instalments_max: int
+    every: str
+    amortisation: str
+    day_count: str
+    origination_fee_ppm: int
+    grace_days: int
+    late_rate_ppm: int
+    late_fee: Minor
+    model: Hex32
+    bands: list[BandView]
+    attestations_min: int
+    auto_budget: Minor
+    auto_used: Minor
+    offer_days: int
+    expires_on: IsoDay
+
+
+class InstalmentView(msgspec.Struct, frozen=True, kw_only=True):
+    """One instalment of a disclosed schedule."""
+
+    number: int
+    due_on: IsoDay
+    total_due: Minor
+    principal_due: Minor
+    interest_due: Minor
+    fee_due: Minor
+    balance_after: Minor
+
+
+class OfferView(msgspec.Struct, frozen=True, kw_only=True):
+    """An offer with the whole disclosure that an acceptance signs."""
+
+    height: int
+    id: Hex32
+    state: str
+    terms_hash: Hex32
+    application: Hex32
+    product: Hex32
+    product_name: str
+    lender: Hex32
+    lender_name: str | None
+    borrower: Hex32
+    currency: str
+    exponent: int
+    principal: Minor
+    net_proceeds: Minor
+    origination_fee: Minor
+    rate_ppm: int
+    apr_ppm: int
+    total_payable: Minor
+    total_cost: Minor
+    start: IsoDay
+    schedule: list[InstalmentView]
+    day_count: str
+    amortisation: str
+    waterfall: str
+    grace_days: int
+    late_rate_ppm: int
+    late_fee: Minor
+    cost_cap_ppm: int
+    prepayment_fee: Minor
+    cooling_off_days: int
+    expires_on: IsoDay
+    posted_ms: int
+    expires_ms: int
+
+
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One product's answer to an application."""
+
+    product: Hex32
+    product_name: str
+    lender: Hex32
+    lender_name: str | None
+    outcome: Literal["offer", "decline"]
+    points: int
+    pd_ppm: int
+    band: int
+    capacity30: Minor
+    model: Hex32
+    attesters: list[str]
+    offer: Hex32 | None
+    reasons: list[ReasonView]
+    rule: RejectionView | None
+    """The limit that stood against it where no reason of the score did."""
+    time_ms: int
+
+
+class AssessedView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model said."""
+
+    model: Hex32
+    points: int
+    pd_ppm: int
+    band: int
+    reasons: list[ReasonView]
+
+
+class AttestationView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who confirmed what the rows determine."""
+
+    attester: Hex32
+    attester_name: str | None
+    model: Hex32
+    capacity30: Minor
+    time_ms: int
+
+
+class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):
+    """An application with its scores, decisions, and offers cheapest first."""
+
+    height: int
+    id: Hex32
+    borrower: Hex32
+    state: str
+    segment: str
+    purpose: str
+    product: Hex32 | None
+    currency: str
+    exponent: int
+    amount: Minor
+    instalments: int
+    every: str
+    as_of: IsoDay
+    data: list[Hex32]
+    consent: Hex32
+    opened_ms: int
+    expires_ms: int
+    assessed: list[AssessedView]
+    attestations: list[AttestationView]
+    decisions: list[DecisionView]
+    offers: list[OfferView]
+
+
+def view_day(day: int) -> str:
+    """A contract day as an ISO date."""
+    return date.fromordinal(day).isoformat()
+
+
+def view_every(unit: Any, every: int) -> str:
+    """A period as 2w or 1m."""
+    return f"{every}{unit.name[0].lower()}"
+
+
+def view_reasons(codes: tuple[int, ...], language: str) -> list[ReasonView]:
+    """Reason codes in words; one that this release does not know keeps its number."""
+    found = []
+    for code in codes:
+        reason = REASONS.get(code)
+        text = "" if reason is None else reason.text_zh if language == "zh" else reason.text_en
+        found.append(ReasonView(code=code, key="unknown" if reason is None else reason.key, text=text))
+    return found
+
+
+def view_pool(node: NodePort, pool: ObjectId, row: Pool) -> PoolView:
+    """A pool."""
+    return PoolView(
+        height=node.status().exec_height,
+        id=pool.hex(),
+        lender=row.owner.hex(),
+        lender_name=find_name(node, row.owner),
+        currency=row.currency,
+        exponent=find_exponent(node, row.currency),
+        cash=row.cash,
+        principal_out=row.principal,
+        net_asset_value=row.cash + row.principal,
+        shares=row.shares,
+        lent=row.lent,
+        loans_open=row.loans_open,
+        borrower_max=row.borrower_max,
+    )
+
+
+def view_product(node: NodePort, product: ObjectId, row: Product) -> ProductView:
+    """A product."""
+    terms, budget = row.terms, find_row(node, BUDGETS, product)
+    return ProductView(
+        height=node.status().exec_height,
+        id=product.hex(),
+        name=terms.name,
+        lender=row.lender.hex(),
+        lender_name=find_name(node, row.lender),
+        pool=terms.pool.hex(),
+        segment=terms.segment.name.lower(),
+        currency=row.currency,
+        exponent=find_exponent(node, row.currency),
+        amount_min=terms.amount_min,
+        amount_max=terms.amount_max,
+        instalments_min=terms.instalments_min,
+        instalments_max=terms.instalments_max,
+        every=view_every(terms.period_unit, terms.period_every),
+        amortisation=terms.amortisation.name.lower(),
+        day_count=terms.day_count.name.lower(),
+        origination_fee_ppm=terms.origination_fee_ppm,
+        grace_days=terms.grace_days,
+        late_rate_ppm=terms.late_rate_ppm,
+        late_fee=terms.late_fee,
+        model=terms.model.hex(),
+        bands=[
+            BandView(band=band, rate_ppm=one.rate_ppm, amount_max=one.amount_max)
+            for band, one in enumerate(terms.bands)
+        ],
+        attestations_min=terms.attestations_min,
+        auto_budget=terms.auto_budget,
+        auto_used=0 if budget is None else budget.used,
+        offer_days=terms.offer_days,
+        expires_on=view_day(terms.expires_on),
+    )
+
+
+def view_offer(node: NodePort, offer: ObjectId, row: Offer) -> OfferView:
+    """An offer with everything its hash covers that a person reads."""
+    told = row.disclosure
+    product = find_row(node, PRODUCTS, told.product)
+    assert product is not None, "offers are of products"
+    return OfferView(
+        height=node.status().exec_height,
+        id=offer.hex(),
+        state=row.state.name.lower(),
+        terms_hash=row.terms_hash.hex(),
+        application=told.application.hex(),
+        product=told.product.hex(),
+        product_name=product.terms.name,
+        lender=told.lender.hex(),
+        lender_name=find_name(node, told.lender),
+        borrower=told.borrower.hex(),
+        currency=told.currency,
+        exponent=find_exponent(node, told.currency),
+        principal=told.schedule.principal,
+        net_proceeds=told.net_proceeds,
+        origination_fee=told.origination_fee,
+        rate_ppm=told.schedule.rate_ppm,
+        apr_ppm=told.apr_ppm,
+        total_payable=told.total_payable,
+        total_cost=told.total_cost,
+        start=view_day(told.schedule.start),
+        schedule=[
+            InstalmentView(
+                number=one.index,
+                due_on=view_day(one.due_on),
+                total_due=one.total_due,
+                principal_due=one.principal_due,
+                interest_due=one.interest_due,
+                fee_due=one.fee_due,
+                balance_after=one.balance_after,
+            )
+            for one in told.instalments
+        ],
+        day_count=told.schedule.day_count.name.lower(),
+        amortisation=told.schedule.amortisation.name.lower(),
+        waterfall=told.waterfall.name.lower(),
+        grace_days=told.grace_days,
+        late_rate_ppm=told.late_rate_ppm,
+        late_fee=told.late_fee,
+        cost_cap_ppm=told.cost_cap_ppm,
+        prepayment_fee=told.prepayment_fee,
+        cooling_off_days=told.cooling_off_days,
+        expires_on=view_day(told.expires_on),
+        posted_ms=row.posted_ms,
+        expires_ms=row.expires_ms,
+    )
+
+
+def view_decision(node: NodePort, product: ObjectId, row: Decision, language: str) -> DecisionView:
+    """One product's answer."""
+    sold = find_row(node, PRODUCTS, product)
+    assert sold is not None, "decisions are of products"
+    return DecisionView(
+        product=product.hex(),
+        product_name=sold.terms.name,
+        lender=row.lender.hex(),
+        lender_name=find_name(node, row.lender),
+        outcome="decline" if row.offer is None else "offer",
+        points=row.points,
+        pd_ppm=row.pd_ppm,
+        band=row.band,
+        capacity30=row.capacity30,
+        model=row.model.hex(),
+        attesters=[find_name(node, one) or one.hex() for one in row.attesters],
+        offer=None if row.offer is None else row.offer.hex(),
+        reasons=view_reasons(row.reasons, language),
+        rule=None if row.rule is None else view_rejection(row.rule),
+        time_ms=row.time_ms,
+    )
+
+
+def view_application(node: NodePort, application: ObjectId, row: Application, language: str) -> ApplicationView:
+    """An application with all that came of it."""
+    request = row.request
+    assert len(row.products) <= PRODUCTS_MAX
+    decisions: list[DecisionView] = []
+    offers: list[OfferView] = []
+    for product in row.products:
+        decision = find_row(node, DECISIONS, application + product)
+        assert decision is not None, "listed products have decided"
+        decisions.append(view_decision(node, ObjectId(product), decision, language))
+        offer = None if decision.offer is None else find_row(node, OFFERS, decision.offer)
+        if offer is not None and decision.offer is not None:
+            offers.append(view_offer(node, ObjectId(decision.offer), offer))
+    return ApplicationView(
+        height=node.status().exec_height,
+        id=application.hex(),
+        borrower=row.borrower.hex(),
+        state=row.state.name.lower(),
+        segment=request.segment.name.lower(),
+        purpose=request.purpose.name.lower(),
+        product=None if request.product is None else request.product.hex(),
+        currency=request.currency,
+        exponent=find_exponent(node, request.currency),
+        amount=request.amount,
+        instalments=request.instalments,
+        every=view_every(request.period_unit, request.period_every),
+        as_of=view_day(request.as_of),
+        data=[one.hex() for one in request.data],
+        consent=request.consent.hex(),
+        opened_ms=row.opened_ms,
+        expires_ms=row.expires_ms,
+        assessed=[
+            AssessedView(
+                model=one.model.hex(),
+                points=one.points,
+                pd_ppm=one.pd_ppm,
+                band=one.band,
+                reasons=view_reasons(one.reasons, language),
+            )
+            for one in row.assessed
+        ],
+        attestations=[
+            AttestationView(
+                attester=one.attester.hex(),
+                attester_name=find_name(node, one.attester),
+                model=one.model.hex(),
+                capacity30=one.capacity30,
+                time_ms=one.time_ms,
+            )
+            for one in row.attestations
+        ],
+        decisions=decisions,
+        offers=sorted(offers, key=lambda one: (one.apr_ppm, one.id)),
+    )

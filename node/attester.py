@@ -1,0 +1,299 @@
+"""The attester: for each application granted to this member, open the statement, recompute, and attest or refuse.
+
+    application_opened -> fetch -> open -> compare with the anchor -> bins -> commitment -> Attest
+
+It attests only what it computed itself. Anything that differs is a refusal with a stable code, logged without any
+figure of the statement, and never an attestation. It asks the ledger which applications still need it, so a restart
+neither forgets nor repeats one. Never decide about a loan here, and never log a row.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple
+
+import msgspec
+
+from node.api.ports import Busy, NodePort
+from node.api.state import find_row, list_rows
+from node.client.wallet import Wallet
+from node.keystore import NodeKeys
+from node.telemetry import get_logger
+from node.vault.appraise import calculate_bins, calculate_capacity30
+from node.vault.crypto import OpenError, open_document
+from protocol.batch import Batch, Sidecar, calculate_transaction_id
+from protocol.codec import CodecError, decode
+from protocol.crypto import calculate_account_id
+from protocol.ids import AccountId, Digest, Height, ModelId, ObjectId, PublicKey, TimeMs
+from protocol.ledger.data import is_consent_live
+from protocol.ledger.records import Made, Receipt
+from protocol.ledger.rows import Application, ApplicationState, Data
+from protocol.ledger.state import APPLICATIONS, CONSENTS, DATA, KEYS
+from protocol.limits import PAGE_ITEMS_MAX
+from protocol.transactions.data import Purpose
+from protocol.transactions.lending import Apply, Attest
+from protocol.vault import VaultEnvelope, VaultPlain, calculate_rows_mark
+from scoring.points import PointsModel, decode_model
+from scoring.selftest import run_selftest
+
+WAIT_S: Final = 5.0
+FINAL_S: Final = 10.0
+RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+AT_ONCE_MAX: Final = 4
+"""Applications worked on at the same time; the rest wait their turn."""
+
+
+class RefusalError(Exception):
+    """An application this member does not attest; `code` is stable."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Finding(NamedTuple):
+    """What the rows determine."""
+
+    attestations: tuple[Attest, ...]
+    rows: int
+
+
+def check_anchor(plain: VaultPlain, envelope: VaultEnvelope, data: Data, owner_key: PublicKey) -> str | None:
+    """Why an opened document is not what the ledger's anchor says, or None."""
+    anchor = data.anchor
+    if envelope.owner != owner_key or calculate_account_id(owner_key) != data.owner:
+        return "owner_differs"
+    if envelope.digest != anchor.document:
+        return "document_differs"
+    if envelope.rows_root != anchor.rows_root:
+        return "rows_root_differs"
+    if (plain.first_day, plain.last_day) != (anchor.first_day, anchor.last_day):
+        return "period_differs"
+    if plain.currency != anchor.currency:
+        return "currency_differs"
+    return None if plain.provenance == anchor.provenance else "provenance_differs"
+
+
+def calculate_attestation(
+    plain: VaultPlain, request: Apply, sidecar: Sidecar, model: PointsModel, *, application: ObjectId, key: PublicKey
+) -> Attest:
+    """The attestation of one model's sidecar. Raises RefusalError(commitment_differs) when the rows say otherwise."""
+    committed = {one.model: one.commitment for one in request.sidecars}.get(sidecar.model)
+    found = Sidecar(model=sidecar.model, salt=sidecar.salt, bins=calculate_bins(plain, request, model))
+    if committed is None or found.calculate_commitment() != committed:
+        raise RefusalError("commitment_differs")
+    return Attest(
+        application=application,
+        model=sidecar.model,
+        commitment=committed,
+        capacity30=calculate_capacity30(plain, request),
+        rows_mark=calculate_rows_mark(key, plain.rows),
+    )
+
+
+class Attester:
+    """One member's attester beside its node. `now_ms` is the clock for valid_to and the access log."""
+
+    def __init__(self, node: NodePort, keys: NodeKeys, *, now_ms: Callable[[], TimeMs]) -> None:
+        assert keys.attester is not None, "an attester has its key"
+        self._node = node
+        self._keys = keys
+        self._key = keys.attester.public_key
+        self._now_ms = now_ms
+        self._account = self._find_account()
+        self._models = {
+            ModelId(model.id): model for model in (decode_model(text.encode("ascii")) for text in node.genesis.models)
+        }
+        self._wallet = Wallet(keys.attester, node.chain_id, nonce_next=self._find_nonce(), now_ms=now_ms)
+        self._turns = asyncio.Semaphore(AT_ONCE_MAX)
+        self._tasks: dict[ObjectId, asyncio.Task[None]] = {}
+        self._log = get_logger("attester")
+
+    def _find_account(self) -> AccountId:
+        for member in self._node.genesis.members:
+            if member.attester_key == self._key:
+                return member.account
+        raise AssertionError("the attester key is a member's")
+
+    def _find_nonce(self) -> int:
+        key = find_row(self._node, KEYS, self._key)
+        return 0 if key is None else key.top + 1
+
+    async def run(self) -> None:
+        """Attest until cancelled. Raises AssertionError when this machine's scoring engine is not exact."""
+        run_selftest()
+        try:
+            height = Height(0)
+            self._begin(list(self._list_open()))
+            while True:
+                seen = height
+                height = await self._node.wait_height_beyond(height, WAIT_S)
+                if height > seen:
+                    self._begin(await self._read_opened(seen, height) if seen else list(self._list_open()))
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _list_open(self) -> list[ObjectId]:
+        """Open applications that were granted to this member and lack its attestation."""
+        return [ObjectId(key) for key, row in list_rows(self._node, APPLICATIONS) if self._find_wanted(row)]
+
+    async def _read_opened(self, after: Height, until: Height) -> list[ObjectId]:
+        """Applications opened in the blocks after one height, up to another."""
+        found: list[ObjectId] = []
+        position = (after, 2**53 - 1)
+        while True:
+            events = await self._node.store.read_events(position[0], position[1], PAGE_ITEMS_MAX)
+            found += [
+                ObjectId(bytes.fromhex(msgspec.json.decode(event.data, type=_Opened).application))
+                for event in events
+                if event.kind == "application_opened"
+            ]
+            if not events or events[-1].height > until:
+                return found
+            position = (events[-1].height, events[-1].index)
+
+    def _find_wanted(self, application: Application) -> tuple[ModelId, ...]:
+        """Models that this member may and has yet to attest."""
+        if application.state is not ApplicationState.OPEN:
+            return ()
+        consent = find_row(self._node, CONSENTS, application.request.consent)
+        if consent is None or self._account not in consent.grant.grantees:
+            return ()
+        done = {one.model for one in application.attestations if one.attester == self._account}
+        return tuple(one.model for one in application.request.sidecars if one.model not in done)
+
+    def _begin(self, applications: list[ObjectId]) -> None:
+        for application in applications:
+            if application not in self._tasks:
+                task = asyncio.ensure_future(self._attend(application))
+                self._tasks[application] = task
+                task.add_done_callback(partial(self._forget, application))
+
+    def _forget(self, application: ObjectId, _task: asyncio.Task[None]) -> None:
+        self._tasks.pop(application, None)
+
+    async def _attend(self, application: ObjectId) -> None:
+        """Work on one application until it is attested, refused, or needs nothing more."""
+        attempt = 0
+        while True:
+            row = find_row(self._node, APPLICATIONS, application)
+            if row is None or not self._find_wanted(row):
+                return
+            try:
+                async with self._turns:
+                    done = await self._try_attest(application, row)
+            except RefusalError as refusal:
+                self._log.warning("attestation_refused", application=application, reason=refusal.code)
+                return
+            except Exception:
+                self._log.exception("attestation_failed", application=application)
+                return
+            if done:
+                return
+            await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+            attempt += 1
+
+    async def _try_attest(self, application: ObjectId, row: Application) -> bool:
+        """True when the attestations are final; False when something is not here yet."""
+        request = row.request
+        if len(request.data) != 1:
+            raise RefusalError("several_documents")
+        consent = find_row(self._node, CONSENTS, request.consent)
+        assert consent is not None, "wanted applications have a consent"
+        if not is_consent_live(consent, self._now_ms()):
+            raise RefusalError("consent_ended")
+        if consent.grant.purpose is not Purpose.UNDERWRITE or request.data[0] not in consent.grant.data:
+            raise RefusalError("consent_ended")
+        data = find_row(self._node, DATA, request.data[0])
+        assert data is not None, "applications refer to anchors"
+        sidecars = await self._find_sidecars(application)
+        raw = None if sidecars is None else await self._node.fetch_document(Digest(data.anchor.document))
+        if raw is None or sidecars is None:
+            return False
+        await self._node.vault.log_access(
+            self._keys.node,
+            data=ObjectId(request.data[0]),
+            document=Digest(data.anchor.document),
+            reader=self._account,
+            purpose=Purpose.UNDERWRITE,
+            time_ms=self._now_ms(),
+        )
+        wanted = self._find_wanted(row)
+        finding = await asyncio.to_thread(
+            self._appraise, raw, data, request, [one for one in sidecars if one.model in wanted], application
+        )
+        return await self._submit(application, finding)
+
+    def _appraise(
+        self, raw: bytes, data: Data, request: Apply, sidecars: list[Sidecar], application: ObjectId
+    ) -> Finding:
+        """Open, compare, recompute: in a thread, since a long statement takes some milliseconds."""
+        try:
+            envelope = decode(raw, VaultEnvelope)
+        except CodecError as error:
+            raise RefusalError("envelope_malformed") from error
+        try:
+            plain = open_document(envelope, account=self._account, key=self._keys.enc)
+        except OpenError as error:
+            raise RefusalError(error.code) from error
+        if reason := check_anchor(plain, envelope, data, PublicKey(envelope.owner)):
+            raise RefusalError(reason)
+        attestations = []
+        for sidecar in sidecars:
+            model = self._models.get(ModelId(sidecar.model))
+            if model is None:
+                raise RefusalError("model_unknown")
+            attestations.append(
+                calculate_attestation(plain, request, sidecar, model, application=application, key=self._key)
+            )
+        return Finding(tuple(attestations), len(plain.rows))
+
+    async def _submit(self, application: ObjectId, finding: Finding) -> bool:
+        items = [self._wallet.attest(one).item for one in finding.attestations]
+        try:
+            submissions = await self._node.submit(items)
+        except Busy:
+            return False
+        for submission in submissions:
+            if submission.rejection is not None:
+                self._log.warning("attestation_rejected", application=application, reason=submission.rejection.code)
+                self._wallet.nonce_next = max(self._wallet.nonce_next, self._find_nonce())
+                return False
+        for submission in submissions:
+            assert submission.id is not None, "what was not rejected has an id"
+            stored = await self._node.wait_final(submission.id, FINAL_S)
+            if stored is None:
+                return False
+            rejection = decode(stored.receipt, Receipt).rejection
+            if rejection is not None:
+                raise RefusalError(rejection.code)
+        self._log.info("application_attested", application=application, rows=finding.rows)
+        return True
+
+    async def _find_sidecars(self, application: ObjectId) -> tuple[Sidecar, ...] | None:
+        """The sidecars that travelled with the application; None while the block is being saved."""
+        events = await self._node.store.read_subject_events(application, 1)
+        if not events:
+            return None
+        for raw in await self._node.store.read_block_receipts(events[0].height):
+            receipt = decode(raw, Receipt)
+            if any(isinstance(fact, Made) and fact.id == application for fact in receipt.outcome):
+                stored = await self._node.store.find_transaction(receipt.transaction_id)
+                batch = None if stored is None else await self._node.store.read_batch(stored.batch)
+                if stored is None or batch is None:
+                    return None
+                for item in decode(batch, Batch).items:
+                    if calculate_transaction_id(item.transaction) == stored.id:
+                        if not item.sidecars:
+                            raise RefusalError("sidecar_erased")
+                        return tuple(item.sidecars)
+        return None
+
+
+class _Opened(msgspec.Struct):
+    """The one field of an application_opened event that matters here."""
+
+    application: str
