@@ -41,6 +41,7 @@ class Rejection(IntEnum):
     AMOUNT_TOO_LARGE = 305
     REDEMPTION_UNKNOWN = 306
     REDEMPTION_CLOSED = 307
+    AGENT_FUNDS_SHORT = 308
     # pools
     POOL_UNKNOWN = 400
     POOL_NOT_YOURS = 401
@@ -79,6 +80,8 @@ class Rejection(IntEnum):
     CAP_DAILY = 807
     BUDGET_SPENT = 808
     LIQUIDITY_SHORT = 809
+    CAP_POOL = 810
+    RATE_TOO_HIGH = 811
     # loans
     LOAN_UNKNOWN = 900
     LOAN_CLOSED = 901
@@ -119,6 +122,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.AMOUNT_TOO_LARGE: "The amount passes the largest the ledger can hold.",
     Rejection.REDEMPTION_UNKNOWN: "The redemption does not exist.",
     Rejection.REDEMPTION_CLOSED: "The redemption was already settled.",
+    Rejection.AGENT_FUNDS_SHORT: "The agent holds less fiat on the ledger's books than it claims to have paid.",
     Rejection.POOL_UNKNOWN: "The pool does not exist.",
     Rejection.POOL_NOT_YOURS: "The pool belongs to another lender.",
     Rejection.PRODUCT_UNKNOWN: "The product does not exist.",
@@ -141,7 +145,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.SIDECAR_MISSING: "The application names no sidecar for the model concerned.",
     Rejection.ATTESTER_NOT_GRANTED: "The attester was not granted this data.",
     Rejection.ATTESTED_ALREADY: "This attester has already attested the application.",
-    Rejection.ATTESTATION_MISMATCH: "The attestation differs from what the sidecar and its peers say.",
+    Rejection.ATTESTATION_MISMATCH: "The attestation is not in the form that others can equal (capacity in two significant digits).",
     Rejection.OFFER_UNKNOWN: "The offer does not exist.",
     Rejection.OFFER_EXPIRED: "The offer has expired.",
     Rejection.OFFER_TAKEN: "The offer or its application was already taken.",
@@ -152,6 +156,8 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.CAP_DAILY: "The borrower has already accepted a loan today.",
     Rejection.BUDGET_SPENT: "The product's budget for automatic loans is spent.",
     Rejection.LIQUIDITY_SHORT: "The pool holds too little cash to pay the loan out.",
+    Rejection.CAP_POOL: "The pool's largest principal for one borrower would be passed.",
+    Rejection.RATE_TOO_HIGH: "Taken this late the offer's annual percentage rate would pass the policy's cap.",
     Rejection.LOAN_UNKNOWN: "The loan does not exist.",
     Rejection.LOAN_CLOSED: "The loan is closed.",
     Rejection.UNKNOWN: "The transaction was refused.",

@@ -1,0 +1,244 @@
+"""Applications: opened with committed features, scored at once, confirmed by attesters, and closed one way or another.
+
+The bins are scored while their transaction executes and are not kept: the ledger holds points, PD, band and reasons,
+so that bins can be erased everywhere. Whether a score leads to an offer is `decisions`.
+"""
+
+from protocol.crypto import calculate_object_id
+from protocol.ids import ObjectId, TimeMs
+from protocol.ledger.books import Books, Call, EventKind
+from protocol.ledger.data import check_consent_covers, check_owned_data
+from protocol.ledger.decisions import decide_products, find_equal_attestations
+from protocol.ledger.products import does_product_fit
+from protocol.ledger.records import Assessed, Dissented, Fact, Made
+from protocol.ledger.rows import Application, ApplicationState, Attestation, OfferState
+from protocol.ledger.state import ACCOUNTS, APPLICATIONS, CONSENTS, DATA, DECISIONS, OFFERS, PRODUCTS, replace
+from protocol.limits import APPLICATIONS_OPEN_MAX
+from protocol.money import Ppm
+from protocol.rejections import Rejection
+from protocol.transactions.lending import Apply, ApplyWithdraw, Attest
+
+EAST_MOST_MIN = 840
+"""Where a day begins first (UTC+14), minutes."""
+SIGNIFICANT = 100
+"""Capacities are floored to two significant digits."""
+
+
+def check_apply(books: Books, call: Call, payload: Apply) -> Rejection | None:
+    """Why the application is not taken, in order of precedence."""
+    if _find_sidecar_fault(books, call, payload):
+        return Rejection.SIDECAR_MISMATCH
+    if payload.currency not in books.currencies:
+        return Rejection.CURRENCY_UNKNOWN
+    if payload.amount == 0:
+        return Rejection.AMOUNT_ZERO
+    product = None if payload.product is None else books.state.get(PRODUCTS, payload.product)
+    if payload.product is not None and product is None:
+        return Rejection.PRODUCT_UNKNOWN
+    if any(one.model not in books.models for one in payload.sidecars):
+        return Rejection.MODEL_UNKNOWN
+    refused = check_owned_data(books, call.account, payload.data) or check_consent_covers(
+        books, payload.consent, call.account, payload.data
+    )
+    if refused is not None:
+        return refused
+    if len(call.row.applications) >= APPLICATIONS_OPEN_MAX:
+        return Rejection.APPLICATIONS_TOO_MANY
+    if not _is_as_of_current(books, payload) or (product is not None and not does_product_fit(books, product, payload)):
+        return Rejection.APPLICATION_TERMS_INVALID
+    if any(_is_stale(books, one, payload) for one in payload.data):
+        return Rejection.STATEMENT_STALE
+    if product is not None and all(one.model != product.terms.model for one in payload.sidecars):
+        return Rejection.SIDECAR_MISSING
+    return None
+
+
+def _find_sidecar_fault(books: Books, call: Call, payload: Apply) -> bool:
+    """Whether bins do not fit their models. Commitments were compared before the vote; a model stands once."""
+    if len({one.model for one in payload.sidecars}) != len(payload.sidecars):
+        return True
+    if not call.sidecars and call.recorded is not None:
+        return call.recorded.rejection is Rejection.SIDECAR_MISMATCH
+    if len(call.sidecars) != len(payload.sidecars):
+        return True
+    for wanted, sidecar in zip(payload.sidecars, call.sidecars, strict=True):
+        model = books.models.get(wanted.model)
+        if sidecar.model != wanted.model or (model is not None and model.check_bins(sidecar.bins) is not None):
+            return True
+    return False
+
+
+def _is_as_of_current(books: Books, payload: Apply) -> bool:
+    """Whether as_of is today or yesterday, wherever on earth the borrower is."""
+    return books.today - 1 <= payload.as_of <= books.calculate_day(EAST_MOST_MIN)
+
+
+def _is_stale(books: Books, data: ObjectId, payload: Apply) -> bool:
+    last_day = books.state.need(DATA, data).anchor.last_day
+    return last_day < payload.as_of - books.policy.statement_age_days_max
+
+
+def _assess(books: Books, call: Call) -> tuple[Assessed, ...]:
+    if not call.sidecars:
+        assert call.recorded is not None, "checked before"
+        return tuple(fact for fact in call.recorded.outcome if isinstance(fact, Assessed))
+    found = []
+    for sidecar in call.sidecars:
+        result = books.models[sidecar.model].assess(sidecar.bins)
+        found.append(
+            Assessed(
+                model=sidecar.model,
+                points=result.points,
+                pd_ppm=Ppm(result.pd_ppm),
+                band=result.band,
+                reasons=result.reasons,
+            )
+        )
+    return tuple(found)
+
+
+def apply_apply(books: Books, call: Call, payload: Apply) -> tuple[Fact, ...]:
+    """Open the application with its scores."""
+    application = calculate_object_id("application", call.key, call.nonce)
+    assessed = _assess(books, call)
+    expires_ms = TimeMs(books.now_ms + books.policy.application_days * books.genesis.day_ms)
+    books.state.put(
+        APPLICATIONS,
+        application,
+        Application(
+            borrower=call.account,
+            request=payload,
+            state=ApplicationState.OPEN,
+            opened_ms=books.now_ms,
+            expires_ms=expires_ms,
+            assessed=assessed,
+        ),
+    )
+    books.state.put(ACCOUNTS, call.account, replace(call.row, applications=(*call.row.applications, application)))
+    books.schedule(expires_ms, EventKind.APPLICATION_EXPIRY, application)
+    grantees = books.state.need(CONSENTS, payload.consent).grant.grantees
+    books.emit(
+        "application_opened",
+        (application, call.account, *grantees),
+        {
+            "application": application.hex(),
+            "borrower": call.account.hex(),
+            "amount": payload.amount,
+            "currency": payload.currency,
+            "instalments": payload.instalments,
+            "recomputed": bool(call.sidecars),
+        },
+    )
+    return (Made(id=application), *assessed)
+
+
+def check_apply_withdraw(books: Books, call: Call, payload: ApplyWithdraw) -> Rejection | None:
+    """Why the application cannot be withdrawn."""
+    application = books.state.get(APPLICATIONS, payload.application)
+    if application is None or application.borrower != call.account:
+        return Rejection.APPLICATION_UNKNOWN
+    return None if application.state is ApplicationState.OPEN else Rejection.APPLICATION_CLOSED
+
+
+def apply_apply_withdraw(books: Books, call: Call, payload: ApplyWithdraw) -> tuple[Fact, ...]:
+    """Withdraw it with its offers."""
+    close_application(books, payload.application, ApplicationState.WITHDRAWN, OfferState.CANCELLED)
+    return ()
+
+
+def close_application(books: Books, application_id: ObjectId, state: ApplicationState, offers: OfferState) -> None:
+    """End an application; offers that still stand end with it."""
+    application = books.state.need(APPLICATIONS, application_id)
+    books.state.put(APPLICATIONS, application_id, replace(application, state=state))
+    books.cancel(application.expires_ms, EventKind.APPLICATION_EXPIRY, application_id)
+    borrower = books.state.need(ACCOUNTS, application.borrower)
+    open_ones = tuple(one for one in borrower.applications if one != application_id)
+    books.state.put(ACCOUNTS, application.borrower, replace(borrower, applications=open_ones))
+    for product in application.products:
+        offer_id = books.state.need(DECISIONS, application_id + product).offer
+        offer = None if offer_id is None else books.state.need(OFFERS, offer_id)
+        if offer_id is not None and offer is not None and offer.state is OfferState.POSTED:
+            books.state.put(OFFERS, offer_id, replace(offer, state=offers))
+            books.cancel(offer.expires_ms, EventKind.OFFER_EXPIRY, offer_id)
+    books.emit(
+        f"application_{state.name.lower()}",
+        (application_id, application.borrower),
+        {"application": application_id.hex(), "borrower": application.borrower.hex()},
+    )
+
+
+def on_application_expiry(books: Books, application_id: ObjectId) -> None:
+    """Its days are over."""
+    application = books.state.need(APPLICATIONS, application_id)
+    if application.state is ApplicationState.OPEN:
+        close_application(books, application_id, ApplicationState.EXPIRED, OfferState.EXPIRED)
+
+
+def on_offer_expiry(books: Books, offer_id: ObjectId) -> None:
+    """An offer that nobody took ends."""
+    offer = books.state.need(OFFERS, offer_id)
+    if offer.state is not OfferState.POSTED:
+        return
+    books.state.put(OFFERS, offer_id, replace(offer, state=OfferState.EXPIRED))
+    disclosure = offer.disclosure
+    books.emit(
+        "offer_expired",
+        (offer_id, disclosure.application, disclosure.borrower, disclosure.lender),
+        {"offer": offer_id.hex(), "application": disclosure.application.hex()},
+    )
+
+
+def check_attest(books: Books, call: Call, payload: Attest) -> Rejection | None:
+    """Why the attestation does not count. One that differs from others is no fault here: it is recorded."""
+    application = books.state.get(APPLICATIONS, payload.application)
+    if application is None:
+        return Rejection.APPLICATION_UNKNOWN
+    request = application.request
+    refused = check_consent_covers(books, request.consent, application.borrower, request.data)
+    if refused is not None:
+        return refused
+    if application.state is not ApplicationState.OPEN or application.expires_ms <= books.now_ms:
+        return Rejection.APPLICATION_CLOSED
+    if all(one.model != payload.model for one in request.sidecars):
+        return Rejection.SIDECAR_MISSING
+    if call.account not in books.state.need(CONSENTS, request.consent).grant.grantees:
+        return Rejection.ATTESTER_NOT_GRANTED
+    if any(one.attester == call.account and one.model == payload.model for one in application.attestations):
+        return Rejection.ATTESTED_ALREADY
+    return None if is_capacity_floored(payload.capacity30) else Rejection.ATTESTATION_MISMATCH
+
+
+def is_capacity_floored(capacity30: int) -> bool:
+    """Whether only the first two digits differ from zero."""
+    step = 1
+    while capacity30 // step >= SIGNIFICANT:
+        step *= 10
+    return capacity30 % step == 0
+
+
+def apply_attest(books: Books, call: Call, payload: Attest) -> tuple[Fact, ...]:
+    """Record it; when it completes a quorum of equal ones, the products concerned decide."""
+    application = books.state.need(APPLICATIONS, payload.application)
+    attestation = Attestation(
+        attester=call.account,
+        model=payload.model,
+        commitment=payload.commitment,
+        capacity30=payload.capacity30,
+        rows_mark=payload.rows_mark,
+        time_ms=books.now_ms,
+    )
+    earlier = [one for one in application.attestations if one.model == payload.model]
+    application = replace(application, attestations=(*application.attestations, attestation))
+    books.state.put(APPLICATIONS, payload.application, application)
+    committed = next(one.commitment for one in application.request.sidecars if one.model == payload.model)
+    equal = find_equal_attestations(application, attestation)
+    dissent = payload.commitment != committed or (bool(earlier) and len(equal) == 1)
+    books.emit(
+        "attestation_dissented" if dissent else "application_attested",
+        (payload.application, application.borrower, call.account),
+        {"application": payload.application.hex(), "attester": call.account.hex(), "model": payload.model.hex()},
+    )
+    facts: tuple[Fact, ...] = (Dissented(attester=call.account),) if dissent else ()
+    if payload.commitment != committed:
+        return facts
+    return facts + decide_products(books, payload.application, attestation, equal)

@@ -1,0 +1,195 @@
+"""The ledger decides: once enough equal attestations stand, each product concerned answers with an offer or reasons.
+
+Every node computes the same answer from the same score. A decline is a record of one lender's product, never a state
+of the application, and carries at most four specific reasons.
+"""
+
+from typing import NamedTuple
+
+from protocol.crypto import calculate_hash
+from protocol.ids import Day, ObjectId, TimeMs
+from protocol.ledger.books import Books, EventKind
+from protocol.ledger.exposure import calculate_new_due30
+from protocol.ledger.offers import calculate_terms_hash, make_disclosure
+from protocol.ledger.products import does_product_fit
+from protocol.ledger.records import Assessed, Decided, Fact
+from protocol.ledger.rows import Application, Attestation, Decision, Disclosure, Offer, OfferState, Product
+from protocol.ledger.state import APPLICATIONS, BUDGETS, DECISIONS, OFFERS, PRODUCTS, replace
+from protocol.limits import OFFERS_PER_APPLICATION_MAX
+from protocol.money import Amount, share_floor
+from protocol.rejections import Rejection
+from scoring.reasons import AFFORDABILITY, AMOUNT_REQUESTED
+
+
+def find_equal_attestations(application: Application, like: Attestation) -> tuple[Attestation, ...]:
+    """Attestations with the same body; one organisation stands among them once."""
+    return tuple(
+        one
+        for one in application.attestations
+        if (one.model, one.commitment, one.capacity30) == (like.model, like.commitment, like.capacity30)
+    )
+
+
+def decide_products(
+    books: Books, application_id: ObjectId, like: Attestation, equal: tuple[Attestation, ...]
+) -> tuple[Fact, ...]:
+    """Let every product that can decide now do so; offers first, cheapest first, then declines."""
+    application = books.state.need(APPLICATIONS, application_id)
+    attesters = tuple(one.attester for one in equal)
+    facts: list[Decided] = []
+    for product_id, product in _find_candidates(books, application):
+        terms = product.terms
+        ready = (
+            terms.model == like.model
+            and product.lender in attesters
+            and len(equal) >= terms.attestations_min
+            and terms.auto_budget > 0
+            and product_id not in application.products
+            and len(application.products) < OFFERS_PER_APPLICATION_MAX
+            and does_product_fit(books, product, application.request)
+        )
+        if not ready:
+            continue
+        application = replace(application, products=(*application.products, product_id))
+        case = Case(application_id, application, product_id, product, equal)
+        facts.append(_decide(books, case))
+    books.state.put(APPLICATIONS, application_id, application)
+    return tuple(sorted(facts, key=_rank))
+
+
+def _rank(fact: Decided) -> tuple[bool, int, bytes]:
+    return (fact.offer is None, fact.apr_ppm or 0, fact.product)
+
+
+def _find_candidates(books: Books, application: Application) -> list[tuple[ObjectId, Product]]:
+    named = application.request.product
+    if named is not None:
+        return [(named, books.state.need(PRODUCTS, named))]
+    return [(ObjectId(key), product) for key, product in books.state.items(PRODUCTS)]
+
+
+class Case(NamedTuple):
+    """What one product decides on."""
+
+    application_id: ObjectId
+    application: Application
+    product_id: ObjectId
+    product: Product
+    equal: tuple[Attestation, ...]
+
+    @property
+    def score(self) -> Assessed:
+        """What the product's model said."""
+        return next(one for one in self.application.assessed if one.model == self.product.terms.model)
+
+    @property
+    def capacity30(self) -> Amount:
+        """What the equal attestations say."""
+        return self.equal[0].capacity30
+
+
+def _decide(books: Books, case: Case) -> Decided:
+    """One product's answer, recorded."""
+    application_id, application, product_id, product, equal = case
+    score, capacity30 = case.score, case.capacity30
+    answer = _answer(books, case)
+    offer_id = None
+    apr_ppm = None
+    if isinstance(answer, Disclosure):
+        offer_id = ObjectId(calculate_hash("object/offer", application_id, product_id))
+        apr_ppm = answer.apr_ppm
+        _post_offer(books, offer_id, answer, capacity30)
+    reasons, rule = ((), None) if isinstance(answer, Disclosure) else answer
+    books.state.put(
+        DECISIONS,
+        application_id + product_id,
+        Decision(
+            lender=product.lender,
+            time_ms=books.now_ms,
+            attesters=tuple(one.attester for one in equal),
+            capacity30=capacity30,
+            model=score.model,
+            points=score.points,
+            pd_ppm=score.pd_ppm,
+            band=score.band,
+            offer=offer_id,
+            reasons=reasons,
+            rule=rule,
+        ),
+    )
+    subjects = (application_id, product_id, application.borrower, product.lender)
+    books.emit(
+        "application_decided",
+        subjects if offer_id is None else (*subjects, offer_id),
+        {
+            "application": application_id.hex(),
+            "product": product_id.hex(),
+            "lender": product.lender.hex(),
+            "borrower": application.borrower.hex(),
+            "outcome": "decline" if offer_id is None else "offer",
+            "offer": None if offer_id is None else offer_id.hex(),
+            "apr_ppm": apr_ppm,
+            "points": score.points,
+            "pd_ppm": score.pd_ppm,
+            "band": score.band,
+            "reasons": list(reasons),
+            "rule": None if rule is None else rule.code,
+        },
+    )
+    return Decided(
+        product=product_id,
+        lender=product.lender,
+        model=score.model,
+        points=score.points,
+        pd_ppm=score.pd_ppm,
+        band=score.band,
+        offer=offer_id,
+        apr_ppm=apr_ppm,
+        reasons=reasons,
+        rule=rule,
+    )
+
+
+Decline = tuple[tuple[int, ...], Rejection | None]
+"""Reasons of the score, and the limit when no reason of the score stood against it."""
+
+
+def _answer(books: Books, case: Case) -> Disclosure | Decline:
+    """Band, limit of the band, budget, terms within policy, and an instalment that cash flow can carry."""
+    application_id, application, product_id, product, _ = case
+    score = case.score
+    terms, request = product.terms, application.request
+    if score.band >= len(terms.bands):
+        return score.reasons, None
+    band = terms.bands[score.band]
+    if request.amount > band.amount_max:
+        return (AMOUNT_REQUESTED,), None
+    if books.state.need(BUDGETS, product_id).used + request.amount > terms.auto_budget:
+        return (), Rejection.BUDGET_SPENT
+    disclosure = make_disclosure(
+        books, product_id, product, application_id, request, borrower=application.borrower, rate_ppm=band.rate_ppm
+    )
+    if isinstance(disclosure, Rejection):
+        return (), disclosure
+    due30 = calculate_new_due30(disclosure, Day(disclosure.schedule.start))
+    if due30 > share_floor(case.capacity30, books.policy.instalment_share_ppm):
+        # It could never be accepted, so it is no offer.
+        return (AFFORDABILITY,), None
+    return disclosure
+
+
+def _post_offer(books: Books, offer_id: ObjectId, disclosure: Disclosure, capacity30: Amount) -> None:
+    expires_ms = TimeMs(books.genesis.calculate_day_start_ms(disclosure.expires_on + 1, disclosure.tz_offset_min))
+    books.state.put(
+        OFFERS,
+        offer_id,
+        Offer(
+            disclosure=disclosure,
+            terms_hash=calculate_terms_hash(disclosure),
+            capacity30=capacity30,
+            state=OfferState.POSTED,
+            posted_ms=books.now_ms,
+            expires_ms=expires_ms,
+        ),
+    )
+    books.schedule(expires_ms, EventKind.OFFER_EXPIRY, offer_id)

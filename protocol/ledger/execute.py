@@ -1,0 +1,316 @@
+"""The ledger: blocks in, books and exec_root out. Dispatch only; each family's rules stand in a module of its own.
+
+    begin_block   what fell due happens first, at most DAY_EVENTS_PER_BLOCK_MAX of it; the rest waits for the next block
+    execute       one transaction: a used nonce is skipped, a failure changes nothing but its nonce
+    end_block     changed rows into the tree, receipts into theirs, both into the chain of exec_roots
+
+Deterministic and without IO: block time is the only clock. Never add a rule here; add it to its family's module.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from protocol.batch import Sidecar
+from protocol.block import Header
+from protocol.codec import CodecError, encode
+from protocol.genesis import Genesis
+from protocol.ids import ZERO_DIGEST, ChainId, Digest, Height, ObjectId, PublicKey, TimeMs
+from protocol.ledger import accept, accounts, applications, data, loans, money, pools, products
+from protocol.ledger.books import Books, Call, EventKind
+from protocol.ledger.records import (
+    Execution,
+    Fact,
+    LedgerEvent,
+    Receipt,
+    calculate_exec_root,
+    calculate_receipts_root,
+)
+from protocol.ledger.rows import Key, Role, Tip
+from protocol.ledger.state import ACCOUNTS, KEYS, TABLES, TIP, TIP_KEY
+from protocol.ledger.tree import StateProof, StateTree
+from protocol.limits import DAY_EVENTS_PER_BLOCK_MAX
+from protocol.merkle import EMPTY_ROOT
+from protocol.rejections import Rejection
+from protocol.transactions.accounts import AccountKind, AccountOpen
+from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
+from protocol.transactions.envelope import Transaction, check_valid_to
+from protocol.transactions.lending import Accept, Apply, ApplyWithdraw, Attest, Pay
+from protocol.transactions.money import Mint, RedeemRequest, RedeemSettle, Transfer
+from protocol.transactions.pools import PoolDeposit, PoolOpen
+from protocol.transactions.products import TermProduct
+
+__all__ = ["Execution", "Ledger", "LedgerError", "LedgerEvent", "Receipt"]
+
+
+class LedgerError(Exception):
+    """Rows that are not the books they claim to be; the message says which figure differs."""
+
+
+class Rule(NamedTuple):
+    """What a type of payload needs of its signer, why it may fail, and what it does."""
+
+    check: Callable[[Books, Call, Any], Rejection | None]
+    apply: Callable[[Books, Call, Any], tuple[Fact, ...]]
+    roles: Role = Role(0)
+    """One of these; none for anybody."""
+    credential: bool = False
+    """The signer's credential must be in force."""
+    frozen_may: bool = False
+    borrower: bool = False
+    """Persons and companies only; member organisations do not borrow here."""
+    attester_may: bool = False
+    """An organisation's attester key may sign it."""
+
+
+RULES: dict[type, Rule] = {
+    Mint: Rule(money.check_mint, money.apply_mint, roles=Role.SETTLEMENT_AGENT),
+    RedeemRequest: Rule(money.check_redeem_request, money.apply_redeem_request),
+    RedeemSettle: Rule(money.check_redeem_settle, money.apply_redeem_settle, roles=Role.SETTLEMENT_AGENT),
+    Transfer: Rule(money.check_transfer, money.apply_transfer, credential=True),
+    PoolOpen: Rule(pools.check_pool_open, pools.apply_pool_open, roles=Role.LENDER),
+    PoolDeposit: Rule(pools.check_pool_deposit, pools.apply_pool_deposit, credential=True),
+    TermProduct: Rule(products.check_product, products.apply_product, roles=Role.LENDER),
+    DataAnchor: Rule(data.check_data_anchor, data.apply_data_anchor, credential=True),
+    ConsentGrant: Rule(data.check_consent_grant, data.apply_consent_grant, credential=True),
+    ConsentRevoke: Rule(data.check_consent_revoke, data.apply_consent_revoke, frozen_may=True),
+    Apply: Rule(applications.check_apply, applications.apply_apply, credential=True, borrower=True),
+    ApplyWithdraw: Rule(applications.check_apply_withdraw, applications.apply_apply_withdraw, frozen_may=True),
+    Attest: Rule(
+        applications.check_attest, applications.apply_attest, roles=Role.LENDER | Role.VALIDATOR, attester_may=True
+    ),
+    Accept: Rule(accept.check_accept, accept.apply_accept, credential=True, borrower=True),
+    Pay: Rule(loans.check_pay, loans.apply_pay, frozen_may=True),
+}
+"""Every payload but AccountOpen, whose signer has no account yet."""
+
+DUE: dict[EventKind, Callable[[Books, ObjectId], None]] = {
+    EventKind.APPLICATION_EXPIRY: applications.on_application_expiry,
+    EventKind.OFFER_EXPIRY: applications.on_offer_expiry,
+    EventKind.LOAN: loans.on_loan_due,
+}
+
+
+class Ledger:
+    """The books after some height, and their commitment. One writer: blocks strictly in order."""
+
+    def __init__(self, books: Books) -> None:
+        self.books = books
+        self.genesis: Genesis = books.genesis
+        self.chain_id: ChainId = books.chain_id
+        self.height = Height(0)
+        self.exec_root: Digest = ZERO_DIGEST
+        self._tree = StateTree()
+        self._receipts: list[Receipt] = []
+        self._open = False
+
+    @classmethod
+    def from_genesis(cls, genesis: Genesis) -> "Ledger":
+        """The books at height 0: the members' accounts and keys, and nothing else."""
+        ledger = cls(Books(genesis))
+        accounts.apply_genesis_members(ledger.books)
+        ledger._close_books(genesis.time_ms, EMPTY_ROOT)
+        return ledger
+
+    @classmethod
+    def from_rows(
+        cls, genesis: Genesis, rows: Iterable[tuple[int, bytes, bytes]], *, height: Height, exec_root: Digest
+    ) -> "Ledger":
+        """The books of saved rows. Raises LedgerError when they are not exactly those of this height and root."""
+        ledger = cls(Books(genesis))
+        state = ledger.books.state
+        kept = list(rows)
+        try:
+            state.load(kept)
+        except (CodecError, KeyError) as error:
+            raise LedgerError(f"a saved row is damaged: {error}") from error
+        tip = state.get(TIP, TIP_KEY)
+        if tip is None or tip.height != height:
+            raise LedgerError(f"saved rows are of height {None if tip is None else tip.height}, not {height}")
+        state_root = ledger._tree.update(kept)
+        found = calculate_exec_root(height, state_root, tip.receipts_root, tip.previous_exec_root)
+        if found != exec_root:
+            raise LedgerError(f"saved rows give exec_root {found.hex()}, not {exec_root.hex()}")
+        ledger.height, ledger.exec_root = height, exec_root
+        ledger.books.set_time(height, tip.time_ms)
+        ledger.books.load_queue()
+        return ledger
+
+    @property
+    def time_ms(self) -> TimeMs:
+        """Time of the last block; the genesis' own before the first."""
+        return self.books.state.need(TIP, TIP_KEY).time_ms
+
+    # ------------------------------------------------------------------ a block
+
+    def begin_block(self, header: Header) -> None:
+        """Open the block after the last one and let what fell due happen first."""
+        assert not self._open, "one block at a time"
+        assert header.height == self.height + 1, "blocks are executed in order"
+        self._open = True
+        self.books.set_time(header.height, header.time_ms)
+        for _ in range(DAY_EVENTS_PER_BLOCK_MAX):
+            due = self.books.take_due()
+            if due is None:
+                break
+            kind, subject = due
+            DUE[kind](self.books, subject)
+        self.books.state.keep()
+
+    def execute(
+        self, transaction: Transaction, sidecars: tuple[Sidecar, ...], recorded: Receipt | None = None
+    ) -> Receipt | None:
+        """Execute one transaction whose signatures and sidecars were checked; its receipt, or None when skipped.
+
+        Skipped: a nonce that was used or lies too far ahead, or a sender whom nobody has vouched for. `recorded` is
+        the receipt of an earlier execution, needed only where erased sidecars can no longer be scored.
+        """
+        assert self._open, "inside a block"
+        books, body = self.books, transaction.body
+        if isinstance(body.payload, Apply) and not sidecars and recorded is None:
+            raise LedgerError("an application's sidecars are erased: execute it with its recorded receipt")
+        key = self._find_key(transaction)
+        if key is None or accounts.check_nonce(key, body.nonce) is not None:
+            return None
+        books.state.put(KEYS, body.sender, accounts.apply_nonce(key, body.nonce))
+        books.state.keep()
+        told = len(books.events)
+        result = check_valid_to(transaction, books.now_ms) or self._run(transaction, sidecars, recorded)
+        if isinstance(result, Rejection):
+            books.state.undo()
+            del books.events[told:]
+        else:
+            books.state.keep()
+        receipt = Receipt(
+            transaction_id=transaction.id,
+            height=books.height,
+            index=len(self._receipts),
+            rejection=result if isinstance(result, Rejection) else None,
+            outcome=() if isinstance(result, Rejection) else result,
+        )
+        self._receipts.append(receipt)
+        return receipt
+
+    def _find_key(self, transaction: Transaction) -> Key | None:
+        """The sender's key row. A new key gets one when an issuer signed with it: that is what bounds their number."""
+        key = self.books.state.get(KEYS, transaction.body.sender)
+        if key is not None or not isinstance(transaction.body.payload, AccountOpen):
+            return key
+        vouched = accounts.find_issuer(self.books, transaction.cosigners) is not None
+        return Key(account=None, attester=False, top=-1, used=accounts.NO_NONCES) if vouched else None
+
+    def _run(
+        self, transaction: Transaction, sidecars: tuple[Sidecar, ...], recorded: Receipt | None
+    ) -> Rejection | tuple[Fact, ...]:
+        books, body, cosigners = self.books, transaction.body, transaction.cosigners
+        payload = body.payload
+        if isinstance(payload, AccountOpen):
+            return accounts.check_account_open(books, body.sender, cosigners, payload) or accounts.apply_account_open(
+                books, body.sender, cosigners, payload
+            )
+        key = books.state.need(KEYS, body.sender)
+        if key.account is None:
+            return Rejection.ACCOUNT_UNKNOWN
+        call = Call(
+            key=PublicKey(body.sender),
+            account=key.account,
+            row=books.state.need(ACCOUNTS, key.account),
+            nonce=body.nonce,
+            cosigners=cosigners,
+            sidecars=sidecars,
+            recorded=recorded,
+        )
+        rule = RULES[type(payload)]
+        refused = _check_signer(books, call, key, rule) or rule.check(books, call, payload)
+        return refused if refused is not None else rule.apply(books, call, payload)
+
+    def end_block(self) -> Execution:
+        """Close the block: roots, receipts, changed rows and events."""
+        assert self._open, "inside a block"
+        self._open = False
+        receipts = tuple(self._receipts)
+        self._receipts.clear()
+        receipts_root = calculate_receipts_root(tuple(encode(one) for one in receipts))
+        return self._close_books(self.books.now_ms, receipts_root, receipts)
+
+    def _close_books(self, time_ms: TimeMs, receipts_root: Digest, receipts: tuple[Receipt, ...] = ()) -> Execution:
+        books, previous = self.books, self.exec_root
+        tip = Tip(height=books.height, time_ms=time_ms, receipts_root=receipts_root, previous_exec_root=previous)
+        books.state.put(TIP, TIP_KEY, tip)
+        books.state.keep()
+        changes = books.state.take_changes()
+        state_root = self._tree.update(changes)
+        self.height = books.height
+        self.exec_root = calculate_exec_root(self.height, state_root, receipts_root, previous)
+        return Execution(
+            height=self.height,
+            state_root=state_root,
+            receipts_root=receipts_root,
+            previous_exec_root=previous,
+            exec_root=self.exec_root,
+            receipts=receipts,
+            changes=changes,
+            events=books.take_events(),
+        )
+
+    # ------------------------------------------------------------------ questions
+
+    @property
+    def state_root(self) -> Digest:
+        """Root of all rows after the last block."""
+        return self._tree.root
+
+    def check_door(self, transaction: Transaction, now_ms: TimeMs) -> Rejection | None:
+        """Cheap checks on the present books, for a node's door: what cannot succeed a moment later either."""
+        body, books = transaction.body, self.books
+        refused = check_valid_to(transaction, now_ms)
+        if refused is not None:
+            return refused
+        key = self._find_key(transaction)
+        if key is None:
+            opens = isinstance(body.payload, AccountOpen)
+            return Rejection.ISSUER_UNKNOWN if opens else Rejection.ACCOUNT_UNKNOWN
+        refused = accounts.check_nonce(key, body.nonce)
+        if refused is not None:
+            return refused
+        if isinstance(body.payload, AccountOpen):
+            return accounts.check_account_open(books, body.sender, transaction.cosigners, body.payload)
+        if key.account is None:
+            return Rejection.ACCOUNT_UNKNOWN
+        account = books.state.need(ACCOUNTS, key.account)
+        call = Call(PublicKey(body.sender), key.account, account, body.nonce, transaction.cosigners, (), None)
+        return _check_signer(books, call, key, RULES[type(body.payload)])
+
+    def has_due_events(self, now_ms: TimeMs) -> bool:
+        """Whether a block at `now_ms` would have something to do by itself."""
+        due_ms = self.next_due_ms()
+        return due_ms is not None and due_ms <= now_ms
+
+    def next_due_ms(self) -> TimeMs | None:
+        """When the next event falls due, or None when nothing is scheduled."""
+        key = self.books.next_due()
+        return None if key is None else TimeMs(int.from_bytes(key[:8], "big"))
+
+    def rows(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Every state row as (table, key, canonical bytes), in the order of table and key."""
+        return self.books.state.encode_rows()
+
+    def prove(self, table: int, key: bytes) -> StateProof | None:
+        """Proof of a row, or of its absence, under `state_root`; None for a table that does not exist."""
+        if table not in TABLES:
+            return None
+        row = self.books.state.get(TABLES[table], key)
+        return self._tree.prove(table, key, None if row is None else encode(row))
+
+
+def _check_signer(books: Books, call: Call, key: Key, rule: Rule) -> Rejection | None:
+    """Standing of the signer: the account's, and whether this key may sign for it."""
+    refused = accounts.check_standing(
+        books, call, frozen_may=rule.frozen_may, roles=rule.roles, credential=rule.credential
+    )
+    if refused is Rejection.ACCOUNT_FROZEN:
+        return refused
+    if key.attester and not rule.attester_may:
+        return Rejection.ROLE_MISSING
+    if rule.borrower and call.row.kind is AccountKind.ORGANISATION:
+        return Rejection.ROLE_MISSING
+    return refused

@@ -1,0 +1,86 @@
+"""What one person or company owes across all lenders, and the caps on it (ledger 2.10).
+
+Totals stand under a subject tag, which nobody outside the issuers can turn into a name. All nodes run acceptances in
+one order, so two lenders cannot both grant the last of a cap. Never a product's own limit here.
+"""
+
+from protocol.ids import Day, Digest, ObjectId
+from protocol.ledger.books import Books
+from protocol.ledger.rows import Disclosure, Exposure
+from protocol.ledger.state import CONTRACTS, EXPOSURES, LOANS, replace
+from protocol.money import share_floor
+from protocol.rejections import Rejection
+
+WINDOW_DAYS = 30
+
+
+def calculate_due30(books: Books, exposure: Exposure) -> int:
+    """What the open loans ask for within 30 days from today, overdue amounts included; minor units."""
+    total = 0
+    for loan_id in exposure.loans:
+        tz_offset_min = books.state.need(CONTRACTS, loan_id).disclosure.tz_offset_min
+        until = books.calculate_day(tz_offset_min) + WINDOW_DAYS
+        total += sum(row.unpaid for row in books.state.need(LOANS, loan_id).rows if row.due_on <= until)
+    return total
+
+
+def calculate_new_due30(disclosure: Disclosure, today: Day) -> int:
+    """What a loan taken today asks for within 30 days."""
+    return sum(one.total_due for one in disclosure.instalments if one.due_on <= today + WINDOW_DAYS)
+
+
+def find_lenders(books: Books, exposure: Exposure) -> tuple[bytes, ...]:
+    """Lenders with an open loan, each once, in the order of their oldest loan."""
+    found = (books.state.need(CONTRACTS, loan_id).disclosure.lender for loan_id in exposure.loans)
+    return tuple(dict.fromkeys(found))
+
+
+def check_caps(books: Books, tag: Digest, disclosure: Disclosure, capacity30: int) -> Rejection | None:
+    """The first cap that a new loan on these terms would break, in order of precedence."""
+    policy, exposure = books.policy, books.state.need(EXPOSURES, tag)
+    if exposure.principal_open + disclosure.schedule.principal > policy.debt_cap:
+        return Rejection.CAP_DEBT
+    today = books.calculate_day(disclosure.tz_offset_min)
+    due30 = calculate_due30(books, exposure) + calculate_new_due30(disclosure, today)
+    if due30 > share_floor(capacity30, policy.instalment_share_ppm):
+        return Rejection.CAP_INSTALMENTS
+    lenders = find_lenders(books, exposure)
+    if disclosure.lender not in lenders and len(lenders) >= policy.lenders_max:
+        return Rejection.CAP_LENDERS
+    if exposure.accepts_day == books.today and exposure.accepts >= policy.accepts_per_day_max:
+        return Rejection.CAP_DAILY
+    return None
+
+
+def apply_loan_made(books: Books, tag: Digest, loan: ObjectId, principal: int) -> None:
+    """Count a new loan."""
+    exposure = books.state.need(EXPOSURES, tag)
+    same_day = exposure.accepts_day == books.today
+    books.state.put(
+        EXPOSURES,
+        tag,
+        replace(
+            exposure,
+            principal_open=exposure.principal_open + principal,
+            loans=(*exposure.loans, loan),
+            accepts_day=books.today,
+            accepts=exposure.accepts + 1 if same_day else 1,
+        ),
+    )
+
+
+def apply_repaid(books: Books, tag: Digest, loan: ObjectId, principal: int, *, closed: bool) -> None:
+    """Count principal that came back."""
+    exposure = books.state.need(EXPOSURES, tag)
+    loans = tuple(one for one in exposure.loans if one != loan) if closed else exposure.loans
+    books.state.put(EXPOSURES, tag, replace(exposure, principal_open=exposure.principal_open - principal, loans=loans))
+
+
+def calculate_pool_exposure(books: Books, tag: Digest, pool: ObjectId) -> int:
+    """Principal one borrower owes one pool."""
+    exposure = books.state.need(EXPOSURES, tag)
+    return sum(
+        books.state.need(LOANS, loan_id).principal_out
+        for loan_id in exposure.loans
+        if books.state.need(CONTRACTS, loan_id).disclosure.pool == pool
+    )

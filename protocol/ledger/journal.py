@@ -1,0 +1,110 @@
+"""Money in double entry: every movement is an entry of postings that sum to zero in one currency.
+
+Debits are positive. The network's books stand between agents, who hold fiat, and those whose money it is:
+
+    FIAT (agents)  =  CASH + ESCROW (holders)  +  pools' cash
+    pool's cash    =  CAPITAL + INTEREST + FEES + PENALTIES - PRINCIPAL
+
+Balances live in the state; entries go to the block's events. Never decide here whether a movement is allowed.
+"""
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from protocol.ids import AccountId, ObjectId
+from protocol.ledger.state import BALANCES, State
+from protocol.money import Amount, Currency
+
+
+class Book(IntEnum):
+    """Accounts of the chart. Numbers are part of keys: append only."""
+
+    FIAT = 1
+    """Debit: money an agent holds outside for all holders; its token liability."""
+    CASH = 2
+    """Credit: a holder's money."""
+    ESCROW = 3
+    """Credit: a holder's money waiting to be paid out."""
+    CAPITAL = 4
+    """Credit: what investors paid into a pool."""
+    PRINCIPAL = 5
+    """Debit: what borrowers owe a pool."""
+    INTEREST = 6
+    """Credit: interest a pool has received."""
+    FEES = 7
+    """Credit: fees a pool has received."""
+    PENALTIES = 8
+    """Credit: late interest and late fees a pool has received."""
+
+
+CREDIT_BOOKS = (Book.CASH, Book.ESCROW, Book.CAPITAL, Book.INTEREST, Book.FEES, Book.PENALTIES)
+
+
+class Posting(NamedTuple):
+    """One side of an entry; debits positive."""
+
+    owner: bytes
+    """Account or pool."""
+    book: Book
+    amount: int
+
+
+class JournalEntry(NamedTuple):
+    """Balanced postings of one movement in one currency."""
+
+    currency: Currency
+    postings: tuple[Posting, ...]
+
+    def to_data(self) -> list[dict[str, Any]]:
+        """JSON-able postings, debits and credits apart."""
+        return [
+            {
+                "owner": owner.hex(),
+                "book": book.name.lower(),
+                "debit": max(0, amount),
+                "credit": max(0, -amount),
+                "currency": self.currency,
+            }
+            for owner, book, amount in self.postings
+        ]
+
+
+def calculate_balance_key(owner: bytes, book: Book, currency: Currency) -> bytes:
+    """owner 32 | book u8 | currency 3."""
+    return owner + bytes((book,)) + currency.encode("ascii")
+
+
+def read_balance(state: State, owner: bytes, book: Book, currency: Currency) -> int:
+    """Balance with its natural sign: positive for a debit book in debit and for a credit book in credit."""
+    balance = state.get(BALANCES, calculate_balance_key(owner, book, currency)) or 0
+    return -balance if book in CREDIT_BOOKS else balance
+
+
+def read_cash(state: State, account: AccountId, currency: Currency) -> Amount:
+    """What an account can spend."""
+    return Amount(-(state.get(BALANCES, calculate_balance_key(account, Book.CASH, currency)) or 0))
+
+
+def apply_entry(state: State, currency: Currency, postings: tuple[Posting, ...]) -> JournalEntry:
+    """Post an entry. It must balance; postings of zero are left out."""
+    assert sum(posting.amount for posting in postings) == 0, "an entry balances"
+    kept = tuple(posting for posting in postings if posting.amount)
+    for owner, book, amount in kept:
+        key = owner + bytes((book,)) + currency.encode("ascii")
+        state.put(BALANCES, key, (state.get(BALANCES, key) or 0) + amount)
+    return JournalEntry(currency, kept)
+
+
+def calculate_trial_balance(state: State) -> dict[Currency, dict[Book, int]]:
+    """Sum of all balances by currency and book, debits positive; each currency's books sum to zero."""
+    totals: dict[Currency, dict[Book, int]] = {}
+    for key, balance in state.items(BALANCES):
+        currency, book = Currency(key[33:].decode("ascii")), Book(key[32])
+        books = totals.setdefault(currency, dict.fromkeys(Book, 0))
+        books[book] += balance
+    return totals
+
+
+def split_balance_key(key: bytes) -> tuple[ObjectId, Book, Currency]:
+    """Owner, book and currency of a balance key."""
+    return ObjectId(key[:32]), Book(key[32]), Currency(key[33:].decode("ascii"))

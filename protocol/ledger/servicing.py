@@ -1,0 +1,279 @@
+"""A loan through time, as pure functions: interest day by day, what is late, what it costs, what a payment does.
+
+    Contract + Loan + day -> Loan        calculate_loan_at
+    Contract + Loan + payment -> Loan    calculate_payment
+
+Bringing a loan to a day in one step or in many gives the same loan, so it does not matter when a block comes. The
+arithmetic is `protocol.loans`; here it only meets the record of one loan. Never a posting or a pool here.
+"""
+
+from bisect import bisect_right
+from typing import NamedTuple
+
+import msgspec
+
+from protocol.ids import Day
+from protocol.ledger.rows import Contract, Loan
+from protocol.loans.accrual import (
+    Accrual,
+    AccrualPeriod,
+    apply_days,
+    calculate_accrual_period_at,
+    calculate_cost_room,
+    calculate_days_late,
+    calculate_interest_accrued,
+    calculate_interest_ahead,
+    calculate_late_fee,
+    calculate_late_interest,
+)
+from protocol.loans.delinquency import (
+    AssetClass,
+    calculate_bucket,
+    calculate_class,
+    calculate_days_past_due,
+)
+from protocol.loans.terms import ExcessRule, WaterfallOrder
+from protocol.loans.waterfall import Allocation, Row, calculate_allocation, calculate_payoff
+from protocol.money import Amount, share_floor
+
+Rows = tuple[Row, ...]
+BUCKET_STARTS = (1, 8, 31, 61, 91, 181, 271, 361)
+"""Days past due on which a bucket begins."""
+
+
+def calculate_period_at(contract: Contract, day: int) -> AccrualPeriod:
+    """The accrual period that contains a day; a due date begins the next one."""
+    schedule = contract.disclosure.schedule
+    index = bisect_right(schedule.due_dates, day)
+    return contract.periods[index] if index < len(contract.periods) else calculate_accrual_period_at(schedule, day)
+
+
+def calculate_cost(contract: Contract, rows: Rows) -> int:
+    """Interest, fees and penalties charged so far and planned, the origination fee included."""
+    charged = sum(row.interest_due + row.fee_due + row.penalty_due for row in rows)
+    return charged + contract.disclosure.origination_fee
+
+
+def _calculate_room(contract: Contract, rows: Rows) -> int:
+    disclosure = contract.disclosure
+    return calculate_cost_room(
+        disclosure.schedule.principal,
+        cost_cap_ppm=disclosure.cost_cap_ppm,
+        charged=calculate_cost(contract, rows),
+    )
+
+
+def calculate_rows_ahead(contract: Contract, rows: Rows, accrual: Accrual) -> Rows:
+    """Rows whose interest ahead follows from what is unpaid now; the cap on cost cuts from the last row backwards."""
+    schedule = contract.disclosure.schedule
+    ahead = calculate_interest_ahead(schedule, [row.principal_unpaid for row in rows], accrual)
+    due, future = rows[: len(rows) - len(ahead)], rows[len(rows) - len(ahead) :]
+    renewed = [
+        msgspec.structs.replace(row, interest_due=max(interest, row.interest_paid))
+        for row, interest in zip(future, ahead, strict=True)
+    ]
+    cap = share_floor(schedule.principal, contract.disclosure.cost_cap_ppm)
+    excess = calculate_cost(contract, (*due, *renewed)) - cap
+    for index in range(len(renewed) - 1, -1, -1):
+        if excess <= 0:
+            break
+        row = renewed[index]
+        cut = min(excess, row.interest_due - row.interest_paid)
+        renewed[index] = msgspec.structs.replace(row, interest_due=row.interest_due - cut)
+        excess -= cut
+    return (*due, *renewed)
+
+
+def _add_to_row(rows: Rows, position: int, *, interest: int = 0, penalty: int = 0) -> Rows:
+    row = rows[position]
+    changed = msgspec.structs.replace(
+        row, interest_due=row.interest_due + interest, penalty_due=row.penalty_due + penalty
+    )
+    return (*rows[:position], changed, *rows[position + 1 :])
+
+
+def calculate_loan_at(contract: Contract, loan: Loan, today: Day, materiality: int) -> Loan:
+    """The loan brought to a day: interest of the days, late charges, days past due. A past day changes nothing."""
+    if loan.closed_ms is not None or loan.accrual.as_of >= today:
+        return loan
+    start = loan.accrual.as_of
+    while loan.accrual.as_of < today:
+        loan = _pass_days(contract, loan, today)
+    loan = _charge_late_interest(contract, loan, start, today)
+    loan = _charge_late_fees(contract, loan, today, materiality)
+    past_due = calculate_days_past_due(loan.rows, today, materiality=materiality)
+    return msgspec.structs.replace(
+        loan,
+        days_past_due_max=max(loan.days_past_due_max, past_due),
+        bucket=calculate_bucket(past_due),
+    )
+
+
+def _pass_days(contract: Contract, loan: Loan, today: int) -> Loan:
+    """Let days pass up to today or the end of the running period."""
+    schedule = contract.disclosure.schedule
+    accrual, rows, stale = loan.accrual, loan.rows, loan.ahead_stale
+    period = calculate_period_at(contract, accrual.as_of)
+    matured = accrual.as_of >= schedule.due_dates[-1]
+    begins = accrual.as_of == period.start
+    if begins and not matured and any(row.principal_unpaid for row in rows if row.due_on <= accrual.as_of):
+        # A row fell due unpaid: from here on the running row bears interest on it too.
+        rows, stale = calculate_rows_ahead(contract, rows, accrual), True
+    until = min(today, period.end)
+    accrual = apply_days(accrual, loan.principal_out, until)
+    posted = loan.matured_interest
+    if matured:
+        interest = calculate_interest_accrued(accrual, period, rate_ppm=schedule.rate_ppm, profile=schedule.profile)
+        rows = _add_to_row(rows, len(rows) - 1, interest=min(interest - posted, _calculate_room(contract, rows)))
+        posted = Amount(interest)
+    if until == period.end:
+        accrual, posted = Accrual(as_of=until), Amount(0)
+    return msgspec.structs.replace(loan, rows=rows, accrual=accrual, ahead_stale=stale, matured_interest=posted)
+
+
+def _charge_late_interest(contract: Contract, loan: Loan, start: int, today: int) -> Loan:
+    """Simple late interest on overdue principal for the days passed, on the oldest row that is overdue."""
+    disclosure = contract.disclosure
+    unit_days, oldest = 0, None
+    for position, row in enumerate(loan.rows):
+        if row.due_on >= today:
+            break
+        unpaid = row.principal_unpaid
+        if unpaid:
+            grace = disclosure.grace_days
+            late = calculate_days_late(row.due_on, today, grace_days=grace)
+            unit_days += unpaid * (late - calculate_days_late(row.due_on, start, grace_days=grace))
+            oldest = position if oldest is None else oldest
+    if not unit_days or oldest is None:
+        return loan
+    late_days = loan.late_days + unit_days
+    charged = calculate_late_interest(late_days, disclosure.late_rate_ppm)
+    penalty = min(charged - loan.late_charged, _calculate_room(contract, loan.rows))
+    rows = _add_to_row(loan.rows, oldest, penalty=penalty) if penalty else loan.rows
+    return msgspec.structs.replace(loan, rows=rows, late_days=late_days, late_charged=charged)
+
+
+def _charge_late_fees(contract: Contract, loan: Loan, today: int, materiality: int) -> Loan:
+    """The flat fee, once for each row that is late beyond grace."""
+    disclosure = contract.disclosure
+    rows, charged = loan.rows, loan.fees_charged
+    for position, row in enumerate(rows):
+        if row.due_on >= today:
+            break
+        fee = calculate_late_fee(
+            due_on=row.due_on,
+            today=today,
+            grace_days=disclosure.grace_days,
+            unpaid=row.unpaid if row.unpaid > materiality else 0,
+            fee=disclosure.late_fee,
+            charged=row.index in charged,
+            held=False,
+        )
+        if fee:
+            rows = _add_to_row(rows, position, penalty=min(fee, _calculate_room(contract, rows)))
+            charged = (*charged, row.index)
+    return msgspec.structs.replace(loan, rows=rows, fees_charged=charged) if charged != loan.fees_charged else loan
+
+
+def calculate_interest_running(contract: Contract, loan: Loan) -> int:
+    """Interest earned since the last due date, before anything paid of it; 0 once all rows are due."""
+    schedule = contract.disclosure.schedule
+    if loan.accrual.as_of >= schedule.due_dates[-1]:
+        return 0
+    period = calculate_period_at(contract, loan.accrual.as_of)
+    interest = calculate_interest_accrued(loan.accrual, period, rate_ppm=schedule.rate_ppm, profile=schedule.profile)
+    running = loan.rows[bisect_right(schedule.due_dates, loan.accrual.as_of)]
+    return min(interest, running.interest_due)
+
+
+def calculate_loan_payoff(contract: Contract, loan: Loan) -> int:
+    """What closes the loan on the day it was brought to."""
+    return calculate_payoff(
+        loan.rows, today=loan.accrual.as_of, interest_accrued=calculate_interest_running(contract, loan)
+    )
+
+
+def calculate_loan_class(loan: Loan, today: int, materiality: int) -> AssetClass:
+    """Class by days past due alone."""
+    return calculate_class(calculate_days_past_due(loan.rows, today, materiality=materiality))
+
+
+class Payment(NamedTuple):
+    """What a payment does to a loan."""
+
+    loan: Loan
+    allocation: Allocation
+    principal: int
+    interest: int
+    fee: int
+    penalty: int
+    closes: bool
+
+
+def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: ExcessRule, materiality: int) -> Payment:
+    """The loan after a payment on the day it was brought to. Principal comes first once it is substandard."""
+    today = loan.accrual.as_of
+    substandard = calculate_loan_class(loan, today, materiality) >= AssetClass.SUBSTANDARD
+    settled = next((index for index, row in enumerate(loan.rows) if row.unpaid), len(loan.rows))
+    # Rows at the front that are paid in full take no part; leaving them out keeps a payment cheap late in a loan.
+    settled = min(settled, bisect_right(contract.disclosure.schedule.due_dates, today))
+    allocation = calculate_allocation(
+        loan.rows[settled:],
+        amount,
+        today=today,
+        order=WaterfallOrder.PIF if substandard else contract.disclosure.waterfall,
+        excess=excess,
+        interest_accrued=calculate_interest_running(contract, loan),
+    )
+    takes = allocation.takes
+    principal = sum(take.principal for take in takes)
+    interest = sum(take.interest for take in takes)
+    fee = sum(take.fee for take in takes)
+    penalty = sum(take.penalty for take in takes)
+    rows: Rows = (*loan.rows[:settled], *allocation.rows)
+    ahead = any(take.principal and rows[take.index - 1].due_on > today for take in takes)
+    stale = loan.ahead_stale or ahead
+    if stale:
+        rows = calculate_rows_ahead(contract, rows, loan.accrual)
+    after = msgspec.structs.replace(
+        loan,
+        rows=rows,
+        ahead_stale=stale,
+        principal_out=loan.principal_out - principal,
+        paid=(
+            loan.paid[0] + principal,
+            loan.paid[1] + interest,
+            loan.paid[2] + fee,
+            loan.paid[3] + penalty,
+        ),
+    )
+    past_due = calculate_days_past_due(rows, today, materiality=materiality)
+    after = msgspec.structs.replace(after, bucket=calculate_bucket(past_due))
+    closes = after.principal_out == 0 and calculate_loan_payoff(contract, after) == 0
+    return Payment(after, allocation, principal, interest, fee, penalty, closes)
+
+
+def close_rows(rows: Rows) -> Rows:
+    """Rows of a loan that is paid: what was planned and is not owed any more falls away."""
+    return tuple(
+        row if row.unpaid == 0 else msgspec.structs.replace(row, interest_due=row.interest_paid, fee_due=row.fee_paid)
+        for row in rows
+    )
+
+
+def calculate_next_day(contract: Contract, loan: Loan, materiality: int) -> Day | None:
+    """The next day on which time alone changes something that is announced, or None."""
+    today = loan.accrual.as_of
+    days: list[int] = []
+    for row in loan.rows:
+        if row.unpaid <= materiality:
+            continue
+        days.append(row.due_on + 1)
+        if row.due_on >= today:
+            break
+        if row.index not in loan.fees_charged:
+            days.append(row.due_on + contract.disclosure.grace_days + 1)
+        if len(days) <= 2:
+            days += [row.due_on + start for start in BUCKET_STARTS]
+    later = [day for day in days if day > today]
+    return Day(min(later)) if later else None

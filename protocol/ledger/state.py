@@ -1,0 +1,181 @@
+"""The rows of the books in memory: one dict per table, an undo log per transaction, the dirty rows of a block.
+
+Rows are replaced, never changed. Nothing here knows what a row means, and nothing here hashes.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from protocol.codec import decode, encode
+from protocol.ledger.rows import (
+    Account,
+    Application,
+    Budget,
+    Consent,
+    Contract,
+    Data,
+    Decision,
+    Exposure,
+    Key,
+    Loan,
+    Offer,
+    Pool,
+    Product,
+    Redemption,
+    Reference,
+    Tip,
+)
+
+R = TypeVar("R")
+
+
+class Table(Generic[R]):
+    """A table's number (part of every row's commitment) and the type of its rows."""
+
+    __slots__ = ("kind", "name", "number")
+
+    def __init__(self, number: int, name: str, kind: type[R]) -> None:
+        self.number = number
+        self.name = name
+        self.kind = kind
+
+
+TIP: Final = Table(1, "tip", Tip)
+ACCOUNTS: Final = Table(2, "accounts", Account)
+KEYS: Final = Table(3, "keys", Key)
+BALANCES: Final = Table(4, "balances", int)
+"""Key: owner 32 | book u8 | currency 3. Debits positive, credits negative."""
+REFERENCES: Final = Table(5, "references", Reference)
+"""Key: agent 32 | reference 32."""
+REDEMPTIONS: Final = Table(6, "redemptions", Redemption)
+POOLS: Final = Table(7, "pools", Pool)
+SHARES: Final = Table(8, "shares", int)
+"""Key: pool 32 | account 32."""
+PRODUCTS: Final = Table(9, "products", Product)
+BUDGETS: Final = Table(10, "budgets", Budget)
+DATA: Final = Table(11, "data", Data)
+CONSENTS: Final = Table(12, "consents", Consent)
+APPLICATIONS: Final = Table(13, "applications", Application)
+DECISIONS: Final = Table(14, "decisions", Decision)
+"""Key: application 32 | product 32."""
+OFFERS: Final = Table(15, "offers", Offer)
+CONTRACTS: Final = Table(16, "contracts", Contract)
+"""Key: loan."""
+LOANS: Final = Table(17, "loans", Loan)
+EXPOSURES: Final = Table(18, "exposures", Exposure)
+"""Key: subject tag."""
+QUEUE: Final = Table(19, "queue", int)
+"""Key: due instant u64 ms | event kind u8 | object 32. The row is the event kind."""
+
+TABLES: Final[dict[int, Table[Any]]] = {
+    table.number: table
+    for table in (
+        TIP,
+        ACCOUNTS,
+        KEYS,
+        BALANCES,
+        REFERENCES,
+        REDEMPTIONS,
+        POOLS,
+        SHARES,
+        PRODUCTS,
+        BUDGETS,
+        DATA,
+        CONSENTS,
+        APPLICATIONS,
+        DECISIONS,
+        OFFERS,
+        CONTRACTS,
+        LOANS,
+        EXPOSURES,
+        QUEUE,
+    )
+}
+TIP_KEY: Final = b""
+
+
+class State:
+    """All rows. Changes are kept (`keep`) or taken back (`undo`) as one; kept ones are dirty until the block ends."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, dict[bytes, Any]] = {number: {} for number in TABLES}
+        self._undo: list[tuple[int, bytes, Any]] = []
+        self._dirty: dict[tuple[int, bytes], None] = {}
+
+    def get(self, table: Table[R], key: bytes) -> R | None:
+        """The row, or None."""
+        row: R | None = self._rows[table.number].get(key)
+        return row
+
+    def need(self, table: Table[R], key: bytes) -> R:
+        """The row of a key that another row refers to."""
+        row: R = self._rows[table.number][key]
+        return row
+
+    def put(self, table: Table[R], key: bytes, row: R) -> None:
+        """Insert or replace a row."""
+        rows = self._rows[table.number]
+        self._undo.append((table.number, key, rows.get(key)))
+        rows[key] = row
+
+    def delete(self, table: Table[R], key: bytes) -> None:
+        """Remove a row that is there."""
+        self._undo.append((table.number, key, self._rows[table.number].pop(key)))
+
+    def count(self, table: Table[R]) -> int:
+        """How many rows a table has."""
+        return len(self._rows[table.number])
+
+    def items(self, table: Table[R]) -> Iterator[tuple[bytes, R]]:
+        """All rows of a table in the order of their keys."""
+        rows = self._rows[table.number]
+        return ((key, rows[key]) for key in sorted(rows))
+
+    def keep(self) -> None:
+        """Make what was changed since the last call final."""
+        for number, key, _ in self._undo:
+            self._dirty[number, key] = None
+        self._undo.clear()
+
+    def undo(self) -> None:
+        """Take back what was changed since the last `keep`."""
+        for number, key, old in reversed(self._undo):
+            if old is None:
+                self._rows[number].pop(key, None)
+            else:
+                self._rows[number][key] = old
+        self._undo.clear()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything waits to be kept or taken back."""
+        return bool(self._undo)
+
+    def take_changes(self) -> tuple[tuple[int, bytes, bytes | None], ...]:
+        """Dirty rows as (table, key, canonical bytes or None), in the order they first changed; then none is dirty."""
+        assert not self._undo, "a transaction is kept or undone before the block ends"
+        changes = tuple(
+            (number, key, None if row is None else encode(row))
+            for number, key in self._dirty
+            for row in (self._rows[number].get(key),)
+        )
+        self._dirty.clear()
+        return changes
+
+    def encode_rows(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Every row as (table, key, canonical bytes), in the order of table and key."""
+        for number, rows in self._rows.items():
+            for key in sorted(rows):
+                yield number, key, encode(rows[key])
+
+    def load(self, rows: Iterable[tuple[int, bytes, bytes]]) -> None:
+        """Take in rows of a snapshot. Raises CodecError or KeyError for what is no row of these books."""
+        for number, key, raw in rows:
+            self._rows[number][key] = decode(raw, TABLES[number].kind)
+
+
+def replace(row: R, **fields: object) -> R:
+    """A copy of a row struct with some fields changed."""
+    return msgspec.structs.replace(row, **fields)  # type: ignore[type-var]
