@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from node.gossip.fetch import Fetcher
-from node.mempool import HeldBatch, Mempool
+from node.mempool import OWN, HeldBatch, Mempool
 from node.verifier import Verifier
 from protocol.batch import Batch, BatchRef, calculate_batch_digest, calculate_transaction_id
 from protocol.codec import decode, encode
@@ -190,7 +190,7 @@ class BatchRoom:
             if held is not None:
                 return held
         if (raw := await self._store.read_batch(digest)) is not None:
-            stored = await self._verify(decode(raw, Batch), b"")
+            stored = await self._verify(decode(raw, Batch), OWN)
             if isinstance(stored, HeldBatch):
                 return stored  # executed before: not held anew
         found = await self._fetcher.fetch(digest, first)
@@ -212,15 +212,11 @@ class BatchRoom:
                 del self._waiters[digest]
         return True
 
-    def restore(self, digest: BatchDigest, held: HeldBatch) -> None:
-        """Hold a batch found in the payload log after a restart."""
-        assert digest == held.digest
-        self._mempool.add_wanted(held)
-
-    async def verify_logged(self, raw: bytes) -> HeldBatch | None:
-        """A batch of the payload log, checked as any other; None when it is not whole."""
-        held = await self._verify(decode(raw, Batch), b"")
-        return held if isinstance(held, HeldBatch) else None
+    async def restore(self, digest: BatchDigest, raw: bytes) -> None:
+        """Hold a batch found in the payload log after a restart, verified as any other."""
+        held = await self._verify(decode(raw, Batch), OWN)
+        if isinstance(held, HeldBatch) and held.digest == digest:
+            self._mempool.add_wanted(held)
 
     def _ask(self, peer: PublicKey, digest: BatchDigest) -> bool:
         return self._mesh.send(peer, GetBatch(digest=digest))

@@ -23,7 +23,6 @@ from node.mempool import Mempool
 from node.roster import Roster
 from node.store.payloadlog import PayloadLog
 from node.sync import SyncPlan
-from node.work import WorkWatch
 from protocol.batch import BatchRef
 from protocol.block import FIRST_EPOCH, Block
 from protocol.certificate import Certificate, Vote
@@ -36,10 +35,9 @@ CERTIFICATE_PEERS = 2
 class Tip:
     """The last final block that this node knows of."""
 
-    def __init__(self, height: Height, digest: BlockDigest, view: View) -> None:
+    def __init__(self, height: Height, digest: BlockDigest) -> None:
         self.height = height
         self.digest = digest
-        self.view = view
 
 
 class FinalBlocks(Protocol):
@@ -65,6 +63,7 @@ class EngineDuties:
         sync: SyncPlan,
         tip: Tip,
         post: Callable[[Event], None],
+        on_ordered: Callable[[], None],
     ) -> None:
         self._roster = roster
         self._mesh = mesh
@@ -74,13 +73,13 @@ class EngineDuties:
         self._executor = executor
         self._sync = sync
         self._post = post
+        self._on_ordered = on_ordered
         self._validators = tuple(key for key in roster.validators if key != own)
         self._everybody = tuple(sorted(key for key in roster.names if key != own))
         self._checks: dict[BlockDigest, tuple[Height, asyncio.Task[None]]] = {}
         self._asks: set[asyncio.Task[None]] = set()
         self._blocks: Fetcher[BlockDigest, Block] = Fetcher(self._ask_block, mesh.get_connected)
         self._turn = 0
-        self.work: WorkWatch | None = None
         self.tip = tip
         self.committed = 0
 
@@ -184,7 +183,6 @@ class EngineDuties:
         last = effect.blocks[-1].header
         assert effect.blocks[0].header.height == self.tip.height + 1, "the engine commits in order"
         self.tip.height, self.tip.digest = last.height, last.calculate_digest()
-        self.tip.view = effect.finalization.view
         self.committed += len(effect.blocks)
         for block in effect.blocks:
             self._mempool.on_ordered([ref.digest for ref in block.batches])
@@ -193,8 +191,7 @@ class EngineDuties:
             if height <= last.height:
                 task.cancel()  # final without us: the executor obtains what it needs
                 del self._checks[digest]
-        if self.work is not None:
-            self.work.refresh()
+        self._on_ordered()
 
     async def close(self) -> None:
         """End what is under way."""

@@ -17,6 +17,7 @@ from node.telemetry import get_logger
 from protocol.batch import BatchRef
 from protocol.block import Block
 from protocol.certificate import Certificate
+from protocol.codec import encode
 from protocol.ids import BatchDigest, Digest, Height, PublicKey, TransactionId
 from protocol.ledger.execute import Execution, Ledger
 from protocol.ledger.records import Receipt
@@ -106,7 +107,7 @@ class Executor:
                     until_s = time.monotonic() + SLICE_S
         execution = ledger.end_block()
         await self._save(final, execution, held, executed)
-        await self._tell(header.height, execution.exec_root, block, held, executed)
+        await self._tell(header.height, execution.exec_root, block, executed)
 
     async def _obtain(self, ref: BatchRef) -> HeldBatch:
         while True:
@@ -124,7 +125,7 @@ class Executor:
         executed: Sequence[tuple[Transaction, Receipt, BatchDigest]],
     ) -> None:
         digest = final.block.header.calculate_digest()
-        self._mountains = self._mountains.append(digest)
+        self._mountains = self._mountains.append(encode(final.block.header))
         await self._store.save_block(
             block=final.block,
             digest=digest,
@@ -142,12 +143,11 @@ class Executor:
         height: Height,
         exec_root: Digest,
         block: Block,
-        held: Sequence[HeldBatch],
         executed: Sequence[tuple[Transaction, Receipt, BatchDigest]],
     ) -> None:
         self.height, self.exec_root = height, exec_root
-        # Skipped transactions (their nonce was used) are done with as well.
-        ids = [transaction.id for batch in held for transaction in batch.transactions]
+        # A skipped one (its nonce was used, or nobody vouches for its sender yet) is not remembered: it left no trace.
+        ids = [transaction.id for transaction, _, _ in executed]
         self._mempool.on_executed([ref.digest for ref in block.batches], ids, height, self._clock_ms())
         self._on_executed(height, exec_root)
         for transaction, _, _ in executed:

@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from consensus.chain import Point
+from consensus.facts import Floor
 from consensus.records import Record
 from node.config import NodeConfig
 from node.keystore import KeyFileError, NodeKeys, load_node_keys
@@ -16,10 +18,12 @@ from node.store.chain import ChainStore, SavedTip, StoreError
 from node.store.payloadlog import PayloadLog
 from node.store.votelog import VoteLog
 from node.vault.store import Vault, VaultError
-from protocol.block import Block
+from protocol.block import GENESIS_HEIGHT, GENESIS_VIEW, Block
+from protocol.codec import encode
+from protocol.crypto import calculate_hash
 from protocol.genesis import Genesis, GenesisError, decode_genesis
-from protocol.ids import BatchDigest, BlockDigest
-from protocol.ledger.execute import Ledger
+from protocol.ids import BatchDigest, BlockDigest, Digest, Height
+from protocol.ledger.execute import Ledger, LedgerError
 
 DATABASE: Final = "ledger.sqlite"
 VAULT: Final = "vault.sqlite"
@@ -43,6 +47,7 @@ class Opened(NamedTuple):
     keys: NodeKeys
     store: ChainStore
     tip: SavedTip
+    floor: Floor
     ledger: Ledger
     genesis_rows: list[tuple[int, bytes, bytes]]
     votes: VoteLog
@@ -99,6 +104,7 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         stack.push_async_callback(store.close)
         tip = await store.load_tip()
         ledger, genesis_rows = await _load_ledger(genesis, store, tip)
+        floor = await load_floor(genesis, store, tip, ledger.exec_root)
         votes, records = VoteLog.open(directory / VOTES)
         stack.push_async_callback(votes.close)
         payloads, blocks, batches = PayloadLog.open(directory / PAYLOADS)
@@ -111,7 +117,50 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         raise StartError(
             "directory_unwritable", f"Cannot use {directory} ({error.strerror}): fix its owner or permissions."
         ) from error
-    return Opened(genesis, keys, store, tip, ledger, genesis_rows, votes, records, payloads, blocks, batches, vault)
+    return Opened(
+        genesis, keys, store, tip, floor, ledger, genesis_rows, votes, records, payloads, blocks, batches, vault
+    )
+
+
+def calculate_params_hash(genesis: Genesis) -> Digest:
+    """What every header names as its parameters: the policy that execution enforces."""
+    return calculate_hash("params", encode(genesis.policy))
+
+
+async def load_floor(genesis: Genesis, store: ChainStore, tip: SavedTip, exec_root: Digest) -> Floor:
+    """Where the engine starts: the last saved block, which is executed as well."""
+    header = tip.header
+    if header is None:
+        point = Point(
+            height=GENESIS_HEIGHT,
+            view=GENESIS_VIEW,
+            digest=tip.digest,
+            time_ms=genesis.time_ms,
+            exec_height=GENESIS_HEIGHT,
+            mountains=tip.mountains,
+        )
+        nonempty = GENESIS_HEIGHT
+    else:
+        point = Point(
+            height=header.height,
+            view=header.view,
+            digest=tip.digest,
+            time_ms=header.time_ms,
+            exec_height=header.exec_height,
+            mountains=tip.mountains,
+        )
+        # Only a block whose root no header names yet still matters here; the last header names all before.
+        unnamed = await store.read_blocks(Height(header.exec_height + 1), header.height - header.exec_height)
+        nonempty = max((block.header.height for block in unnamed if block.batches), default=GENESIS_HEIGHT)
+    proof = tip.finalization
+    return Floor(
+        point=point,
+        finalization=proof if proof is not None and proof.digest == tip.digest else None,
+        exec_height=point.height,
+        exec_root=exec_root,
+        params_hash=calculate_params_hash(genesis),
+        nonempty_height=nonempty,
+    )
 
 
 async def _load_ledger(
@@ -120,10 +169,11 @@ async def _load_ledger(
     """The books after the saved tip, and the rows a first block has to bring along."""
     if tip.height == 0:
         ledger = Ledger.from_genesis(genesis)
-        return ledger, list(ledger.encode_rows())
-    ledger = Ledger.from_rows(genesis, await store.load_rows(), tip.height, tip.exec_root)
-    if ledger.exec_root != tip.exec_root:
+        return ledger, list(ledger.rows())
+    try:
+        rows = await store.load_rows()
+        return Ledger.from_rows(genesis, rows, height=tip.height, exec_root=tip.exec_root), []
+    except LedgerError as error:
         raise StartError(
-            "database_damaged", "The state rows do not give the saved root: restore a backup, or sync anew."
-        )
-    return ledger, []
+            "database_damaged", f"The saved books do not hold together ({error}): restore a backup, or sync anew."
+        ) from error

@@ -82,6 +82,7 @@ class Reception:
         history: History,
         store: ChainStore,
         documents: Documents,
+        mesh: Mesh,
         make_status: Callable[[], Status],
         on_sync_news: Callable[[], None],
         clock_ms: Callable[[], int],
@@ -95,12 +96,12 @@ class Reception:
         self._history = history
         self._store = store
         self._documents = documents
+        self._mesh = mesh
         self._make_status = make_status
         self._on_sync_news = on_sync_news
         self._clock_ms = clock_ms
         self._claims_of_use: set[PublicKey] = set()
         self._serving: dict[PublicKey, set[asyncio.Task[None]]] = {}
-        self.mesh: Mesh | None = None
         self.requests_dropped = 0
         self._table: dict[type[object], Callable[[PublicKey, Any], Awaitable[None] | None]] = {
             Vote: lambda _, message: driver.post_from_peer(ReceivedVote(vote=message)),
@@ -147,8 +148,7 @@ class Reception:
                 self._driver.silence("peers see another live node with this node's key: stop one of them")
 
     def _send(self, peer: PublicKey, message: Message) -> None:
-        assert self.mesh is not None, "wired"
-        self.mesh.send(peer, message)
+        self._mesh.send(peer, message)
 
     # ------------------------------------------------------------------ where peers stand
 

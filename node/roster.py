@@ -21,10 +21,6 @@ class Roster(NamedTuple):
         """The name of a validator."""
         return self.names[self.validators[index]]
 
-    def get_observers(self) -> tuple[PublicKey, ...]:
-        """Node keys of members without a vote."""
-        return tuple(sorted(key for key in self.names if key not in self.validators))
-
 
 def make_roster(genesis: Genesis) -> Roster:
     """The roster of a genesis."""

@@ -1,0 +1,86 @@
+"""The shell of catching up: says where this node stands, asks for what the plan wants, hands answers to the engine.
+
+One loop, woken by news and by time. The plan decides, the engine judges, the executor executes; nothing of that here.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final
+
+from consensus.events import ReceivedBlocks
+from node.batches import Mesh
+from node.driver import Driver
+from node.duties import Tip
+from node.executor import Executor
+from node.sync import SyncPlan
+from node.telemetry import get_logger
+from protocol.ids import Height, PublicKey
+from protocol.messages import Status
+
+STATUS_EVERY_S: Final = 2.0
+LOOK_EVERY_S: Final = 0.25
+
+
+class CatchUp:
+    """Keeps one node abreast of the network."""
+
+    def __init__(
+        self,
+        *,
+        plan: SyncPlan,
+        driver: Driver,
+        tip: Tip,
+        executor: Executor,
+        mesh: Mesh,
+        peers: tuple[PublicKey, ...],
+        make_status: Callable[[], Status],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._plan = plan
+        self._driver = driver
+        self._tip = tip
+        self._executor = executor
+        self._mesh = mesh
+        self._peers = peers
+        self._make_status = make_status
+        self._clock_ms = clock_ms
+        self._news = asyncio.Event()
+        self._log = get_logger("sync")
+        self.behind = False
+        """Whether a believed peer is further than what is just on its way."""
+
+    def on_news(self) -> None:
+        """A peer said something that may matter."""
+        self._news.set()
+
+    async def run_status(self) -> None:
+        """Tell everybody, every two seconds."""
+        while True:
+            self._mesh.broadcast(self._make_status(), self._peers)
+            await asyncio.sleep(STATUS_EVERY_S)
+
+    async def run(self) -> None:
+        """Catch up whenever this node is behind, beside consensus."""
+        while True:
+            await self.look()
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await self._news.wait()
+
+    async def look(self) -> None:
+        """Hand on what has come, then ask for what is missing."""
+        plan, tip = self._plan, self._tip
+        while (window := plan.pop_ready(tip.height)) is not None:
+            before = tip.height
+            await self._driver.post_and_wait(ReceivedBlocks(blocks=window.blocks))
+            plan.on_stepped(window, tip.height, self._clock_ms())
+            if tip.height > before:
+                self._log.info("blocks_synced", height_from=before + 1, height_to=tip.height)
+        behind = plan.is_behind(Height(tip.height), self._clock_ms())
+        if behind != self.behind:
+            self.behind = behind
+            self._log.info("sync_state_changed", behind=behind, height=tip.height)
+        for peer, request in plan.next_requests(tip.height, self._executor.height, self._clock_ms()):
+            self._mesh.send(peer, request)

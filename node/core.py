@@ -1,0 +1,255 @@
+"""The rooms of one node without its face to clients: wired here once, run together, closed in order.
+
+The wiring is the whole content: which room hands what to which. A fault in any room ends `run`, and with it the node:
+half a node is worse than none. Never decide anything here.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from functools import cache
+from typing import Final
+
+from consensus.engine import Engine
+from consensus.events import Event, Executed, ReceivedBlock, Started, WorkChanged
+from node.batches import BatchRoom
+from node.catchup import CatchUp
+from node.config import NodeConfig
+from node.documents import DocumentRoom
+from node.door import Door
+from node.driver import Driver
+from node.duties import EngineDuties, Tip
+from node.executor import Executor
+from node.gossip.handshake import Identity
+from node.gossip.network import Gossip
+from node.mempool import Mempool
+from node.opening import Opened
+from node.reception import Reception
+from node.roster import make_roster
+from node.sync import SyncPlan
+from node.telemetry import get_logger
+from node.verifier import Verifier
+from node.work import WorkWatch
+from protocol.block import FIRST_EPOCH, calculate_genesis_digest
+from protocol.crypto import check_signature
+from protocol.ids import Digest, Height, View
+from protocol.ledger.execute import Ledger
+from protocol.messages import Status
+from protocol.validators import make_validator_set
+
+HOUSEKEEPING_EVERY_S: Final = 5.0
+RECORDS_KEPT_MAX: Final = 20_000  # about 8 MB of vote log, replayed in a second
+
+
+def read_clock_ms() -> int:
+    """Wall-clock milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Core:
+    """One node's rooms over what `open_everything` opened."""
+
+    def __init__(self, config: NodeConfig, opened: Opened) -> None:
+        self.config = config
+        self.opened = opened
+        genesis, keys, tip = opened.genesis, opened.keys, opened.tip
+        self.chain_id = genesis.calculate_chain_id()
+        self.roster = roster = make_roster(genesis)
+        own = keys.node.public_key
+        self.tip = Tip(tip.height, tip.digest)
+        self.peers = tuple(sorted(key for key in roster.names if key != own))
+        self.mempool = Mempool()
+        self.verifier = Verifier(self.chain_id)
+        self.sync = SyncPlan()
+        identity = Identity(self.chain_id, keys.node, Digest(secrets.token_bytes(32)), "", roster.names)
+        self.gossip = Gossip(identity, config.peers)
+        self.engine = Engine(
+            chain_id=self.chain_id,
+            validators=make_validator_set(roster.keys, calculate_genesis_digest(self.chain_id)),
+            signer=keys.validator,
+            verify=check_signature,
+            floor=opened.floor,
+        )
+        self.work = WorkWatch(
+            self.mempool, opened.ledger, read_clock_ms, lambda has_work: self._post(WorkChanged(has_work=has_work))
+        )
+        self.batches = BatchRoom(
+            mempool=self.mempool,
+            verifier=self.verifier,
+            store=opened.store,
+            mesh=self.gossip,
+            validators=tuple(key for key in roster.validators if key != own),
+            clock_ms=read_clock_ms,
+            on_held=self.work.refresh,
+        )
+        self.executor = Executor(
+            ledger=opened.ledger,
+            store=opened.store,
+            tip=tip,
+            genesis_rows=opened.genesis_rows,
+            batches=self.batches,
+            mempool=self.mempool,
+            clock_ms=read_clock_ms,
+            on_executed=self._on_executed,
+        )
+        self.duties = EngineDuties(
+            own=own,
+            roster=roster,
+            mesh=self.gossip,
+            mempool=self.mempool,
+            batches=self.batches,
+            payloads=opened.payloads,
+            executor=self.executor,
+            sync=self.sync,
+            tip=self.tip,
+            post=self._post,
+            on_ordered=self.work.refresh,
+        )
+        self.driver = Driver(self.engine, opened.votes, self.duties, read_clock_ms)
+        self.documents = DocumentRoom(
+            opened.vault, self.gossip, {member.node_key: member.account for member in genesis.members}
+        )
+        self.door = Door(
+            verifier=self.verifier,
+            mempool=self.mempool,
+            books=opened.ledger,
+            archive=opened.store,
+            clock_ms=read_clock_ms,
+            on_submitted=self.batches.on_submitted,
+        )
+        self.catchup = CatchUp(
+            plan=self.sync,
+            driver=self.driver,
+            tip=self.tip,
+            executor=self.executor,
+            mesh=self.gossip,
+            peers=self.peers,
+            make_status=self.make_status,
+            clock_ms=read_clock_ms,
+        )
+        self.reception = Reception(
+            own=own,
+            roster=roster,
+            driver=self.driver,
+            duties=self.duties,
+            batches=self.batches,
+            sync=self.sync,
+            history=self.engine,
+            store=opened.store,
+            documents=self.documents,
+            mesh=self.gossip,
+            make_status=self.make_status,
+            on_sync_news=self.catchup.on_news,
+            clock_ms=read_clock_ms,
+        )
+        self._log = get_logger("core")
+
+    def _post(self, event: Event) -> None:
+        self.driver.post(event)
+
+    def _on_executed(self, height: Height, exec_root: Digest) -> None:
+        self.driver.post(Executed(height=height, exec_root=exec_root))
+        self.work.refresh()
+
+    def make_status(self) -> Status:
+        """Where this node stands, as peers hear it."""
+        return Status(
+            epoch=FIRST_EPOCH,
+            view=self.engine.view,
+            final_height=self.tip.height,
+            final_digest=self.tip.digest,
+            exec_height=self.executor.height,
+            exec_root=self.executor.exec_root,
+        )
+
+    @cache  # noqa: B019  (a node has one core for its whole life)
+    def read_genesis_root(self) -> Digest:
+        """The executed state before the first block."""
+        return Ledger.from_genesis(self.opened.genesis).exec_root
+
+    def describe_waiting(self) -> str:
+        """What consensus waits for, in words; empty when for nothing."""
+        waiting = self.engine.waiting_for()
+        if waiting is None:
+            return ""
+        own = self.opened.keys.node.public_key
+        silent: list[str] = []
+        for index in waiting.silent:
+            key = self.roster.validators[index]
+            link = self.gossip.get_status(key)
+            if key == own:
+                silent.append(f"{link.name} (this node)")
+            elif not link.connected:
+                silent.append(f"{link.name} not connected")
+            else:
+                silent.append(f"{link.name} silent {link.silent_ms // 1000} s")
+        return f"{waiting.lacking} more {waiting.kind.name.capitalize()} in view {waiting.view}: {', '.join(silent)}"
+
+    # ------------------------------------------------------------------ life
+
+    async def start(self, stack: AsyncExitStack) -> int:
+        """Remember what was voted, take back what was logged, and listen. Returns the gossip port."""
+        opened = self.opened
+        stack.callback(self.verifier.close)
+        stack.push_async_callback(self._close_rooms)
+        await self._restore_batches()
+        self.engine.replay(opened.records)
+        port = await self.gossip.start(self.reception, self.config.listen_host, self.config.listen_port)
+        stack.push_async_callback(self.gossip.stop)
+        for block in opened.logged_blocks.values():
+            if block.header.height > opened.tip.height:
+                self.driver.post(ReceivedBlock(block=block))
+        self.work.refresh()
+        self.driver.post(Started())
+        return port
+
+    async def _restore_batches(self) -> None:
+        """Batches of blocks that were notarized and not saved: nobody else may hold them after a common crash."""
+        needed = {
+            ref.digest
+            for block in self.opened.logged_blocks.values()
+            if block.header.height > self.opened.tip.height
+            for ref in block.batches
+        }
+        for digest in sorted(needed):
+            raw = self.opened.logged_batches.get(digest)
+            if raw is not None:
+                await self.batches.restore(digest, raw)
+
+    async def run(self, more: Sequence[Coroutine[None, None, None]] = ()) -> None:
+        """Run all rooms until cancelled, or until one of them fails."""
+        async with asyncio.TaskGroup() as group:
+            for room in (
+                self.driver.run(),
+                self.executor.run(),
+                self.gossip.run(),
+                self.batches.run_sealing(),
+                self.batches.run_intake(),
+                self.catchup.run(),
+                self.catchup.run_status(),
+                self._keep_house(),
+                *more,
+            ):
+                group.create_task(room)
+
+    async def _keep_house(self) -> None:
+        """Forget what saved blocks have made useless in the two logs."""
+        pruned = 0
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_EVERY_S)
+            await self.opened.payloads.prune(self.executor.height)
+            if self.driver.records_written - pruned > RECORDS_KEPT_MAX:
+                pruned = self.driver.records_written
+                block = await self.opened.store.read_block(self.executor.height)
+                if block is not None:
+                    await self.opened.votes.prune(View(block.header.view))
+
+    async def _close_rooms(self) -> None:
+        self.driver.close()
+        self.work.close()
+        await self.reception.close()
+        await self.duties.close()
+        await self.batches.close()
+        await self.documents.close()
