@@ -1,0 +1,267 @@
+"""A running node: its rooms, its face to clients, and its life from start to a clean end. It decides nothing.
+
+`Node.start` returns when peers and clients can reach it; `run_node` runs one under SIGTERM and SIGINT and gives the
+exit code: 0 after a clean stop, 1 after a fault, 2 when it could not start. Each error is one sentence with its fix.
+"""
+
+import asyncio
+import errno
+import signal
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from typing import Final
+
+from aiohttp import web
+
+from node.api.app import make_app
+from node.api.ports import NodeStatus, PeerStatus, Submission, SyncState
+from node.attester import Attester
+from node.config import NodeConfig
+from node.core import Core, read_clock_ms
+from node.gossip.network import GossipError
+from node.opening import StartError, open_everything
+from node.proving import prove_transaction
+from node.store.appendlog import LogError
+from node.store.chain import ChainStore, StoredTransaction, StoreError
+from node.telemetry import configure_logging, get_logger
+from node.vault.store import Vault
+from protocol.batch import BatchItem
+from protocol.genesis import Genesis
+from protocol.ids import ChainId, Digest, Height, TimeMs, TransactionId
+from protocol.ledger.execute import Ledger
+
+DRAIN_S: Final = 2.0  # how long a stopping node lets its own transactions reach the others
+EXIT_CLEAN: Final = 0
+EXIT_FAULT: Final = 1
+EXIT_NOT_STARTED: Final = 2
+
+
+class Node:
+    """One node of the network; implements `node.api.ports.NodePort`."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._config = config
+        self._stack = AsyncExitStack()
+        self._core: Core | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._state: SyncState = "starting"
+        self._log = get_logger("node")
+        self.listen_port = 0
+        self.api_port = 0
+
+    # ------------------------------------------------------------------ what clients see
+
+    @property
+    def core(self) -> Core:
+        """The rooms; there from `start` on."""
+        assert self._core is not None, "started"
+        return self._core
+
+    @property
+    def genesis(self) -> Genesis:
+        """The network's founding document."""
+        return self.core.opened.genesis
+
+    @property
+    def chain_id(self) -> ChainId:
+        """SHA-256 of the genesis."""
+        return self.core.chain_id
+
+    @property
+    def name(self) -> str:
+        """The member's name."""
+        return self._config.name
+
+    @property
+    def role(self) -> str:
+        """`validator` or `observer`."""
+        return self._config.role
+
+    @property
+    def ledger(self) -> Ledger:
+        """The books after the last executed block."""
+        return self.core.opened.ledger
+
+    @property
+    def store(self) -> ChainStore:
+        """Finalised blocks, receipts and events."""
+        return self.core.opened.store
+
+    @property
+    def vault(self) -> Vault:
+        """Encrypted documents this node keeps."""
+        return self.core.opened.vault
+
+    async def submit(self, items: Sequence[BatchItem]) -> list[Submission]:
+        """Check at the door and pool. Raises Busy."""
+        return await self.core.door.submit(items)
+
+    async def wait_height_beyond(self, height: Height, timeout_s: float) -> Height:
+        """The saved height as soon as it passes `height`, or the present one when time is up."""
+        return await self.core.executor.wait_beyond(height, timeout_s)
+
+    async def wait_final(self, transaction_id: TransactionId, timeout_s: float) -> StoredTransaction | None:
+        """The transaction once it is executed and saved, or None when time is up."""
+        return await self.core.executor.wait_final(transaction_id, timeout_s)
+
+    async def make_receipt_file(self, transaction_id: TransactionId) -> bytes | None:
+        """A receipt that verifies offline, or None while the transaction is not covered by a finalization."""
+        return await prove_transaction(self.store, transaction_id, self.core.read_genesis_root)
+
+    async def fetch_document(self, digest: Digest) -> bytes | None:
+        """The envelope by its digest, from the vault or from peers."""
+        return await self.core.documents.fetch(digest)
+
+    def status(self) -> NodeStatus:
+        """Where the node stands at this moment."""
+        core = self.core
+        now = core.make_status()
+        peers: list[PeerStatus] = []
+        for key in core.roster.names:
+            if key in core.peers:
+                link, height = core.gossip.get_status(key), core.sync.get_claim(key)
+                peers.append(
+                    PeerStatus(name=link.name, connected=link.connected, height=height, silent_ms=link.silent_ms)
+                )
+        return NodeStatus(
+            name=self.name,
+            role=self.role,
+            height=now.final_height,
+            view=now.view,
+            exec_height=now.exec_height,
+            exec_root=now.exec_root,
+            final_digest=now.final_digest,
+            peers=tuple(peers),
+            leader=core.roster.get_name(core.engine.leader),
+            waiting_for=core.describe_waiting(),
+            sync_state=self._calculate_sync_state(),
+            pool_transactions=core.mempool.transactions,
+            version=version("liushui"),
+        )
+
+    def _calculate_sync_state(self) -> SyncState:
+        core = self.core
+        if self._state != "participating":
+            return self._state
+        if core.driver.silenced:
+            return "stopped"
+        if core.catchup.behind or core.tip.height - core.executor.height > 1:
+            return "syncing"
+        return "participating" if core.opened.keys.validator is not None else "following"
+
+    # ------------------------------------------------------------------ life
+
+    async def start(self) -> None:
+        """Open, wire and listen. Raises StartError; whatever was opened is closed then."""
+        try:
+            opened = await open_everything(self._config, self._stack)
+            self._core = Core(self._config, opened)
+            self.listen_port = await self._core.start(self._stack)
+            self.api_port = await self._serve_api()
+        except GossipError as error:
+            await self._stack.aclose()
+            raise StartError(error.code, error.sentence) from error
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        attester: list[Coroutine[None, None, None]] = []
+        if opened.keys.attester is not None:
+            attester.append(Attester(self, opened.keys, now_ms=lambda: TimeMs(read_clock_ms())).run())
+        self._running = asyncio.create_task(self._core.run(attester))
+        self._state = "participating"
+        self._log.info(
+            "node_started",
+            name=self.name,
+            role=self.role,
+            chain_id=self.chain_id,
+            height=opened.tip.height,
+            listen_port=self.listen_port,
+            api_port=self.api_port,
+        )
+
+    async def _serve_api(self) -> int:
+        host, port = self._config.api_host, self._config.api_port
+        runner = web.AppRunner(make_app(self), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        try:
+            await web.TCPSite(runner, host, port, reuse_address=True).start()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise StartError(
+                    "port_in_use", f"Port {port} on {host} is in use: stop the other program, or set another api_port."
+                ) from error
+            raise StartError(
+                "address_unusable", f"Cannot serve {host}:{port} ({error.strerror}): set api_host and api_port."
+            ) from error
+        return int(runner.addresses[0][1])
+
+    async def wait(self) -> None:
+        """Return only by the fault of a room, which is raised, or when stopped."""
+        assert self._running is not None, "started"
+        await asyncio.shield(self._running)
+
+    async def stop(self, *, drain_s: float = DRAIN_S) -> None:
+        """Take nothing in, let what was taken reach the others, end the rooms, close what was opened."""
+        self._state = "stopped"
+        if self._running is not None:
+            if not self._running.done():
+                await self._drain(drain_s)
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        await self._stack.aclose()
+        self._log.info("node_stopped", name=self.name)
+
+    async def _drain(self, drain_s: float) -> None:
+        """Wait until own transactions are sealed and final blocks are saved, within bounds."""
+        core = self.core
+        core.door.closed = True
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + drain_s
+        while loop.time() < until_s and (  # noqa: ASYNC110
+            core.mempool.calculate_seal_due_ms() is not None or core.executor.height < core.tip.height
+        ):
+            await asyncio.sleep(0.02)  # two rooms must come to rest; neither has an event for it
+
+
+async def run_node(config: NodeConfig) -> int:
+    """Run a node until SIGTERM, SIGINT or a fault. Returns the exit code."""
+    configure_logging(json=config.log_json, level=config.log_level)
+    log = get_logger("node")
+    node = Node(config)
+    try:
+        await node.start()
+    except StartError as error:
+        log.error("start_refused", code=error.code, reason=error.sentence)
+        return EXIT_NOT_STARTED
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    waiting = asyncio.create_task(stopping.wait())
+    running = asyncio.create_task(node.wait())
+    try:
+        await asyncio.wait((waiting, running), return_when=asyncio.FIRST_COMPLETED)
+        if running.done() and (fault := running.exception()) is not None:
+            _log_fault(fault)
+            return EXIT_FAULT
+        return EXIT_CLEAN
+    finally:
+        waiting.cancel()
+        running.cancel()
+        await node.stop()
+        await asyncio.gather(waiting, running, return_exceptions=True)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _log_fault(fault: BaseException) -> None:
+    """A known failure of disk or database is one sentence; a bug of ours comes with its trace."""
+    log = get_logger("node")
+    causes = fault.exceptions if isinstance(fault, BaseExceptionGroup) else (fault,)
+    for cause in causes:
+        if isinstance(cause, LogError | StoreError):
+            log.error("node_failed", code=cause.code, reason=cause.sentence)
+        else:
+            log.error("node_failed", code="fault", exc_info=cause)
