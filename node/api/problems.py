@@ -57,7 +57,7 @@ KINDS: Final[dict[str, Kind]] = {
 }
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """The body of an answer that is not a success (RFC 9457)."""
 
     type: str
@@ -69,7 +69,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Stable; programs branch on it."""
     detail: str = ""
     """What happened this time, and what to do."""
-    retryable: bool = msgspec.field(default=False)
+    retryable: bool = False
     instance: str = ""
     """The path asked for."""
 

@@ -8,6 +8,7 @@ here except to sign a request's header, and never a retry that could hide a refu
 """
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Final
@@ -92,8 +93,9 @@ class NodeClient:
             assert now_ms is not None, "a signed request names its time"
             headers[HEADER] = sign_request(signer, method, url.raw_path_qs, now_ms())
         deadline = aiohttp.ClientTimeout(total=timeout_s or self._timeout_s)
+        data = None if body is None else io.BytesIO(body)  # written piece by piece, so that a large one holds up nobody
         try:
-            async with self._session.request(method, url, data=body, headers=headers, timeout=deadline) as answer:
+            async with self._session.request(method, url, data=data, headers=headers, timeout=deadline) as answer:
                 raw = await answer.content.read(ANSWER_BYTES_MAX)
                 while not answer.content.at_eof() and len(raw) < ANSWER_BYTES_MAX:
                     raw += await answer.content.read(ANSWER_BYTES_MAX - len(raw))
