@@ -67,6 +67,7 @@ class BatchRoom:
         validators: Sequence[PublicKey],
         clock_ms: Callable[[], int],
         on_held: Callable[[], None],
+        is_pushed_to: bool,
     ) -> None:
         self._mempool = mempool
         self._verifier = verifier
@@ -75,6 +76,7 @@ class BatchRoom:
         self._validators = tuple(validators)
         self._clock_ms = clock_ms
         self._on_held = on_held
+        self._grace_s = PUSH_GRACE_S if is_pushed_to else 0.0
         self._inbox: dict[PublicKey, deque[Batch]] = {}
         self._replies: deque[tuple[PublicKey, BatchReply]] = deque()
         self._arrived = asyncio.Event()
@@ -180,12 +182,15 @@ class BatchRoom:
 
     # ------------------------------------------------------------------ batches that blocks order
 
-    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = ()) -> HeldBatch:
-        """The batch a block orders, held from now on. Raises BatchInvalidError, or NobodyHasItError to ask again."""
+    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = (), *, in_haste: bool = False) -> HeldBatch:
+        """The batch a block orders, held from now on. Raises BatchInvalidError, or NobodyHasItError to ask again.
+
+        Unless `in_haste`, a validator first waits a moment for a push that is on its way.
+        """
         digest = ref.digest
         if (held := self._mempool.get(digest)) is not None:
             return held
-        if await self._has_come(digest):
+        if self._grace_s and not in_haste and await self._has_come(digest):
             held = self._mempool.get(digest)
             if held is not None:
                 return held
@@ -196,14 +201,12 @@ class BatchRoom:
         found = await self._fetcher.fetch(digest, first)
         if isinstance(found, BatchInvalidError):
             raise found
-        self._mempool.add_wanted(found)
-        self._on_held()
         return found
 
     async def _has_come(self, digest: BatchDigest) -> bool:
         waiter = self._waiters.setdefault(digest, asyncio.Event())
         try:
-            async with asyncio.timeout(PUSH_GRACE_S):
+            async with asyncio.timeout(self._grace_s):
                 await waiter.wait()
         except TimeoutError:
             return False
@@ -235,7 +238,11 @@ class BatchRoom:
         ):
             self._fetcher.offer(digest, peer, None)
             return
-        self._fetcher.offer(digest, peer, await self._verify(batch, peer))
+        held = await self._verify(batch, peer)
+        if isinstance(held, HeldBatch):
+            self._mempool.add_wanted(held)  # whoever wanted it may have gone; the block that names it has not
+            self._on_held()
+        self._fetcher.offer(digest, peer, held)
 
     async def on_get(self, peer: PublicKey, message: GetBatch) -> None:
         """Hand a copy to a peer, or say that there is none."""

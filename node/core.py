@@ -83,6 +83,7 @@ class Core:
             validators=tuple(key for key in roster.validators if key != own),
             clock_ms=read_clock_ms,
             on_held=self.work.refresh,
+            is_pushed_to=own in roster.validators,
         )
         self.executor = Executor(
             ledger=opened.ledger,
@@ -251,5 +252,6 @@ class Core:
         self.work.close()
         await self.reception.close()
         await self.duties.close()
+        await self.executor.close()
         await self.batches.close()
         await self.documents.close()

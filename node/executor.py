@@ -5,6 +5,7 @@ after the one before is saved; the books that others read change only when a blo
 """
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,12 +25,13 @@ from protocol.ledger.records import Receipt
 from protocol.transactions.envelope import Transaction
 
 SLICE_S: Final = 0.005
+BLOCKS_GATHERED_MAX: Final = 16
 
 
 class BatchSource(Protocol):
     """What is asked of the batch room."""
 
-    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = ()) -> HeldBatch:
+    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = (), *, in_haste: bool = False) -> HeldBatch:
         """The batch a block orders."""
 
 
@@ -64,6 +66,7 @@ class Executor:
         self._genesis_rows = genesis_rows if tip.height == 0 else ()
         self._mountains = tip.mountains
         self._queue: deque[FinalBlock] = deque()
+        self._gathering: dict[Height, asyncio.Task[list[HeldBatch]]] = {}
         self._filled = asyncio.Event()
         self._saved = asyncio.Condition()
         self._waiters: dict[TransactionId, list[asyncio.Future[None]]] = {}
@@ -83,16 +86,28 @@ class Executor:
         """Execute what is final until cancelled. A save that has begun is always finished."""
         while True:
             while self._queue:
-                await self._execute(self._queue[0])
+                self._gather_ahead()
+                final = self._queue[0]
+                await self._execute(final, await self._gathering[final.block.header.height])
                 self._queue.popleft()
+                del self._gathering[final.block.header.height]
             self._filled.clear()
             await self._filled.wait()
 
-    async def _execute(self, final: FinalBlock) -> None:
+    def _gather_ahead(self) -> None:
+        """Begin to obtain the batches of the next blocks, so that a node that follows does not wait for each."""
+        for final in itertools.islice(self._queue, BLOCKS_GATHERED_MAX):
+            height = final.block.header.height
+            if height not in self._gathering:
+                self._gathering[height] = asyncio.ensure_future(self._gather(final.block))
+
+    async def _gather(self, block: Block) -> list[HeldBatch]:
+        return list(await asyncio.gather(*(self._obtain(ref) for ref in block.batches)))
+
+    async def _execute(self, final: FinalBlock, held: Sequence[HeldBatch]) -> None:
         block = final.block
         header = block.header
         assert header.height == self.height + 1, "final blocks come in order"
-        held = [await self._obtain(ref) for ref in block.batches]
         executed: list[tuple[Transaction, Receipt, BatchDigest]] = []
         ledger = self._ledger
         ledger.begin_block(header)
@@ -112,7 +127,7 @@ class Executor:
     async def _obtain(self, ref: BatchRef) -> HeldBatch:
         while True:
             try:
-                return await self._batches.obtain(ref)
+                return await self._batches.obtain(ref, in_haste=True)
             except NobodyHasItError:
                 # A quorum held it when the block was notarized: somebody will come back with it.
                 self._log.warning("batch_missing", digest=ref.digest, height=self.height + 1)
@@ -156,6 +171,12 @@ class Executor:
                     waiter.set_result(None)
         async with self._saved:
             self._saved.notify_all()
+
+    async def close(self) -> None:
+        """End what is being obtained."""
+        for task in self._gathering.values():
+            task.cancel()
+        await asyncio.gather(*self._gathering.values(), return_exceptions=True)
 
     # ------------------------------------------------------------------ waiting
 

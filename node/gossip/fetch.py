@@ -53,6 +53,7 @@ class Fetcher(Generic[K, V]):
         if held is None:
             search: _Search[V] = _Search()
             task = asyncio.ensure_future(self._search(key, search, tuple(first), give_up_s))
+            task.add_done_callback(_look_at)
             self._searches[key] = (search, task)
         else:
             task = held[1]
@@ -108,3 +109,9 @@ class Fetcher(Generic[K, V]):
         finally:
             denied.cancel()
         return search.found.done()
+
+
+def _look_at(task: "asyncio.Task[V]") -> None:
+    """A search may fail after everybody who wanted it has gone: that is no fault of ours."""
+    if not task.cancelled():
+        task.exception()

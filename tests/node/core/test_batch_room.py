@@ -42,6 +42,7 @@ class Around:
             validators=(A, B),
             clock_ms=lambda: self.now_ms,
             on_held=self.count,
+            is_pushed_to=True,
         )
 
     def count(self) -> None:
