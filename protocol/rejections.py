@@ -145,7 +145,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.SIDECAR_MISSING: "The application names no sidecar for the model concerned.",
     Rejection.ATTESTER_NOT_GRANTED: "The attester was not granted this data.",
     Rejection.ATTESTED_ALREADY: "This attester has already attested the application.",
-    Rejection.ATTESTATION_MISMATCH: "The attestation is not in the form that others can equal (capacity in two significant digits).",
+    Rejection.ATTESTATION_MISMATCH: "The attestation is not in a form that others can equal (two significant digits).",
     Rejection.OFFER_UNKNOWN: "The offer does not exist.",
     Rejection.OFFER_EXPIRED: "The offer has expired.",
     Rejection.OFFER_TAKEN: "The offer or its application was already taken.",
