@@ -93,28 +93,29 @@ def _percent(ppm: int) -> str:
 
 def print_report(report: Report, console: Console) -> None:
     """The page people read at the end."""
-    table = Table(title="Loans", title_justify="left", header_style="bold")
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("borrower", "lender", "state"):
-        table.add_column(name)
-    for name in ("principal", "rate", "APR", "cost", "paid", "days late"):
-        table.add_column(name, justify="right")
+        table.add_column(name, no_wrap=True)
+    for name in ("principal", "APR", "cost", "paid", "late"):
+        table.add_column(name, justify="right", no_wrap=True)
     for loan in report.loans:
         table.add_row(
             loan.borrower,
             loan.lender,
             loan.state,
             _money(loan.principal_minor),
-            _percent(loan.rate_ppm),
             _percent(loan.apr_ppm),
             _money(loan.total_cost_minor),
             _money(loan.paid_minor),
-            str(loan.days_past_due),
+            f"{loan.days_past_due} d" if loan.days_past_due else "",
         )
     console.print(table)
-    for decline in report.declines:
-        console.print(f"Declined: {decline.borrower} by {decline.lender}: {'; '.join(decline.reasons)}")
+    for (borrower, reasons), lenders in _group_declines(report.declines).items():
+        console.print(f"\n{borrower} was declined by {', '.join(lenders)}, each for these reasons:")
+        for reason in reasons:
+            console.print(f"  - {reason}")
     for line in report.refused_by_cap:
-        console.print(f"Refused by the debt cap: {line}")
+        console.print(f"\nRefused: {line}")
     console.print()
     heights = ", ".join(f"{name} {height}" for name, height in report.height.items())
     held = sum(1 for said in report.invariants.values() if said == "held")
@@ -128,6 +129,14 @@ def print_report(report: Report, console: Console) -> None:
     for problem in report.problems:
         console.print(f"[red]Problem       {problem}[/red]")
     console.print(f"{'All is well' if report.ok else '[red]Not all is well[/red]'} after {report.seconds:.1f} s.")
+
+
+def _group_declines(declines: Sequence[Decline]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
+    """Lenders by borrower and reasons: equal scores give equal reasons everywhere."""
+    groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for one in declines:
+        groups.setdefault((one.borrower, one.reasons), []).append(one.lender)
+    return groups
 
 
 def _spread(spread: Spread) -> str:
