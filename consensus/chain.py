@@ -1,136 +1,245 @@
-"""Blocks after the last finalised one, as a tree of headers, and the checks a header must pass. Pure bookkeeping."""
+"""The last finalised block, the unfinalised ones above it, and the roots of what was executed.
 
-from typing import NamedTuple
+Never keep a finalised block for long here: the store has it. Never judge a vote here.
+"""
 
-from protocol.batch import BatchRef
-from protocol.block import HEADER_VERSION, Block, Header, calculate_batches_root
-from protocol.codec import encode
-from protocol.ids import BatchDigest, BlockDigest, ChainId, Digest, Epoch, Height, TimeMs, ValidatorIndex, View
-from protocol.limits import EXECUTION_LAG_MAX
-from protocol.merkle import Mountains
+from enum import Enum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from consensus.events import Verdict
+from protocol.block import GENESIS_HEIGHT, GENESIS_VIEW, Block, Header, calculate_genesis_digest
+from protocol.certificate import Certificate
+from protocol.ids import ZERO_DIGEST, BatchDigest, BlockDigest, ChainId, Digest, Height, TimeMs, View
+from protocol.merkle import NO_MOUNTAINS, Mountains
+
+GENESIS_TIME: Final = TimeMs(0)
+RECENT_BLOCKS: Final = 32  # finalised blocks kept to answer peers that are a little behind
 
 
 class Point(NamedTuple):
-    """A place on a chain: a block (or the genesis) with what its children need."""
+    """A place on a chain: a block, or the genesis, with what its children need."""
 
     height: Height
     view: View
+    """In which the block was proposed; 0 at the genesis. Never the view of a descendant's finalization."""
     digest: BlockDigest
     time_ms: TimeMs
     exec_height: Height
+    """The executed height that its header names."""
     mountains: Mountains
-    """Over the headers of heights 1 .. height."""
+    """Over the digests of the headers of heights 1 .. height."""
+
+
+class Floor(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an engine starts: the last finalised, executed and saved block, or the genesis."""
+
+    point: Point
+    finalization: Certificate | None
+    """Of this block, or None (genesis, or a block finalised through a descendant)."""
+    exec_height: Height
+    exec_root: Digest
+    """State after `exec_height`."""
+    params_hash: Digest
+    """What every header names as its parameters."""
+    nonempty_height: Height = GENESIS_HEIGHT
+    """The last finalised height that ordered something; its root may still want a header."""
+    roots: tuple[tuple[Height, Digest], ...] = ()
+    """Roots of recent heights, so that proposals made before the restart can be judged."""
+
+
+def make_genesis_floor(
+    chain_id: ChainId, exec_root: Digest, params_hash: Digest = ZERO_DIGEST, time_ms: TimeMs = GENESIS_TIME
+) -> Floor:
+    """The floor of a node that has nothing but the genesis; `exec_root` is the genesis state's."""
+    point = Point(
+        height=GENESIS_HEIGHT,
+        view=GENESIS_VIEW,
+        digest=calculate_genesis_digest(chain_id),
+        time_ms=time_ms,
+        exec_height=GENESIS_HEIGHT,
+        mountains=NO_MOUNTAINS,
+    )
+    return Floor(
+        point=point, finalization=None, exec_height=GENESIS_HEIGHT, exec_root=exec_root, params_hash=params_hash
+    )
+
+
+class RootState(Enum):
+    """What my own execution says of a root that a header names."""
+
+    OK = "ok"
+    PENDING = "pending"  # not executed yet, or too long ago
+    BAD = "bad"
+
+
+class Entry:
+    """A block above the last finalised one, and what is known of it."""
+
+    __slots__ = ("asked", "block", "digest", "durable", "header", "height", "point", "sound", "verdict", "view")
+
+    def __init__(self, digest: BlockDigest, block: Block) -> None:
+        self.digest = digest
+        self.block = block
+        self.header = block.header
+        self.height = block.header.height
+        self.view = block.header.view
+        self.verdict: Verdict | None = None
+        """What the shell says of its batches."""
+        self.asked = False
+        self.sound: bool | None = None
+        """Whether the header fits its parent; None until the whole way down is known."""
+        self.durable = False
+        """The payload log was told to keep it."""
+        self.point: Point | None = None
+        """Filled once the whole way down is known."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it orders batches."""
+        return self.header.batch_count > 0
+
+
+class Path(NamedTuple):
+    """The way from the last finalised block (exclusive) to a block (inclusive), as far as it is known."""
+
+    entries: tuple[Entry, ...]
+    missing: BlockDigest | None
+    """The ancestor that is not known; None when the way is whole."""
+    forked: bool
+    """The way misses the last finalised block."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every block of the way is known and it starts at the last finalised one."""
+        return self.missing is None and not self.forked
+
+
+class Chain:
+    """The tree above the last finalised block."""
+
+    def __init__(self, floor: Floor) -> None:
+        assert floor.point.mountains.size == floor.point.height, "the mountains cover every header up to the floor"
+        self.final = floor.point
+        own = floor.finalization is not None and floor.finalization.digest == floor.point.digest
+        self.finalization = floor.finalization if own else None
+        self.params_hash = floor.params_hash
+        self.entries: dict[BlockDigest, Entry] = {}
+        self.recent: dict[BlockDigest, Block] = {}
+        self.executed = floor.exec_height
+        self.roots: dict[Height, Digest] = {**dict(floor.roots), floor.exec_height: floor.exec_root}
+        self.claims: dict[Height, Header] = {}
+        """Finalised headers that name a height not executed yet."""
+        self.full_height = floor.nonempty_height
+        """The last finalised height that ordered batches."""
+
+    # ------------------------------------------------------------------ blocks
+
+    def find_block(self, digest: BlockDigest) -> Block | None:
+        """A block to show to a peer."""
+        entry = self.entries.get(digest)
+        return entry.block if entry is not None else self.recent.get(digest)
+
+    def add(self, digest: BlockDigest, block: Block) -> Entry | None:
+        """Keep a block above the last finalised one; None when it is below."""
+        entry = self.entries.get(digest)
+        if entry is None and block.header.height > self.final.height:
+            entry = self.entries[digest] = Entry(digest, block)
+        return entry
+
+    def find_path(self, digest: BlockDigest) -> Path:
+        """The way down from `digest` to the last finalised block."""
+        found: list[Entry] = []
+        at = digest
+        while at != self.final.digest:
+            entry = self.entries.get(at)
+            if entry is None:
+                return Path(tuple(reversed(found)), at, False)
+            found.append(entry)
+            at = entry.header.parent_digest
+            if entry.height <= self.final.height + 1 and at != self.final.digest:
+                return Path(tuple(reversed(found)), None, True)
+        return Path(tuple(reversed(found)), None, False)
+
+    def find_point(self, digest: BlockDigest) -> Point | None:
+        """The point of a block whose whole way down to the last finalised one is known."""
+        if digest == self.final.digest:
+            return self.final
+        above: list[Entry] = []
+        entry = self.entries.get(digest)
+        while entry is not None and entry.point is None:
+            above.append(entry)
+            if entry.header.parent_digest == self.final.digest:
+                break
+            entry = self.entries.get(entry.header.parent_digest)
+        if entry is None:
+            return None
+        below = entry.point or self.final
+        for one in reversed(above):
+            below = one.point = make_point(one.header, one.digest, below)
+        return below
+
+    def collect_batches(self, digest: BlockDigest) -> tuple[BatchDigest, ...]:
+        """What the unfinalised blocks up to `digest` order."""
+        return tuple(ref.digest for entry in self.find_path(digest).entries for ref in entry.block.batches)
+
+    # ------------------------------------------------------------------ finality and execution
+
+    def advance(self, path: tuple[Entry, ...], finalization: Certificate) -> None:
+        """Make the blocks of a whole path final and forget what they leave behind."""
+        last = self.find_point(path[-1].digest)
+        assert last is not None, "the path is whole"
+        assert last.mountains.size == last.height, "heights are consecutive"
+        for entry in path:
+            self.recent[entry.digest] = entry.block
+            if entry.is_full:
+                self.full_height = entry.height
+            if entry.header.exec_height > self.executed:
+                self.claims[entry.header.exec_height] = entry.header
+        self.final = last
+        self.finalization = finalization
+        self.entries = {
+            digest: entry
+            for digest, entry in self.entries.items()
+            if entry.height > last.height and entry.view > last.view
+        }
+        while len(self.recent) > RECENT_BLOCKS:
+            del self.recent[next(iter(self.recent))]
+        self._forget_roots()
+
+    def on_executed(self, height: Height, root: Digest) -> Header | None:
+        """Keep a root; the finalised header that contradicts it, if any."""
+        if height <= self.executed:
+            return None
+        self.executed = height
+        self.roots[height] = root
+        claim = self.claims.get(height)
+        self.claims = {at: header for at, header in self.claims.items() if at > height}
+        self._forget_roots()
+        return claim if claim is not None and claim.exec_root != root else None
+
+    def _forget_roots(self) -> None:
+        """A valid header names no height below the one that the last finalised header names."""
+        if len(self.roots) > 2 * RECENT_BLOCKS:
+            lowest = min(self.final.exec_height, self.executed)
+            self.roots = {height: root for height, root in self.roots.items() if height >= lowest}
+
+    def check_root(self, header: Header) -> RootState:
+        """What my own execution says of the root that `header` names."""
+        own = self.roots.get(header.exec_height) if header.exec_height <= self.executed else None
+        if own is None:
+            return RootState.PENDING
+        return RootState.OK if own == header.exec_root else RootState.BAD
 
 
 def make_point(header: Header, digest: BlockDigest, parent: Point) -> Point:
-    """The point of `header`, whose parent is `parent`."""
+    """The point of `header`, whose parent stands at `parent`."""
     return Point(
         height=header.height,
         view=header.view,
         digest=digest,
         time_ms=header.time_ms,
         exec_height=header.exec_height,
-        mountains=parent.mountains.append(encode(header)),
+        mountains=parent.mountains.append(digest),
     )
-
-
-class Chain:
-    """The last finalised point and every known block above it."""
-
-    def __init__(self, chain_id: ChainId, epoch: Epoch, final: Point) -> None:
-        self.chain_id = chain_id
-        self.epoch = epoch
-        self.final = final
-        self.blocks: dict[BlockDigest, Block] = {}
-        self._points: dict[BlockDigest, Point] = {final.digest: final}
-
-    def add(self, digest: BlockDigest, block: Block) -> None:
-        """Remember a block whose header hashes to `digest`."""
-        if block.header.height > self.final.height:
-            self.blocks.setdefault(digest, block)
-
-    def replace(self, digest: BlockDigest, block: Block) -> None:
-        """Remember a block proved final, whatever was known before."""
-        self.blocks[digest] = block
-
-    def find_point(self, digest: BlockDigest) -> Point | None:
-        """The point of a block whose whole ancestry down to the final point is known."""
-        path: list[BlockDigest] = []
-        while digest not in self._points:
-            block = self.blocks.get(digest)
-            if block is None:
-                return None
-            path.append(digest)
-            digest = block.header.parent_digest
-        point = self._points[digest]
-        for one in reversed(path):
-            point = make_point(self.blocks[one].header, one, point)
-            self._points[one] = point
-        return point
-
-    def find_path(self, digest: BlockDigest) -> list[tuple[BlockDigest, Block]] | None:
-        """Blocks from just above the final point up to `digest`, ascending; None when one is unknown."""
-        path: list[tuple[BlockDigest, Block]] = []
-        while digest != self.final.digest:
-            block = self.blocks.get(digest)
-            if block is None or block.header.height <= self.final.height:
-                return None
-            path.append((digest, block))
-            digest = block.header.parent_digest
-        path.reverse()
-        return path
-
-    def list_batches(self, digest: BlockDigest) -> tuple[BatchDigest, ...]:
-        """Batches that the unfinalised ancestry up to `digest` already orders."""
-        return tuple(ref.digest for _, block in self.find_path(digest) or [] for ref in block.batches)
-
-    def finalise(self, digest: BlockDigest) -> None:
-        """Move the final point up and forget every block that is not above it."""
-        point = self.find_point(digest)
-        assert point is not None
-        self.final = point
-        self.blocks = {one: block for one, block in self.blocks.items() if block.header.height > point.height}
-        self._points = {digest: point}
-
-    def check_header(
-        self,
-        block: Block,
-        parent: Point,
-        *,
-        view: View,
-        leader: ValidatorIndex,
-        validators_hash: Digest,
-        params: Digest,
-    ) -> str | None:
-        """Why the header is invalid on `parent`, or None. Clock and execution are judged elsewhere."""
-        header = block.header
-        wanted: list[tuple[str, bool]] = [
-            ("version", header.version == HEADER_VERSION),
-            ("chain_id", header.chain_id == self.chain_id),
-            ("epoch", header.epoch == self.epoch),
-            ("view", header.view == view),
-            ("height", header.height == parent.height + 1),
-            ("parent", header.parent_digest == parent.digest),
-            ("proposer", header.proposer == leader),
-            ("time", header.time_ms > parent.time_ms),
-            ("history_root", header.history_root == parent.mountains.calculate_root()),
-            ("validators", header.next_validators_hash == validators_hash),
-            ("params", header.params_hash == params),
-            ("batches", is_whole(block)),
-            ("tx_count", header.tx_count == sum(ref.tx_count for ref in block.batches)),
-            ("batch_twice", _distinct(block.batches, self.list_batches(parent.digest))),
-            ("exec_height", header.exec_height <= parent.height),
-            ("lag", not block.batches or header.height - header.exec_height <= EXECUTION_LAG_MAX),
-        ]
-        return next((name for name, holds in wanted if not holds), None)
-
-
-def is_whole(block: Block) -> bool:
-    """Whether the batches are those the header names: else the content does not belong to the digest."""
-    header = block.header
-    return header.batches_root == calculate_batches_root(block.batches) and header.batch_count == len(block.batches)
-
-
-def _distinct(batches: tuple[BatchRef, ...], ordered: tuple[BatchDigest, ...]) -> bool:
-    digests = [ref.digest for ref in batches]
-    return len(set(digests)) == len(digests) and not set(digests) & set(ordered)

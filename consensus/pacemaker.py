@@ -1,99 +1,89 @@
-"""Timers of one node: how long to wait for a leader, when a view is over, when to say things again.
+"""How long to wait: the delay D learnt from votes' arrival, its growth over nullified views, and the turn of one view.
 
-D = clamp(4 x smoothed delay, 50 ms, 1 s) x 1.5^k, k consecutive nullified views, capped at 4 s. An idle chain runs no
-timer but the heartbeat. Never judge votes here.
+Integers in milliseconds. Local only: two honest nodes may wait for different times without harm to safety. Never read
+a clock here; time comes in with each step.
 """
+
+from typing import Final
 
 import msgspec
 
-from consensus.effects import Effect, SetTimer, StopTimer
-from consensus.events import TimerName
-from protocol.ids import TimeMs, ValidatorIndex, View
+from protocol.ids import TimeMs, View
+
+_SCALE: Final = 16  # the average is kept in sixteenths of a millisecond
+_WEIGHT: Final = 8  # a new sample counts one eighth
+_GROWTH_MAX: Final = 16  # 1.5 ** 16 is beyond every cap
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """The pacemaker's constants, all in milliseconds (consensus.md, "Timers")."""
+    """Local constants of time (consensus.md, "Timers")."""
 
     delay_ms_min: int = 50
+    """D is never less: a stalled fsync must not look like a dead leader."""
     delay_ms_max: int = 1_000
-    span_ms_max: int = 4_000
-    """Ceiling of D however many views fail: timeouts that double without end stop a chain for hours."""
+    """D is never more while views succeed."""
+    delay_ms_cap: int = 4_000
+    """D is never more, however many views were nullified in a row."""
+    delay_ms_start: int = 250
+    """D before anything was measured."""
     heartbeat_ms: int = 10_000
+    """An idle chain makes one empty block this often."""
     clock_behind_ms: int = 2_000
+    """A block may be this much (and D) older than one's own clock."""
 
 
-DEFAULT_TIMING = Timing()
+DEFAULT_TIMING: Final = Timing()
 
 
 class Pacemaker:
-    """Delay estimate, running timers, and who was heard of when."""
+    """The present D."""
+
+    __slots__ = ("_average", "_timing", "nullified_in_a_row")
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
-        self.smoothed_ms = 25
-        self.nullified_in_row = 0
-        self.lead_over: View | None = None
-        self.view_over: View | None = None
-        self.retry_due = False
-        self.retried = False
-        self.heartbeat_due = False
-        self._view: View | None = None
-        self._working = False
-        self._heard: dict[ValidatorIndex, View] = {}
-        self._first_view: View | None = None
+        self._average = timing.delay_ms_start * _SCALE // 4
+        self.nullified_in_a_row = 0
 
-    @property
-    def span_ms(self) -> int:
-        """D as it is now."""
-        base = min(max(4 * self.smoothed_ms, self._timing.delay_ms_min), self._timing.delay_ms_max)
-        k = min(self.nullified_in_row, 12)
-        return min(base * int(3**k) // int(2**k), self._timing.span_ms_max)
+    def on_quorum(self, one_way_ms: int) -> None:
+        """A quorum of Notarize took `one_way_ms` per hop to arrive."""
+        self._average += (max(0, one_way_ms) * _SCALE - self._average) // _WEIGHT
 
-    @property
-    def clock_slack_ms(self) -> int:
-        """How far a header may lie behind the local clock."""
-        return self.span_ms + self._timing.clock_behind_ms
+    def calculate_delay_ms(self) -> int:
+        """D = clamp(4 x EWMA, min, max) x 1.5^k, at most the cap."""
+        timing = self._timing
+        base = min(max(4 * self._average // _SCALE, timing.delay_ms_min), timing.delay_ms_max)
+        k = min(self.nullified_in_a_row, _GROWTH_MAX)
+        return int(min(base * 3**k // 2**k, timing.delay_ms_cap))
 
-    def on_heard(self, index: ValidatorIndex, view: View) -> None:
-        """A verified message of a validator, for `view`."""
-        self._heard[index] = max(self._heard.get(index, View(0)), view)
 
-    def on_delay(self, elapsed_ms: int) -> None:
-        """A quorum answered my own message after `elapsed_ms`: half of it is a one-way delay (EWMA, 1/8)."""
-        self.smoothed_ms += (min(max(elapsed_ms, 0), 4_000) - self.smoothed_ms) // 8
+class Turn:
+    """What happened in the current view that is forgotten when it ends."""
 
-    def is_silent(self, index: ValidatorIndex, view: View, validators: int) -> bool:
-        """Whether a validator was not heard of for 2n views: its views are nullified at once."""
-        since = view if self._first_view is None else self._first_view
-        return self._heard.get(index, since) + 2 * validators < view
+    __slots__ = (
+        "armed",
+        "asked_payload",
+        "engaged",
+        "lead_over",
+        "notarized_ms",
+        "payload_was_empty",
+        "proposed",
+        "view",
+        "view_over",
+    )
 
-    def on_fired(self, name: TimerName, view: View) -> None:
-        """Note a timer that fired."""
-        if name is TimerName.HEARTBEAT:
-            self.heartbeat_due = True
-        elif name is TimerName.RETRY:
-            self.retry_due = self.retried = True
-        elif name is TimerName.LEAD:
-            self.lead_over = view
-        else:
-            self.view_over = view
-
-    def update(self, now_ms: TimeMs, view: View, working: bool) -> list[Effect]:
-        """Arm or stop timers after a step."""
-        effects: list[Effect] = []
-        if view != self._view:
-            self.heartbeat_due = False
-            effects.append(
-                SetTimer(name=TimerName.HEARTBEAT, view=view, due_ms=TimeMs(now_ms + self._timing.heartbeat_ms))
-            )
-        if working and (view != self._view or not self._working):
-            for name, spans in ((TimerName.LEAD, 2), (TimerName.VIEW, 3)):
-                effects.append(SetTimer(name=name, view=view, due_ms=TimeMs(now_ms + spans * self.span_ms)))
-        if working and (view != self._view or not self._working or self.retried):
-            effects.append(SetTimer(name=TimerName.RETRY, view=view, due_ms=TimeMs(now_ms + 5 * self.span_ms)))
-            self.retried = False
-        elif self._working and not working:
-            effects += [StopTimer(name=name) for name in (TimerName.LEAD, TimerName.VIEW, TimerName.RETRY)]
-        self._view, self._working = view, working
-        self._first_view = view if self._first_view is None else self._first_view
-        return effects
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.armed = False
+        """T_lead and T_view run."""
+        self.engaged = False
+        """Somebody else acts in this view, or the heartbeat is due: that is work."""
+        self.lead_over = False
+        """T_lead fired (or, for the leader, the time to wait for better content)."""
+        self.view_over = False
+        self.asked_payload = False
+        self.payload_was_empty = False
+        """The pool had nothing new: propose only for another reason, or when the wait is over."""
+        self.proposed = False
+        self.notarized_ms: TimeMs | None = None
+        """When one's own first message of the view was sent."""

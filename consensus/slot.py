@@ -1,67 +1,91 @@
-"""One view's memory: proposals by digest, votes by kind and digest, certificates, and what I myself did in it.
+"""Everything remembered of one view: proposals by digest, votes, certificates, and what I said myself.
 
-Bounded whatever peers send: per validator and kind one vote and at most one conflicting one; at most two proposals.
-Never decide anything here; rules live in `consensus.engine`.
+Data only; the laws over it are in `rules`. Never put anything here that a peer can make grow without bound.
 """
 
-from enum import Enum
+from typing import Final
 
+from consensus.tally import Tally
 from protocol.certificate import Certificate, Vote, VoteKind
-from protocol.ids import BlockDigest, Signature, TimeMs, ValidatorIndex, View
+from protocol.ids import ZERO_DIGEST, BlockDigest, ValidatorIndex, View
 from protocol.messages import Propose
 
+NO_BLOCK: Final = BlockDigest(ZERO_DIGEST)  # what a Nullify names
+PROPOSALS_MAX: Final = 2  # the leader's first and one that contradicts it
 
-class Payload(Enum):
-    """What is known of a block's payload."""
 
-    UNKNOWN = "unknown"
-    PENDING = "pending"
-    OK = "ok"
-    BAD = "bad"
+class Mine:
+    """What I bound myself to in one view; restored from the vote log."""
+
+    __slots__ = ("finalized", "notarized", "nullified", "propose", "votes")
+
+    def __init__(self) -> None:
+        self.notarized: BlockDigest | None = None
+        self.nullified = False
+        self.finalized: BlockDigest | None = None
+        self.propose: Propose | None = None
+        self.votes: dict[VoteKind, Vote] = {}
+        """The very bytes: what is said again is said identically."""
 
 
 class Slot:
-    """State of one view."""
+    """One view."""
+
+    __slots__ = (
+        "accused",
+        "equivocation",
+        "finalization",
+        "finalizes",
+        "mine",
+        "notarization",
+        "notarizes",
+        "nullification",
+        "nullifies",
+        "proposals",
+        "view",
+    )
 
     def __init__(self, view: View) -> None:
         self.view = view
         self.proposals: dict[BlockDigest, Propose] = {}
-        self.payload: dict[BlockDigest, Payload] = {}
-        self.votes: dict[tuple[VoteKind, BlockDigest], dict[ValidatorIndex, Signature]] = {}
-        self.cast: dict[tuple[VoteKind, ValidatorIndex], list[Vote]] = {}
-        self.notarizations: dict[BlockDigest, Certificate] = {}
+        self.equivocation = False
+        """The leader proposed two blocks: I finalize neither."""
+        self.notarizes = Tally()
+        self.nullifies = Tally()
+        self.finalizes = Tally()
+        self.notarization: Certificate | None = None
         self.nullification: Certificate | None = None
         self.finalization: Certificate | None = None
-        self.equivocated = False
-        self.notarized: BlockDigest | None = None
-        self.notarized_ms: TimeMs | None = None
-        self.nullified = False
-        self.finalized: BlockDigest | None = None
-        self.proposed = False
-        self.building = False
+        self.mine = Mine()
+        self.accused: dict[ValidatorIndex, bool] = {}
+        """Validators whose contradiction in this view was reported."""
 
-    def wants(self, vote: Vote) -> bool:
-        """Whether a vote is new and within the bound of two per validator and kind."""
-        cast = self.cast.get((vote.kind, vote.index), [])
-        return len(cast) < 2 and all(one.digest != vote.digest for one in cast)
-
-    def holds(self, kind: VoteKind, digest: BlockDigest) -> bool:
-        """Whether the certificate of this kind and digest is here."""
+    def get_tally(self, kind: VoteKind) -> Tally:
+        """The votes of a kind."""
         if kind is VoteKind.NOTARIZE:
-            return digest in self.notarizations
-        return (self.nullification if kind is VoteKind.NULLIFY else self.finalization) is not None
+            return self.notarizes
+        return self.nullifies if kind is VoteKind.NULLIFY else self.finalizes
 
-    def is_decided(self) -> bool:
-        """Whether some certificate lets a node pass this view."""
-        return bool(self.notarizations) or self.nullification is not None or self.finalization is not None
+    def get_certificate(self, kind: VoteKind) -> Certificate | None:
+        """The certificate of a kind."""
+        if kind is VoteKind.NOTARIZE:
+            return self.notarization
+        return self.nullification if kind is VoteKind.NULLIFY else self.finalization
 
-    def add_vote(self, vote: Vote) -> Vote | None:
-        """Count a verified vote; returns the earlier vote it conflicts with, if any. Repeats change nothing."""
-        cast = self.cast.setdefault((vote.kind, vote.index), [])
-        if any(one.digest == vote.digest for one in cast):
-            return None
-        if len(cast) >= 2:
-            return None
-        cast.append(vote)
-        self.votes.setdefault((vote.kind, vote.digest), {})[vote.index] = vote.signature
-        return cast[0] if len(cast) == 2 else None
+    def set_certificate(self, certificate: Certificate) -> None:
+        """Keep the first certificate of its kind."""
+        assert self.get_certificate(certificate.kind) is None, "one certificate of each kind"
+        match certificate.kind:
+            case VoteKind.NOTARIZE:
+                self.notarization = certificate
+            case VoteKind.NULLIFY:
+                self.nullification = certificate
+            case _:
+                self.finalization = certificate
+
+    @property
+    def certified(self) -> BlockDigest | None:
+        """The one block of this view that a quorum vouched for."""
+        if self.finalization is not None:
+            return self.finalization.digest
+        return self.notarization.digest if self.notarization is not None else None

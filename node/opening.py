@@ -8,8 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from consensus.chain import Point
-from consensus.facts import Floor
+from consensus.chain import Floor, Point
 from consensus.records import Record
 from node.config import NodeConfig
 from node.keystore import KeyFileError, NodeKeys, load_node_keys
@@ -29,6 +28,7 @@ DATABASE: Final = "ledger.sqlite"
 VAULT: Final = "vault.sqlite"
 VOTES: Final = "votes.wal"
 PAYLOADS: Final = "payload.log"
+ROOTS_RECALLED: Final = 64  # heights: a header proposed before a restart names one of these
 
 
 class StartError(Exception):
@@ -49,6 +49,8 @@ class Opened(NamedTuple):
     tip: SavedTip
     floor: Floor
     ledger: Ledger
+    genesis_root: Digest
+    """The executed state before the first block."""
     genesis_rows: list[tuple[int, bytes, bytes]]
     votes: VoteLog
     records: list[Record]
@@ -103,8 +105,8 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         store = await ChainStore.open(directory / DATABASE, genesis)
         stack.push_async_callback(store.close)
         tip = await store.load_tip()
-        ledger, genesis_rows = await _load_ledger(genesis, store, tip)
-        floor = await load_floor(genesis, store, tip, ledger.exec_root)
+        ledger, genesis_root, genesis_rows = await _load_ledger(genesis, store, tip)
+        floor = await load_floor(genesis, store, tip, ledger.exec_root, genesis_root)
         votes, records = VoteLog.open(directory / VOTES)
         stack.push_async_callback(votes.close)
         payloads, blocks, batches = PayloadLog.open(directory / PAYLOADS)
@@ -118,7 +120,20 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
             "directory_unwritable", f"Cannot use {directory} ({error.strerror}): fix its owner or permissions."
         ) from error
     return Opened(
-        genesis, keys, store, tip, floor, ledger, genesis_rows, votes, records, payloads, blocks, batches, vault
+        genesis,
+        keys,
+        store,
+        tip,
+        floor,
+        ledger,
+        genesis_root,
+        genesis_rows,
+        votes,
+        records,
+        payloads,
+        blocks,
+        batches,
+        vault,
     )
 
 
@@ -127,9 +142,12 @@ def calculate_params_hash(genesis: Genesis) -> Digest:
     return calculate_hash("params", encode(genesis.policy))
 
 
-async def load_floor(genesis: Genesis, store: ChainStore, tip: SavedTip, exec_root: Digest) -> Floor:
+async def load_floor(
+    genesis: Genesis, store: ChainStore, tip: SavedTip, exec_root: Digest, genesis_root: Digest
+) -> Floor:
     """Where the engine starts: the last saved block, which is executed as well."""
     header = tip.header
+    recent = await store.read_exec_rows(Height(max(1, tip.height - ROOTS_RECALLED)), tip.height)
     if header is None:
         point = Point(
             height=GENESIS_HEIGHT,
@@ -160,20 +178,22 @@ async def load_floor(genesis: Genesis, store: ChainStore, tip: SavedTip, exec_ro
         exec_root=exec_root,
         params_hash=calculate_params_hash(genesis),
         nonempty_height=nonempty,
+        roots=((GENESIS_HEIGHT, genesis_root), *((row.height, row.exec_root) for row in recent)),
     )
 
 
 async def _load_ledger(
     genesis: Genesis, store: ChainStore, tip: SavedTip
-) -> tuple[Ledger, list[tuple[int, bytes, bytes]]]:
-    """The books after the saved tip, and the rows a first block has to bring along."""
+) -> tuple[Ledger, Digest, list[tuple[int, bytes, bytes]]]:
+    """The books after the saved tip, the genesis' root, and the rows that a first block has to bring along."""
+    first = Ledger.from_genesis(genesis)
     if tip.height == 0:
-        ledger = Ledger.from_genesis(genesis)
-        return ledger, list(ledger.rows())
+        return first, first.exec_root, list(first.rows())
     try:
         rows = await store.load_rows()
-        return Ledger.from_rows(genesis, rows, height=tip.height, exec_root=tip.exec_root), []
+        ledger = Ledger.from_rows(genesis, rows, height=tip.height, exec_root=tip.exec_root)
     except LedgerError as error:
         raise StartError(
             "database_damaged", f"The saved books do not hold together ({error}): restore a backup, or sync anew."
         ) from error
+    return ledger, first.exec_root, []
