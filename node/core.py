@@ -9,11 +9,11 @@ import secrets
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
-from functools import cache
 from typing import Final
 
 from consensus.engine import Engine
 from consensus.events import Event, Executed, ReceivedBlock, Started, WorkChanged
+from consensus.pacemaker import Timing
 from node.batches import BatchRoom
 from node.catchup import CatchUp
 from node.config import NodeConfig
@@ -34,8 +34,7 @@ from node.verifier import Verifier
 from node.work import WorkWatch
 from protocol.block import FIRST_EPOCH, calculate_genesis_digest
 from protocol.crypto import check_signature
-from protocol.ids import Digest, Height, View
-from protocol.ledger.execute import Ledger
+from protocol.ids import Digest, Height, ValidatorIndex, View
 from protocol.messages import Status
 from protocol.validators import make_validator_set
 
@@ -71,6 +70,7 @@ class Core:
             signer=keys.validator,
             verify=check_signature,
             floor=opened.floor,
+            timing=Timing(),
         )
         self.work = WorkWatch(
             self.mempool, opened.ledger, read_clock_ms, lambda has_work: self._post(WorkChanged(has_work=has_work))
@@ -88,7 +88,7 @@ class Core:
         self.executor = Executor(
             ledger=opened.ledger,
             store=opened.store,
-            tip=tip,
+            floor=opened.floor,
             genesis_rows=opened.genesis_rows,
             batches=self.batches,
             mempool=self.mempool,
@@ -165,28 +165,21 @@ class Core:
             exec_root=self.executor.exec_root,
         )
 
-    @cache  # noqa: B019  (a node has one core for its whole life)
-    def read_genesis_root(self) -> Digest:
-        """The executed state before the first block."""
-        return Ledger.from_genesis(self.opened.genesis).exec_root
-
     def describe_waiting(self) -> str:
         """What consensus waits for, in words; empty when for nothing."""
         waiting = self.engine.waiting_for()
         if waiting is None:
             return ""
-        own = self.opened.keys.node.public_key
-        silent: list[str] = []
-        for index in waiting.silent:
-            key = self.roster.validators[index]
-            link = self.gossip.get_status(key)
-            if key == own:
-                silent.append(f"{link.name} (this node)")
-            elif not link.connected:
-                silent.append(f"{link.name} not connected")
-            else:
-                silent.append(f"{link.name} silent {link.silent_ms // 1000} s")
-        return f"{waiting.lacking} more {waiting.kind.name.capitalize()} in view {waiting.view}: {', '.join(silent)}"
+        what = f"{waiting.lacking} more {waiting.kind.name.capitalize()}" if waiting.lacking else waiting.what
+        whom = ", ".join(self._describe_validator(index) for index in waiting.silent)
+        return f"{what} in view {waiting.view}" + (f": {whom}" if whom else "")
+
+    def _describe_validator(self, index: ValidatorIndex) -> str:
+        key = self.roster.validators[index]
+        link = self.gossip.get_status(key)
+        if key == self.opened.keys.node.public_key:
+            return f"{link.name} (this node)"
+        return f"{link.name} silent {link.silent_ms // 1000} s" if link.connected else f"{link.name} not connected"
 
     # ------------------------------------------------------------------ life
 

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from consensus.chain import Floor, make_point
 from node.gossip.fetch import NobodyHasItError
 from node.mempool import HeldBatch, Mempool
-from node.store.chain import ChainStore, SavedTip, StoredTransaction
+from node.store.chain import ChainStore, StoredTransaction
 from node.telemetry import get_logger
 from protocol.batch import BatchRef
 from protocol.block import Block
 from protocol.certificate import Certificate
-from protocol.codec import encode
 from protocol.ids import BatchDigest, Digest, Height, PublicKey, TransactionId
 from protocol.ledger.execute import Execution, Ledger
 from protocol.ledger.records import Receipt
@@ -50,7 +50,7 @@ class Executor:
         *,
         ledger: Ledger,
         store: ChainStore,
-        tip: SavedTip,
+        floor: Floor,
         genesis_rows: Sequence[tuple[int, bytes, bytes]],
         batches: BatchSource,
         mempool: Mempool,
@@ -63,17 +63,17 @@ class Executor:
         self._mempool = mempool
         self._clock_ms = clock_ms
         self._on_executed = on_executed
-        self._genesis_rows = genesis_rows if tip.height == 0 else ()
-        self._mountains = tip.mountains
+        self._genesis_rows = genesis_rows
+        self._point = floor.point
         self._queue: deque[FinalBlock] = deque()
         self._gathering: dict[Height, asyncio.Task[list[HeldBatch]]] = {}
         self._filled = asyncio.Event()
         self._saved = asyncio.Condition()
         self._waiters: dict[TransactionId, list[asyncio.Future[None]]] = {}
         self._log = get_logger("executor")
-        self.height = tip.height
+        self.height = floor.exec_height
         """The last block executed and saved."""
-        self.exec_root = tip.exec_root if tip.height else ledger.exec_root
+        self.exec_root = floor.exec_root
 
     def enqueue(self, blocks: Sequence[Block], finalization: Certificate) -> None:
         """Blocks became final, ascending; each comes once."""
@@ -140,12 +140,12 @@ class Executor:
         executed: Sequence[tuple[Transaction, Receipt, BatchDigest]],
     ) -> None:
         digest = final.block.header.calculate_digest()
-        self._mountains = self._mountains.append(encode(final.block.header))
+        self._point = make_point(final.block.header, digest, self._point)
         await self._store.save_block(
             block=final.block,
             digest=digest,
             finalization=final.finalization,
-            mountains=self._mountains,
+            mountains=self._point.mountains,
             batches=[(one.digest, one.raw) for one in held],
             execution=execution,
             transactions=executed,

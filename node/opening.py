@@ -120,20 +120,20 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
             "directory_unwritable", f"Cannot use {directory} ({error.strerror}): fix its owner or permissions."
         ) from error
     return Opened(
-        genesis,
-        keys,
-        store,
-        tip,
-        floor,
-        ledger,
-        genesis_root,
-        genesis_rows,
-        votes,
-        records,
-        payloads,
-        blocks,
-        batches,
-        vault,
+        genesis=genesis,
+        keys=keys,
+        store=store,
+        tip=tip,
+        floor=floor,
+        ledger=ledger,
+        genesis_root=genesis_root,
+        genesis_rows=genesis_rows,
+        votes=votes,
+        records=records,
+        payloads=payloads,
+        logged_blocks=blocks,
+        logged_batches=batches,
+        vault=vault,
     )
 
 

@@ -4,8 +4,6 @@ What a receipt file proves and how is `protocol.receipt`'s. Never wait here: wit
 executed state there is no proof yet.
 """
 
-from collections.abc import Callable
-
 from node.store.chain import ChainStore
 from protocol.block import Header
 from protocol.certificate import Certificate
@@ -15,9 +13,7 @@ from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX
 from protocol.receipt import make_receipt_file
 
 
-async def prove_transaction(
-    store: ChainStore, transaction_id: TransactionId, read_genesis_root: Callable[[], Digest]
-) -> bytes | None:
+async def prove_transaction(store: ChainStore, transaction_id: TransactionId, genesis_root: Digest) -> bytes | None:
     """The receipt file of an executed transaction, or None while it is not executed or not yet provable."""
     stored = await store.find_transaction(transaction_id)
     if stored is None:
@@ -29,7 +25,7 @@ async def prove_transaction(
     named = headers[0].exec_height
     rows = await store.read_exec_rows(Height(stored.height - 1), named)
     if stored.height == 1:
-        previous = read_genesis_root()
+        previous = genesis_root
     else:
         previous, rows = rows[0].exec_root, rows[1:]
     return make_receipt_file(

@@ -107,7 +107,7 @@ class Node:
 
     async def make_receipt_file(self, transaction_id: TransactionId) -> bytes | None:
         """A receipt that verifies offline, or None while the transaction is not covered by a finalization."""
-        return await prove_transaction(self.store, transaction_id, self.core.read_genesis_root)
+        return await prove_transaction(self.store, transaction_id, self.core.opened.genesis_root)
 
     async def fetch_document(self, digest: Digest) -> bytes | None:
         """The envelope by its digest, from the vault or from peers."""
