@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize  # type: ignore[import-untyped,unused-ignore]
+from scipy.optimize import minimize
 
 from scoring.feature_table import FEATURE_SPEC, FEATURES, MINOR
 from scoring.points import FORMAT, FeaturePoints, PointsModel, check_model
