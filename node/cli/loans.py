@@ -1,0 +1,118 @@
+"""`liushui loan`: where loans stand, instalment by instalment, and what has happened to them."""
+
+from typing import Any
+
+import click
+
+from node.cli.common import format_money, json_option, node_option, print_facts, print_json, print_table
+from node.cli.market import format_ppm
+
+
+@click.group()
+def loan() -> None:
+    """Show loans, their schedules and their history."""
+
+
+@loan.command()
+@click.argument("loan_id", metavar="LOAN")
+@node_option
+@json_option
+def show(*, loan_id: str, node_url: str, as_json: bool) -> None:
+    """Where LOAN stands today: what is owed, overdue and due next, the payoff, and its history."""
+    found = _get_loan(node_url, loan_id)
+    if as_json:
+        print_json(found)
+        return
+    one = found["loan"]
+
+    def money(name: str) -> str:
+        return format_money(one[name], one["exponent"], one["currency"])
+
+    print_facts(
+        [
+            ("loan", one["id"]),
+            ("state", one["state"]),
+            ("lender", one["lender_name"] or one["lender"]),
+            ("principal", money("principal")),
+            ("still owed", money("principal_out")),
+            ("rate", format_ppm(one["rate_ppm"])),
+            ("APR", format_ppm(one["apr_ppm"])),
+            ("today", one["today"]),
+            ("days late", one["days_past_due"]),
+            ("overdue", money("overdue")),
+            ("next due on", one["next_due_on"]),
+            ("next due", money("next_due")),
+            ("payoff today", money("payoff")),
+        ]
+    )
+    if found["history"]:
+        click.echo("")
+        print_table(("Height", "What happened"), [(each["height"], each["kind"]) for each in found["history"]])
+
+
+@loan.command()
+@click.argument("loan_id", metavar="LOAN")
+@node_option
+@json_option
+def schedule(*, loan_id: str, node_url: str, as_json: bool) -> None:
+    """Every instalment of LOAN as it stands now."""
+    found = _get_loan(node_url, loan_id)
+    if as_json:
+        print_json({"height": found["height"], "id": found["loan"]["id"], "schedule": found["schedule"]})
+        return
+    exponent = found["loan"]["exponent"]
+    rows = [
+        (
+            row["number"],
+            row["due_on"],
+            *(
+                format_money(row[name], exponent)
+                for name in ("due", "principal_due", "interest_due", "penalty_due", "paid", "unpaid")
+            ),
+        )
+        for row in found["schedule"]
+    ]
+    titles = ("No", "Due on", "Due", "Principal", "Interest", "Penalty", "Paid", "Unpaid")
+    print_table(titles, rows, right=(0, 2, 3, 4, 5, 6, 7))
+
+
+@loan.command(name="list")
+@click.option("--borrower", default=None, help="Only loans of this account.")
+@click.option("--lender", default=None, help="Only loans of this account.")
+@click.option("--state", type=click.Choice(["active", "repaid", "withdrawn"]), default=None, help="Only in this state.")
+@node_option
+@json_option
+def list_loans(*, borrower: str | None, lender: str | None, state: str | None, node_url: str, as_json: bool) -> None:
+    """Loans on the books, up to 200."""
+    from node.cli.remote import check_hex, get
+
+    query = {"limit": "200"}
+    if borrower is not None:
+        query["borrower"] = check_hex(borrower, "an account")
+    if lender is not None:
+        query["lender"] = check_hex(lender, "an account")
+    if state is not None:
+        query["state"] = state
+    found: dict[str, Any] = get(node_url, "/v1/loans", **query)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one["id"],
+            one["lender_name"] or one["lender"][:16],
+            one["state"],
+            format_money(one["principal"], one["exponent"], one["currency"]),
+            format_money(one["principal_out"], one["exponent"], one["currency"]),
+            one["days_past_due"],
+        )
+        for one in found["items"]
+    ]
+    print_table(("Loan", "Lender", "State", "Principal", "Still owed", "Days late"), rows, right=(3, 4, 5))
+
+
+def _get_loan(node_url: str, loan_id: str) -> dict[str, Any]:
+    from node.cli.remote import check_hex, get
+
+    found: dict[str, Any] = get(node_url, f"/v1/loans/{check_hex(loan_id, 'a loan')}")
+    return found

@@ -1,0 +1,84 @@
+"""`liushui verify`: what a receipt file proves, with no node, no network and no trust in who handed it over."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from node.cli.common import UnverifiedError, fail, json_option, print_facts, print_json
+
+
+@click.command()
+@click.argument("receipt", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--genesis",
+    "genesis_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The network's genesis.json, from a place you trust.",
+)
+@json_option
+def verify(*, receipt: Path, genesis_path: Path, as_json: bool) -> None:
+    """Verify RECEIPT against the genesis: signatures, execution, finalization. Exit code 4 when it does not hold."""
+    from protocol.genesis import GenesisError, decode_genesis
+    from protocol.receipt import RECEIPT_FILE_BYTES_MAX, ReceiptFault, verify_receipt_file
+
+    raw = _read(receipt, RECEIPT_FILE_BYTES_MAX + 1)
+    try:
+        genesis = decode_genesis(_read(genesis_path, 16_777_216))
+    except GenesisError as error:
+        fail("genesis_invalid", f"{genesis_path}: {error}.")
+    proved = verify_receipt_file(raw, genesis)
+    if isinstance(proved, ReceiptFault):
+        raise UnverifiedError(proved.code, proved.sentence)
+    facts = _describe(proved, genesis.name)
+    if as_json:
+        print_json({"verified": True, **facts})
+        return
+    click.echo("Proved: this transaction was executed, and a quorum of the network's validators finalised the outcome.")
+    print_facts((name, ", ".join(value) if isinstance(value, list) else value) for name, value in facts.items())
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except OSError as error:
+        fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
+
+
+def _describe(proved: Any, network: str) -> dict[str, Any]:
+    import datetime
+
+    from protocol.rejections import SENTENCES
+
+    header, receipt, body = proved.header, proved.receipt, proved.transaction.body
+    at = datetime.datetime.fromtimestamp(header.time_ms // 1000, tz=datetime.UTC)
+    rejection = proved.rejection
+    return {
+        "network": network,
+        "chain_id": body.chain_id.hex(),
+        "transaction": proved.transaction.id.hex(),
+        "type": type(body.payload).__name__,
+        "sender": body.sender.hex(),
+        "outcome": "success" if rejection is None else f"rejected: {SENTENCES[rejection]} [{rejection.code}]",
+        "facts": [_tell(fact) for fact in receipt.outcome],
+        "height": receipt.height,
+        "index": receipt.index,
+        "named_by_header": header.height,
+        "header_time": at.isoformat().replace("+00:00", "Z"),
+        "signed_by": list(proved.signers),
+    }
+
+
+def _tell(fact: Any) -> str:
+    """One fact of a receipt in a line: its name and fields, ids as hex."""
+    import msgspec
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.hex()
+        return [plain(each) for each in value] if isinstance(value, tuple) else value
+
+    fields = ((field.name, getattr(fact, field.name)) for field in msgspec.structs.fields(fact))
+    return f"{type(fact).__name__}({', '.join(f'{name}={plain(value)}' for name, value in fields)})"
