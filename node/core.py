@@ -7,7 +7,7 @@ half a node is worse than none. Never decide anything here.
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -212,21 +212,21 @@ class Core:
             if raw is not None:
                 await self.batches.restore(digest, raw)
 
-    async def run(self, more: Sequence[Coroutine[None, None, None]] = ()) -> None:
+    async def run(self, more: Sequence[Callable[[], Coroutine[None, None, None]]] = ()) -> None:
         """Run all rooms until cancelled, or until one of them fails."""
         async with asyncio.TaskGroup() as group:
             for room in (
-                self.driver.run(),
-                self.executor.run(),
-                self.gossip.run(),
-                self.batches.run_sealing(),
-                self.batches.run_intake(),
-                self.catchup.run(),
-                self.catchup.run_status(),
-                self._keep_house(),
+                self.driver.run,
+                self.executor.run,
+                self.gossip.run,
+                self.batches.run_sealing,
+                self.batches.run_intake,
+                self.catchup.run,
+                self.catchup.run_status,
+                self._keep_house,
                 *more,
             ):
-                group.create_task(room)
+                group.create_task(room())
 
     async def _keep_house(self) -> None:
         """Forget what saved blocks have made useless in the two logs."""

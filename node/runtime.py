@@ -7,7 +7,7 @@ exit code: 0 after a clean stop, 1 after a fault, 2 when it could not start. Eac
 import asyncio
 import errno
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Final
@@ -165,9 +165,9 @@ class Node:
         except BaseException:
             await self._stack.aclose()
             raise
-        attester: list[Coroutine[None, None, None]] = []
+        attester: list[Callable[[], Coroutine[None, None, None]]] = []
         if opened.keys.attester is not None:
-            attester.append(Attester(self, opened.keys, now_ms=lambda: TimeMs(read_clock_ms())).run())
+            attester.append(Attester(self, opened.keys, now_ms=lambda: TimeMs(read_clock_ms())).run)
         self._running = asyncio.create_task(self._core.run(attester))
         self._state = "participating"
         self._log.info(

@@ -1,0 +1,149 @@
+"""The life of a whole node: what keeps it from starting, how it ends, and that a killed process comes back whole."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+
+from node import setup
+from node.config import NodeConfig, load_config
+from node.core import read_clock_ms
+from node.keystore import write_key
+from node.opening import StartError, open_everything
+from node.runtime import EXIT_CLEAN, EXIT_NOT_STARTED, Node, run_node
+from protocol.genesis import encode_genesis
+from protocol.ids import TimeMs
+
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = (
+    "import asyncio, sys; from pathlib import Path; from node.config import load_config;"
+    " from node.runtime import run_node;"
+    " sys.exit(asyncio.run(run_node(load_config(Path(sys.argv[1]), environment={}))))"
+)
+
+
+def found(directory: Path) -> setup.Testnet:
+    """A network of one validator: whatever it proposes is final."""
+    return setup.make_testnet(directory / "net", lenders=("solo",), observers=("eye",), time_ms=TimeMs(read_clock_ms()))
+
+
+def load(net: setup.Testnet, name: str = "solo", **changes: object) -> NodeConfig:
+    """A node's settings, some of them changed."""
+    return load_config(net.directory / name, environment={}, overrides=changes)
+
+
+async def refuse(config: NodeConfig) -> StartError:
+    """The error with which a node refuses to start; nothing may stay open behind it."""
+    with pytest.raises(StartError) as caught:
+        await Node(config).start()
+    return caught.value
+
+
+async def test_every_reason_not_to_start_is_one_sentence_with_its_fix_and_leaves_nothing_open(tmp_path: Path) -> None:
+    """Ports, genesis, keys, directory: a stable code each; afterwards the same directory starts."""
+    net = found(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        gossip = await refuse(load(net, listen_port=port))
+        assert (gossip.code, "listen_port" in gossip.sentence) == ("port_in_use", True)
+        api = await refuse(load(net, api_port=port))
+        assert (api.code, "api_port" in api.sentence) == ("port_in_use", True)
+    missing = await refuse(load(net, genesis="nowhere.json"))
+    assert missing.code == "genesis_missing"
+    (net.directory / "bad.json").write_text("{}")
+    assert (await refuse(load(net, genesis="../bad.json"))).code == "genesis_invalid"
+    assert (await refuse(load(net, data_dir="../authorities/clearing"))).code == "not_a_validator"
+    node = Node(load(net))
+    await node.start()
+    second = await refuse(load(net, listen_port=0, api_port=0))
+    assert second.code == "database_locked"
+    await node.stop(drain_s=0)
+
+
+async def test_a_directory_of_another_network_is_refused(tmp_path: Path) -> None:
+    """A database never continues under another genesis, whatever keys fit it."""
+    net = found(tmp_path)
+    node = Node(load(net))
+    await node.start()
+    await node.stop(drain_s=0)
+    other = msgspec.structs.replace(net.genesis, name="other")
+    (net.directory / "other.json").write_bytes(encode_genesis(other))
+    error = await refuse(load(net, genesis="../other.json"))
+    assert (error.code, "genesis.json" in error.sentence) == ("wrong_genesis", True)
+
+
+async def test_a_lost_vote_log_stops_a_validator(tmp_path: Path) -> None:
+    """Amnesia rule: a node that cannot know how it voted does not start."""
+    net = found(tmp_path)
+    node = Node(load(net))
+    await node.start()
+    await node.stop(drain_s=0)
+    (net.directory / "solo" / "votes.wal").unlink()
+    assert (await refuse(load(net))).code == "vote_log_missing"
+
+
+async def test_an_observer_never_votes_whatever_keys_lie_in_its_directory(tmp_path: Path) -> None:
+    """The role decides; a validator key in an observer's directory is not used."""
+    net = found(tmp_path)
+    write_key(net.directory / "eye", "validator")
+    async with AsyncExitStack() as stack:
+        opened = await open_everything(load(net, "eye"), stack)
+        assert opened.keys.validator is None
+
+
+@asynccontextmanager
+async def process(net: setup.Testnet, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A node as an operating-system process, ready to serve; killed at the end if still there."""
+    place = next(one for one in net.nodes if one.name == name)
+    with (place.directory / "node.log").open("ab") as log:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PROGRAM, str(place.directory), cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ)
+        )
+    try:
+        async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+            while True:
+                assert child.returncode is None, (place.directory / "node.log").read_text()
+                try:
+                    async with session.get(f"http://127.0.0.1:{place.api_port}/livez") as answer:
+                        if answer.status == 200:
+                            break
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(0.05)
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+
+@pytest.mark.process
+async def test_a_process_ends_cleanly_on_sigterm_and_starts_again_after_sigkill(tmp_path: Path) -> None:
+    """SIGTERM: exit code 0 and no error in the log. SIGKILL: the next start finds everything whole."""
+    net = found(tmp_path)
+    async with process(net, "solo") as child:
+        child.kill()
+        await child.wait()
+    async with process(net, "solo") as child:
+        child.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await child.wait() == EXIT_CLEAN
+    log = (net.directory / "solo" / "node.log").read_text()
+    assert '"level": "error"' not in log
+    assert "Traceback" not in log
+    assert '"event": "node_stopped"' in log
+
+
+async def test_a_node_that_cannot_start_says_so_in_its_exit_code(tmp_path: Path) -> None:
+    """Exit code 2, and no traceback."""
+    assert await run_node(load(found(tmp_path), genesis="nowhere.json")) == EXIT_NOT_STARTED
