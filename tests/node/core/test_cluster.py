@@ -6,7 +6,10 @@ import time
 from pathlib import Path
 
 from node.core import Core
-from protocol.ids import Height
+from node.proving import prove_transaction
+from protocol.ids import Height, TransactionId
+from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX
+from protocol.receipt import VerifiedReceipt, verify_receipt_file
 from tests.node.core.chaintools import until
 from tests.node.core.cluster import LENDERS, OBSERVER, Cluster, cluster
 
@@ -32,6 +35,22 @@ async def test_what_any_node_takes_in_every_node_executes_to_one_root(tmp_path: 
         for each in range(1, height + 1):
             assert len(await net.read_roots(Height(each))) == 1
         assert {core.mempool.transactions for core in net.nodes.values()} == {0}
+        await _check_receipts(net, [ids[0], ids[-1]])
+
+
+async def _check_receipts(net: Cluster, ids: list[TransactionId]) -> None:
+    """Every node can prove an outcome to somebody who has the genesis alone."""
+    for core in net.nodes.values():
+        for one in ids:
+            raw = None
+            async with asyncio.timeout(10):
+                while raw is None:  # the header that names the outcome comes a block later
+                    raw = await prove_transaction(core.opened.store, one, core.opened.genesis_root)
+                    await asyncio.sleep(0.02)
+            proved = verify_receipt_file(raw, net.testnet.genesis)
+            assert isinstance(proved, VerifiedReceipt), proved
+            assert (proved.transaction.id, proved.rejection) == (one, None)
+            assert len(proved.signers) == 3
 
 
 async def test_a_lone_transaction_is_final_soon_and_then_the_chain_rests(tmp_path: Path) -> None:
@@ -55,19 +74,21 @@ async def test_a_lone_transaction_is_final_soon_and_then_the_chain_rests(tmp_pat
 
 
 async def test_a_node_that_was_down_catches_up_while_the_others_go_on(tmp_path: Path) -> None:
-    """Three of four go on; the fourth comes back over its files, syncs, and votes again."""
+    """Three of four go on; the fourth comes back over its files, syncs more than one page, and votes again."""
     async with cluster(tmp_path) as net:
         await fund(net)
         await net.stop("di", OBSERVER)
         purse = net.purses
-        for i in range(25):
+        for i in range(60):
             ids = await net.submit("ada", purse["ada"].pay(purse["bo"].account, 1 + i))
             await net.finish("ada", ids)
         await net.start("di", OBSERVER)
         ids = await net.submit("bo", purse["bo"].pay(purse["ada"].account, 5))
         await net.finish("di", ids)
         await net.finish(OBSERVER, ids)
-        assert len(await net.read_roots(await net.meet())) == 1
+        height = await net.meet()
+        assert height > SYNC_BLOCKS_PER_REPLY_MAX
+        assert len(await net.read_roots(height)) == 1
         await net.stop("cy")  # now the one that was down is needed for a quorum
         ids = await net.submit("di", purse["ada"].pay(purse["bo"].account, 7))
         await net.finish("di", ids)
