@@ -1,0 +1,196 @@
+"""Each law of the books can fail: a fault planted behind the ledger's back is found by the law it breaks."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import msgspec
+import pytest
+
+from protocol.crypto import calculate_hash
+from protocol.ids import ZERO_DIGEST
+from protocol.ledger.execute import Ledger
+from protocol.ledger.invariants import INVARIANTS, find_violations
+from protocol.ledger.journal import Book, calculate_balance_key
+from protocol.ledger.rows import ApplicationState, LoanState, OfferState
+from protocol.ledger.state import (
+    ACCOUNTS,
+    APPLICATIONS,
+    BALANCES,
+    BUDGETS,
+    CONSENTS,
+    CONTRACTS,
+    DECISIONS,
+    EXPOSURES,
+    KEYS,
+    LOANS,
+    OFFERS,
+    POOLS,
+    QUEUE,
+    SHARES,
+    State,
+    Table,
+)
+from protocol.money import AMOUNT_MAX, Amount
+from protocol.rejections import Rejection
+from protocol.transactions.money import RedeemRequest
+from tests.protocol.ledger.world import CNY, LENDERS, World, make_signer
+
+
+@cache
+def saved() -> tuple[World, list[tuple[int, bytes, bytes]]]:
+    """Books with something in every table: a late loan, a decline, an open application, an open redemption."""
+    world = World()
+    for lender in LENDERS:
+        world.found_lender(lender)
+    for person in ("ann", "bob"):
+        world.open_account(person)
+    world.borrow("ann")
+    world.mint("ann", 1_000)
+    agent = world.account("agent")
+    world.must("ann", RedeemRequest(agent=agent, currency=CNY, amount=Amount(500), payout_commit=ZERO_DIGEST))
+    world.pass_days(20)
+    world.offer("bob")
+    return world, list(world.ledger.rows())
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    """A fresh copy of those books."""
+    world, rows = saved()
+    return Ledger.from_rows(world.genesis, rows, height=world.ledger.height, exec_root=world.ledger.exec_root)
+
+
+def alter(state: State, table: Table[Any], /, **fields: Any) -> None:
+    """Replace fields of the first row of a table."""
+    key, row = next(state.items(table))
+    state.put(table, key, msgspec.structs.replace(row, **fields))
+
+
+def first(state: State, table: Table[Any]) -> Any:
+    """The first row of a table."""
+    return next(state.items(table))[1]
+
+
+def shift(state: State, owner: bytes, book: Book, amount: int) -> None:
+    """Add to a balance without a counter-posting."""
+    key = calculate_balance_key(owner, book, CNY)
+    state.put(BALANCES, key, (state.get(BALANCES, key) or 0) + amount)
+
+
+def alter_row(state: State, /, **fields: Any) -> None:
+    """Replace fields of the first row of the first loan."""
+    rows = first(state, LOANS).rows
+    alter(state, LOANS, rows=(msgspec.structs.replace(rows[0], **fields), *rows[1:]))
+
+
+def alter_disclosure(state: State, /, **fields: Any) -> None:
+    """Replace fields of the first contract's disclosure."""
+    alter(state, CONTRACTS, disclosure=msgspec.structs.replace(first(state, CONTRACTS).disclosure, **fields))
+
+
+def move_cash(state: State) -> None:
+    """Bob's cash is overdrawn in Ann's favour: sums stay right."""
+    account, other = (calculate_hash("account", make_signer(name).public_key) for name in ("ann", "bob"))
+    shift(state, account, Book.CASH, -10)
+    shift(state, other, Book.CASH, 10)
+
+
+def rename_key(state: State, table: Table[Any]) -> None:
+    """Move the first row of a table to another key."""
+    key, row = next(state.items(table))
+    state.delete(table, key)
+    state.put(table, bytes(len(key)), row)
+
+
+def shorten_decision(state: State) -> None:
+    """A decision that rests on one attestation."""
+    alter(state, DECISIONS, attesters=first(state, DECISIONS).attesters[:1])
+
+
+def revoke_early(state: State) -> None:
+    """Consent that ended before it was used."""
+    for key, row in list(state.items(CONSENTS)):
+        state.put(CONSENTS, key, msgspec.structs.replace(row, revoked_ms=row.granted_ms))
+
+
+def twin_tag(state: State) -> None:
+    """Two accounts of one person."""
+    key, row = next(state.items(ACCOUNTS))
+    state.put(ACCOUNTS, calculate_hash("twin", key), row)
+
+
+def both_lenders(state: State) -> None:
+    """Ann owes three lenders at once."""
+    loan_id, loan = next(state.items(LOANS))
+    contract = state.need(CONTRACTS, loan_id)
+    for name in ("x", "y", "z"):
+        other = calculate_hash("loan", name.encode())
+        disclosure = msgspec.structs.replace(contract.disclosure, lender=calculate_hash("lender", name.encode()))
+        state.put(LOANS, other, loan)
+        state.put(CONTRACTS, other, msgspec.structs.replace(contract, disclosure=disclosure))
+
+
+FAULTS: dict[str, Callable[[State], None]] = {
+    "money_conserved": lambda s: alter(s, POOLS, cash=Amount(first(s, POOLS).cash + 1)),
+    "books_balance": lambda s: shift(s, calculate_hash("nobody"), Book.CASH, -1),
+    "no_negative_balance": move_cash,
+    "escrow": lambda s: shift(s, calculate_hash("nobody"), Book.ESCROW, -1),
+    "amounts_bounded": lambda s: shift(s, calculate_hash("nobody"), Book.FIAT, AMOUNT_MAX),
+    "principal_bounds": lambda s: alter(s, LOANS, paid=(Amount(1), Amount(0), Amount(0), Amount(0))),
+    "rows_hold_principal": lambda s: alter_row(s, principal_due=1),
+    "rows_not_overpaid": lambda s: alter_row(s, interest_paid=10**9),
+    "paid_is_allocated": lambda s: alter_row(s, penalty_paid=1),
+    "due_dates": lambda s: alter_row(s, due_on=1),
+    "closed_loans": lambda s: alter(s, LOANS, state=LoanState.REPAID),
+    "cost_capped": lambda s: alter_row(s, penalty_due=800_001),
+    "schedules": lambda s: alter_disclosure(s, instalments=first(s, CONTRACTS).disclosure.instalments[:-1]),
+    "pool_cash": lambda s: shift(s, next(s.items(POOLS))[0], Book.INTEREST, -5),
+    "pool_principal": lambda s: alter(s, POOLS, loans_open=7),
+    "pool_shares": lambda s: rename_key(s, SHARES),
+    "budgets": lambda s: alter(s, BUDGETS, used=Amount(3)),
+    "exposure": lambda s: alter(s, EXPOSURES, principal_open=3),
+    "debt_cap": lambda s: alter(s, EXPOSURES, principal_open=1_500_001),
+    "lenders_cap": both_lenders,
+    "one_account_per_tag": twin_tag,
+    "consent": revoke_early,
+    "decisions": shorten_decision,
+    "applications": lambda s: alter(s, APPLICATIONS, state=ApplicationState.EXPIRED),
+    "days_past_due": lambda s: alter(s, LOANS, days_past_due_max=0),
+    "queue": lambda s: rename_key(s, QUEUE),
+}
+
+
+def test_lawful_books_break_no_law(ledger: Ledger) -> None:
+    """Nothing is found where nothing is wrong."""
+    assert find_violations(ledger) == {}
+
+
+def test_every_law_has_a_planted_fault() -> None:
+    """A new law comes with the fault that shows it can fail."""
+    assert sorted(FAULTS) == sorted(INVARIANTS)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found_by_its_law(ledger: Ledger, name: str) -> None:
+    """The law's own name is among those that are broken."""
+    FAULTS[name](ledger.books.state)
+    assert name in find_violations(ledger)
+
+
+@pytest.mark.parametrize(
+    ("name", "plant"),
+    [
+        ("decisions", lambda s: alter(s, DECISIONS, model=calculate_hash("foreign"))),
+        ("decisions", lambda s: alter(s, DECISIONS, offer=None)),
+        ("decisions", lambda s: alter(s, DECISIONS, rule=Rejection.BUDGET_SPENT, offer=None, reasons=(1,))),
+        ("applications", lambda s: alter(s, OFFERS, state=OfferState.ACCEPTED)),
+        ("one_account_per_tag", lambda s: alter(s, KEYS, account=calculate_hash("nobody"))),
+        ("closed_loans", lambda s: alter(s, LOANS, closed_ms=1)),
+        ("pool_principal", lambda s: alter(s, POOLS, principal=Amount(1))),
+    ],
+)
+def test_other_faces_of_a_law(ledger: Ledger, name: str, plant: Callable[[State], None]) -> None:
+    """Further ways in which the same law can be broken."""
+    plant(ledger.books.state)
+    assert name in find_violations(ledger)
