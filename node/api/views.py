@@ -12,6 +12,7 @@ from node.api.answers import Hex32, IsoDay, Minor, RejectionView
 from node.api.ports import NodePort
 from node.api.state import find_exponent, find_name, find_row
 from node.api.submit import view_rejection
+from protocol.codec import encode
 from protocol.ids import ObjectId
 from protocol.ledger.rows import Application, Decision, Offer, Pool, Product
 from protocol.ledger.state import BUDGETS, DECISIONS, OFFERS, PRODUCTS
@@ -104,6 +105,8 @@ class OfferView(msgspec.Struct, frozen=True, kw_only=True):
     id: Hex32
     state: str
     terms_hash: Hex32
+    disclosure: str
+    """Canonical bytes whose hash an acceptance signs, hex: devices decode, hash and compare what they show."""
     application: Hex32
     product: Hex32
     product_name: str
@@ -288,6 +291,7 @@ def view_offer(node: NodePort, offer: ObjectId, row: Offer) -> OfferView:
         id=offer.hex(),
         state=row.state.name.lower(),
         terms_hash=row.terms_hash.hex(),
+        disclosure=encode(told).hex(),
         application=told.application.hex(),
         product=told.product.hex(),
         product_name=product.terms.name,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.cli.common import (
+    UnverifiedError,
     every_option,
     fail,
     format_money,
@@ -25,6 +26,7 @@ from node.cli.market import format_ppm
 if TYPE_CHECKING:
     from node.client.borrower import Application, Borrower, Prepared
     from node.client.http import NodeClient
+    from protocol.genesis import Genesis
 
 SEGMENTS = ("personal", "small_business", "consumer")
 PURPOSES = ("other", "living", "education", "medical", "home", "working_capital", "equipment", "purchase")
@@ -38,6 +40,13 @@ PURPOSES = ("other", "living", "education", "medical", "home", "working_capital"
 @click.option("--segment", type=click.Choice(SEGMENTS), default="personal", show_default=True)
 @click.option("--purpose", type=click.Choice(PURPOSES), default="other", show_default=True)
 @click.option("--lender", "lenders", multiple=True, help="Let only this lender read; repeat for more. Default: all.")
+@click.option(
+    "--genesis",
+    "genesis_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="genesis.json from a place you trust: the statement is sealed to the lenders' keys in it and to no other.",
+)
 @click.option("--yes", is_flag=True, help="Give the consent that is shown without being asked.")
 @key_options
 @node_option
@@ -52,6 +61,7 @@ def apply(
     segment: str,
     purpose: str,
     lenders: tuple[str, ...],
+    genesis_path: Path | None,
     yes: bool,
     key_path: Path,
     passphrase_file: Path | None,
@@ -79,14 +89,23 @@ def apply(
     terms = {"amount": amount_minor, "instalments": periods, "segment": segment, "purpose": purpose, "every": every}
 
     async def work(client: "NodeClient") -> tuple["Application", Any]:
-        device, application = await _make(client, seed, prepared, enc_key, terms, lenders, lang)
+        device, application = await _make(
+            client,
+            seed=seed,
+            prepared=prepared,
+            enc_key=enc_key,
+            terms=terms,
+            lenders=lenders,
+            genesis_path=genesis_path,
+            lang=lang,
+        )
         await device.apply(application)
         return application, await device.wait_decisions(application.application, count=1)
 
     application, found = _run(node_url, work, lang)
     if as_json:
         ids = {"application": application.application.hex(), "data": application.data.hex()}
-        print_json({**ids, "transaction": application.id.hex(), **{"result": found}})
+        print_json({**ids, "transaction": application.id.hex(), "result": found})
         return
     click.echo(f"application  {application.application.hex()}")
     click.echo(f"data         {application.data.hex()}")
@@ -110,11 +129,13 @@ def _prepare(path: Path, seed: bytes) -> "Prepared":
 
 async def _make(
     client: "NodeClient",
+    *,
     seed: bytes,
     prepared: "Prepared",
     enc_key: Any,
     terms: dict[str, Any],
     lenders: tuple[str, ...],
+    genesis_path: Path | None,
     lang: str,
 ) -> tuple["Borrower", "Application"]:
     from node.cli.remote import read_clock_ms
@@ -127,6 +148,8 @@ async def _make(
     from protocol.transactions.products import Segment
 
     genesis = await client.get_genesis()
+    if genesis_path is not None and _read_genesis(genesis_path).calculate_chain_id() != genesis.calculate_chain_id():
+        fail("wrong_network", f"The node belongs to another network than {genesis_path}: nothing was sent.")
     known = list_lenders(genesis)
     unknown = sorted(set(lenders) - {one.name for one in known})
     if unknown:
@@ -155,6 +178,17 @@ async def _make(
         language=lang,
     )
     return Borrower(client, wallet, now_ms=read_clock_ms), application
+
+
+def _read_genesis(path: Path) -> "Genesis":
+    from protocol.genesis import GenesisError, decode_genesis
+
+    try:
+        return decode_genesis(path.read_bytes())
+    except OSError as error:
+        fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
+    except GenesisError as error:
+        fail("genesis_invalid", f"{path}: {error}.")
 
 
 def _run(node_url: str, work: Any, lang: str) -> Any:
@@ -241,10 +275,16 @@ def accept(
 ) -> None:
     """Accept OFFER after seeing its whole cost and every instalment; the money arrives in the same block."""
     from node.cli import remote
-    from protocol.ids import Digest, ObjectId
+    from node.client.offers import check_offer
+    from protocol.ids import ObjectId
 
     plain_id = remote.check_hex(offer_id, "an offer")
     told: dict[str, Any] = remote.get(node_url, f"/v1/offers/{plain_id}", language=lang)
+    terms_hash = check_offer(told)
+    if isinstance(terms_hash, str):
+        raise UnverifiedError(
+            "offer_altered", f"What the node shows as {terms_hash} is not what would be signed: do not trust this node."
+        )
     if not as_json:
         _print_offer(told)
         titles = ("No", "Due on", "Due", "Principal", "Interest")
@@ -261,9 +301,7 @@ def accept(
 
     async def work(client: "NodeClient") -> Any:
         device = await _open_device(client, seed)
-        return await device.accept(
-            ObjectId(bytes.fromhex(plain_id)), Digest(bytes.fromhex(remote.check_hex(told["terms_hash"], "terms")))
-        )
+        return await device.accept(ObjectId(bytes.fromhex(plain_id)), terms_hash)
 
     loan = _run(node_url, work, lang)
     if as_json:

@@ -48,14 +48,14 @@ def make_wish(amount: int = 2_000_000, instalments: int = 12) -> Wish:
     )
 
 
-def apply_for(node: DevNode, wallet: Wallet, prepared: Prepared, wish: Wish) -> Application:
-    """A sealed statement and a signed group, for all lenders."""
+def apply_for(node: DevNode, wallet: Wallet, prepared: Prepared, wish: Wish, *names: str) -> Application:
+    """A sealed statement and a signed group, for these lenders or all."""
     return make_application(
         wallet,
         prepared,
         wish,
         enc_key=BoxKey(bytes(PrivateKey(make_seed("li-na/enc")).public_key)),
-        lenders=list_lenders(node.genesis),
+        lenders=[one for one in list_lenders(node.genesis) if not names or one.name in names],
         models=list(load_models(node.genesis).values()),
         now_ms=node.now_ms(),
     )

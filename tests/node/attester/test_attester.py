@@ -1,0 +1,217 @@
+"""The attester refuses whatever differs from what it computed itself, and says so without a figure of the statement."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from node.attester import check_anchor
+from node.client.borrower import Application, Prepared
+from node.client.wallet import Wallet
+from node.demo.statements import Format, Profile
+from node.vault.crypto import Recipient, Sealed, check_plain, open_document, seal_document
+from protocol.batch import Sidecar
+from protocol.codec import encode
+from protocol.crypto import KeySigner, calculate_account_id
+from protocol.ids import Digest, ObjectId, PublicKey, TimeMs
+from protocol.ledger.rows import Data
+from protocol.ledger.state import APPLICATIONS
+from protocol.transactions.data import ConsentGrant, DataAnchor, Purpose
+from protocol.transactions.envelope import Transaction, decode_transaction
+from protocol.transactions.lending import SidecarCommitment
+from tests.node.api.harness import DevNode, make_keys
+from tests.node.api.lending import apply_for, attesting, make_wish, read_sample
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[DevNode]:
+    """The books of a new network with a market."""
+    made = await DevNode.open(tmp_path)
+    await made.open_market()
+    yield made
+    await made.close()
+
+
+async def send(node: DevNode, application: Application) -> None:
+    await node.vault.put(encode(application.sealed.envelope))
+    await node.do(*application.intents)
+
+
+async def watch(node: DevNode, logs: list[Any], event: str) -> list[str]:
+    """Reasons of a log event, as soon as one is there."""
+    for _ in range(400):
+        found = [str(line.get("reason")) for line in logs if line["event"] == event]
+        if found:
+            return found
+        await asyncio.sleep(0.01)
+    return []
+
+
+def count_attestations(node: DevNode, application: ObjectId) -> int:
+    return len(node.ledger.books.state.need(APPLICATIONS, application).attestations)
+
+
+async def refuse(node: DevNode, application: Application) -> str:
+    """Why harbour does not attest it."""
+    with capture_logs() as logs:
+        async with attesting(node, "harbour"):
+            (reason,) = await watch(node, logs, "attestation_refused")
+    assert count_attestations(node, application.application) == 0
+    shown = repr(logs)
+    assert "amount" not in shown
+    return reason
+
+
+def reanchor(node: DevNode, wallet: Wallet, **changes: object) -> Application:
+    """An application whose anchor says something else than the document that lies in the vault."""
+    honest = apply_for(node, wallet, read_sample(), make_wish())
+    return _resign(node, wallet, honest, changes)
+
+
+def _resign(node: DevNode, wallet: Wallet, honest: Application, changes: dict[str, object]) -> Application:
+    payloads: list[Any] = []
+    for intent in honest.intents:
+        decoded = decode_transaction(intent.item.transaction)
+        assert isinstance(decoded, Transaction)
+        payloads.append(decoded.body.payload)
+    anchor = wallet.build(msgspec.structs.replace(payloads[0], **changes))
+    grant: ConsentGrant = msgspec.structs.replace(payloads[1], data=(anchor.made,))
+    consent = wallet.build(grant)
+    request = msgspec.structs.replace(payloads[2], data=(anchor.made,), consent=consent.made)
+    asked = wallet.build(request, sidecars=honest.intents[2].item.sidecars)
+    return honest._replace(
+        data=anchor.made, consent=consent.made, application=asked.made, intents=(anchor, consent, asked)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"rows_root": bytes(32)}, "rows_root_differs"),
+        ({"provenance": 2}, "provenance_differs"),
+        ({"first_day": 739_000}, "period_differs"),
+    ],
+)
+async def test_a_document_that_differs_from_its_anchor_is_not_attested(
+    node: DevNode, changes: dict[str, object], reason: str
+) -> None:
+    """Root, period and grade must be those that the ledger keeps for ever."""
+    application = reanchor(node, await node.open_borrower("li-na"), **changes)
+    await send(node, application)
+    assert await refuse(node, application) == reason
+
+
+async def test_bins_that_the_rows_do_not_give_are_not_attested(node: DevNode) -> None:
+    """A borrower who commits to better bins than the statement's gets no attestation."""
+    wallet = await node.open_borrower("li-na")
+    honest = apply_for(node, wallet, read_sample(Profile.OVERSTRETCHED), make_wish())
+    (sidecar,) = honest.intents[2].item.sidecars
+    best = tuple(index ^ 1 if index else 1 for index in sidecar.bins[:1]) + sidecar.bins[1:]
+    forged = Sidecar(model=sidecar.model, salt=sidecar.salt, bins=best)
+    decoded = decode_transaction(honest.intents[2].item.transaction)
+    assert isinstance(decoded, Transaction)
+    request: Any = decoded.body.payload
+    committed = (SidecarCommitment(model=forged.model, commitment=forged.calculate_commitment()),)
+    asked = wallet.build(msgspec.structs.replace(request, sidecars=committed), sidecars=(forged,))
+    application = honest._replace(application=asked.made, intents=(*honest.intents[:2], asked))
+    await send(node, application)
+    assert await refuse(node, application) == "commitment_differs"
+
+
+async def test_a_document_sealed_to_others_is_not_attested(node: DevNode) -> None:
+    """A grant on the ledger without a grant in the envelope opens nothing."""
+    wallet = await node.open_borrower("li-na")
+    honest = apply_for(node, wallet, read_sample(), make_wish())
+    stripped = msgspec.structs.replace(honest.sealed.envelope, grants=())
+    application = honest._replace(sealed=honest.sealed._replace(envelope=stripped))
+    await send(node, application)
+    assert await refuse(node, application) == "not_granted"
+
+
+async def test_an_application_that_was_not_granted_is_left_alone(node: DevNode) -> None:
+    """Without consent to this member nothing is fetched, opened or logged."""
+    wallet = await node.open_borrower("li-na")
+    application = apply_for(node, wallet, read_sample(), make_wish(), "jade")
+    await send(node, application)
+    with capture_logs() as logs:
+        async with attesting(node, "harbour", "jade"):
+            assert await watch(node, logs, "application_attested")
+            await asyncio.sleep(0.05)
+    readers = [one.record.reader for one in await node.vault.read_access_log(application.data)]
+    assert readers == [node.make_officer("jade").account]
+    assert count_attestations(node, application.application) == 1
+    assert not [line for line in logs if line["event"] == "attestation_refused"]
+
+
+async def test_a_document_that_comes_late_is_attested_then(node: DevNode) -> None:
+    """The attester waits for the document, and attests as soon as it is there."""
+    wallet = await node.open_borrower("li-na")
+    application = apply_for(node, wallet, read_sample(), make_wish())
+    await node.do(*application.intents)
+    with capture_logs() as logs:
+        async with attesting(node, "harbour"):
+            await asyncio.sleep(0.2)
+            assert count_attestations(node, application.application) == 0
+            await node.vault.put(encode(application.sealed.envelope))
+            assert await watch(node, logs, "application_attested")
+    assert count_attestations(node, application.application) == 1
+
+
+async def test_a_withdrawn_consent_stops_the_attester(node: DevNode) -> None:
+    """After the borrower withdrew consent, nothing is opened and nothing attested."""
+    wallet = await node.open_borrower("li-na")
+    application = apply_for(node, wallet, read_sample(), make_wish())
+    await send(node, application)
+    await node.do(wallet.revoke_consent(application.consent))
+    assert await refuse(node, application) == "consent_ended"
+    assert await node.vault.read_access_log(application.data) == []
+
+
+@pytest.mark.parametrize("format", [Format.OFX, Format.MT940, Format.CSV, Format.ALIPAY, Format.WECHAT])
+@pytest.mark.parametrize("profile", [Profile.SALARIED_STEADY, Profile.SHOPKEEPER])
+def test_what_ingest_reads_can_be_opened_and_believed(
+    profile: Profile,
+    format: Format,  # noqa: A002
+) -> None:
+    """Every format's own grade survives the checks made on opening: an honest borrower is never refused for it."""
+    assert check_plain(read_sample(profile, format).plain) is None
+
+
+def test_the_anchor_check_names_the_first_difference(tmp_path: Path) -> None:
+    """Owner before document before rows: one order, so that every attester logs the same reason."""
+    node_keys = make_keys("harbour")
+    prepared = read_sample()
+    sealed, data = _seal_for(prepared)
+    plain = open_document(sealed.envelope, account=sealed.envelope.grants[0].recipient, key=node_keys.enc)
+    owner = PublicKey(sealed.envelope.owner)
+    assert check_anchor(plain, sealed.envelope, data, owner) is None
+    stranger = PublicKey(bytes(32))
+    assert check_anchor(plain, sealed.envelope, data, stranger) == "owner_differs"
+    moved = msgspec.structs.replace(data, anchor=msgspec.structs.replace(data.anchor, document=Digest(bytes(32))))
+    assert check_anchor(plain, sealed.envelope, moved, owner) == "document_differs"
+    dollars = msgspec.structs.replace(data, anchor=msgspec.structs.replace(data.anchor, currency="USD"))
+    assert check_anchor(plain, sealed.envelope, dollars, owner) == "currency_differs"
+
+
+def _seal_for(prepared: Prepared) -> tuple[Sealed, Data]:
+    owner, keys = KeySigner(bytes([7]) * 32), make_keys("harbour")
+    sealed = seal_document(
+        prepared.plain,
+        owner=owner,
+        recipients=[Recipient(calculate_account_id(owner.public_key), keys.enc_key)],
+        purpose=Purpose.UNDERWRITE,
+        until_ms=TimeMs(1),
+    )
+    anchor = DataAnchor(
+        rows_root=sealed.envelope.rows_root,
+        document=sealed.envelope.digest,
+        currency=prepared.plain.currency,
+        first_day=prepared.plain.first_day,
+        last_day=prepared.plain.last_day,
+        provenance=prepared.plain.provenance,
+    )
+    return sealed, Data(owner=calculate_account_id(owner.public_key), anchor=anchor, anchored_ms=TimeMs(1))

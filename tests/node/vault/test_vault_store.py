@@ -1,0 +1,214 @@
+"""The vault: only those granted open a document, what was altered does not open, and what was erased is gone."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from nacl.public import PrivateKey
+
+from node.vault.crypto import OpenError, Recipient, Sealed, add_grants, make_salt_key, open_document, seal_document
+from node.vault.store import DOCUMENTS_PER_OWNER_MAX, Vault, VaultError
+from protocol.codec import decode, encode
+from protocol.crypto import KeySigner, calculate_account_id
+from protocol.ids import AccountId, BoxKey, Day, Digest, TimeMs
+from protocol.limits import DOCUMENT_BYTES_MAX
+from protocol.money import Currency
+from protocol.transactions.data import Purpose
+from protocol.vault import VaultEnvelope, VaultPlain
+from scoring.rows import Category, Channel, Row
+
+OWNER = KeySigner(bytes([1]) * 32)
+ALICE, BOB = PrivateKey(bytes([2]) * 32), PrivateKey(bytes([3]) * 32)
+ALICE_ID, BOB_ID = AccountId(bytes([4]) * 32), AccountId(bytes([5]) * 32)
+UNTIL = TimeMs(1_900_000_000_000)
+
+
+def make_plain(**changes: object) -> VaultPlain:
+    rows = tuple(
+        Row(
+            day=738_000 + i,
+            seq=i,
+            amount=1_000 * (i + 1),
+            balance=5_000 + sum(1_000 * (j + 1) for j in range(i + 1)),
+            counterparty=bytes(16),
+            category=Category.SALARY,
+            channel=Channel.TRANSFER,
+            minute=-1,
+        )
+        for i in range(5)
+    )
+    plain = VaultPlain(
+        currency=Currency("CNY"),
+        opening_balance=5_000,
+        first_day=Day(738_000),
+        last_day=Day(738_010),
+        provenance=2,
+        salt_key=make_salt_key(),
+        rows=rows,
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+def seal(plain: VaultPlain | None = None, *recipients: Recipient) -> Sealed:
+    named = recipients or (Recipient(ALICE_ID, BoxKey(bytes(ALICE.public_key))),)
+    return seal_document(
+        plain or make_plain(), owner=OWNER, recipients=named, purpose=Purpose.UNDERWRITE, until_ms=UNTIL
+    )
+
+
+@pytest.fixture
+async def vault(tmp_path: Path) -> AsyncIterator[Vault]:
+    made = await Vault.open(tmp_path / "vault.sqlite")
+    yield made
+    await made.close()
+
+
+def test_a_recipient_opens_what_the_owner_sealed() -> None:
+    """Every field comes back to the last bit, and a second sealing has another digest."""
+    plain = make_plain()
+    one, two = seal(plain), seal(plain)
+    assert open_document(one.envelope, account=ALICE_ID, key=ALICE) == plain
+    assert one.envelope.digest != two.envelope.digest
+
+
+@pytest.mark.parametrize(
+    ("account", "key", "code"),
+    [(BOB_ID, BOB, "not_granted"), (ALICE_ID, BOB, "cannot_unseal"), (BOB_ID, ALICE, "not_granted")],
+)
+def test_nobody_else_opens_it(account: AccountId, key: PrivateKey, code: str) -> None:
+    """Neither another account nor another key."""
+    with pytest.raises(OpenError) as caught:
+        open_document(seal().envelope, account=account, key=key)
+    assert caught.value.code == code
+
+
+def test_every_altered_byte_is_noticed() -> None:
+    """A flipped bit anywhere in the envelope's bytes opens nothing."""
+    raw = encode(seal().envelope)
+    for position in range(0, len(raw), 11):
+        altered = raw[:position] + bytes((raw[position] ^ 1,)) + raw[position + 1 :]
+        with pytest.raises((OpenError, ValueError)):
+            open_document(decode(altered, VaultEnvelope), account=ALICE_ID, key=ALICE)
+
+
+def test_a_ciphertext_is_bound_to_its_owner_and_root() -> None:
+    """Re-signed under another owner, or with another root, the same ciphertext does not open."""
+    sealed, thief = seal(), KeySigner(bytes([9]) * 32)
+    stolen = msgspec.structs.replace(sealed.envelope, owner=thief.public_key, grants=())
+    regranted = add_grants(
+        stolen,
+        data_key=sealed.data_key,
+        owner=thief,
+        recipients=[Recipient(ALICE_ID, BoxKey(bytes(ALICE.public_key)))],
+        purpose=Purpose.UNDERWRITE,
+        until_ms=UNTIL,
+    )
+    other_root = msgspec.structs.replace(sealed.envelope, rows_root=bytes(32))
+    for envelope in (regranted, other_root):
+        with pytest.raises(OpenError) as caught:
+            open_document(envelope, account=ALICE_ID, key=ALICE)
+        assert caught.value.code == "cannot_decrypt"
+
+
+def test_content_that_contradicts_itself_is_not_believed() -> None:
+    """A broken balance chain, a claimed signature, a row outside the period, a wrong order: each has its code."""
+    plain = make_plain()
+    rows = plain.rows
+    forged = (msgspec.structs.replace(rows[0], amount=999_999), *rows[1:])
+    cases = {
+        "provenance_unproven": [make_plain(rows=forged), make_plain(provenance=1), make_plain(opening_balance=None)],
+        "period_differs": [make_plain(last_day=Day(738_003)), make_plain(first_day=Day(739_000))],
+        "rows_malformed": [
+            make_plain(rows=(rows[1], rows[0], *rows[2:])),
+            make_plain(rows=(msgspec.structs.replace(rows[0], counterparty=b"short"), *rows[1:])),
+            make_plain(rows=(msgspec.structs.replace(rows[0], minute=1_440), *rows[1:])),
+            make_plain(rows=(msgspec.structs.replace(rows[0], amount=2**60), *rows[1:]), provenance=3),
+        ],
+    }
+    for code, plains in cases.items():
+        for one in plains:
+            with pytest.raises(OpenError) as caught:
+                open_document(seal(one).envelope, account=ALICE_ID, key=ALICE)
+            assert caught.value.code == code, one
+
+
+async def test_the_vault_hands_each_its_own_grants(vault: Vault) -> None:
+    """A grantee sees its own grant, the owner all of them, a stranger nothing; a later grant joins the first."""
+    sealed = seal()
+    digest = await vault.put(encode(sealed.envelope))
+    widened = add_grants(
+        msgspec.structs.replace(sealed.envelope, grants=()),
+        data_key=sealed.data_key,
+        owner=OWNER,
+        recipients=[Recipient(BOB_ID, BoxKey(bytes(BOB.public_key)))],
+        purpose=Purpose.UNDERWRITE,
+        until_ms=UNTIL,
+    )
+    assert await vault.get_for(digest, BOB_ID) is None
+    assert await vault.put(encode(widened)) == digest
+    for account, key in ((ALICE_ID, ALICE), (BOB_ID, BOB)):
+        raw = await vault.get_for(digest, account)
+        assert raw is not None
+        envelope = decode(raw, VaultEnvelope)
+        assert [grant.recipient for grant in envelope.grants] == [account]
+        assert open_document(envelope, account=account, key=key).rows
+    owned = await vault.get_for(digest, calculate_account_id(OWNER.public_key))
+    assert owned is not None
+    assert len(decode(owned, VaultEnvelope).grants) == 2
+    assert await vault.get_for(digest, AccountId(bytes(32))) is None
+    assert await vault.get(Digest(bytes(32))) is None
+
+
+async def test_what_is_no_document_is_refused(vault: Vault) -> None:
+    """Too large, not canonical, or a grant the owner did not sign: refused with a code, nothing kept."""
+    envelope = seal().envelope
+    forged = msgspec.structs.replace(envelope.grants[0], recipient=BOB_ID)
+    cases = {
+        "document_too_large": bytes(DOCUMENT_BYTES_MAX + 1),
+        "document_malformed": b"nonsense",
+        "grant_signature": encode(msgspec.structs.replace(envelope, grants=(forged,))),
+    }
+    for code, raw in cases.items():
+        with pytest.raises(VaultError) as caught:
+            await vault.put(raw)
+        assert caught.value.code == code
+    assert await vault.get(envelope.digest) is None
+
+
+async def test_an_owner_has_a_quota(vault: Vault) -> None:
+    """One owner cannot fill the disk; erasing makes room."""
+    digests = [await vault.put(encode(seal().envelope)) for _ in range(DOCUMENTS_PER_OWNER_MAX)]
+    with pytest.raises(VaultError) as caught:
+        await vault.put(encode(seal().envelope))
+    assert caught.value.code == "document_quota"
+    assert await vault.erase(digests[0])
+    await vault.put(encode(seal().envelope))
+
+
+async def test_an_erased_document_leaves_no_byte_on_disk(tmp_path: Path) -> None:
+    """After an erasure neither the database nor its journal holds a piece of ciphertext or of a wrapped key."""
+    vault = await Vault.open(tmp_path / "vault.sqlite")
+    envelope = seal().envelope
+    digest = await vault.put(encode(envelope))
+    pieces = (envelope.ciphertext[:24], envelope.ciphertext[-24:], envelope.grants[0].sealed_key[:24])
+
+    def find() -> list[bytes]:
+        held = b"".join(path.read_bytes() for path in sorted(tmp_path.iterdir()))
+        return [piece for piece in pieces if piece in held]
+
+    assert find() == list(pieces)
+    assert await vault.erase(digest)
+    assert not await vault.erase(digest)
+    assert await vault.get(digest) is None
+    await vault.close()
+    assert find() == []
+
+
+async def test_a_vault_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    """A file that is no database is a sentence with a code, and no thread stays behind."""
+    path = tmp_path / "vault.sqlite"
+    path.write_bytes(b"this is not a database, but it is long enough to look like a file" * 20)
+    with pytest.raises(VaultError) as caught:
+        await Vault.open(path)
+    assert caught.value.code == "vault_unusable"
