@@ -156,16 +156,16 @@ class Stage:
         await self.borrow(late)
         await self.borrow(declined)
         await self.borrow_twice(capped)
+        if victim is not None:
+            await self.network.start([victim])
+            self.alive.append(victim)
+            self.say(f"{victim} is back")
         if self.time_warp:
             await self.let_time_pass(late, (repays, capped))
             await self.pay_off(repays)
         else:
             self.say("Days are real days here: no instalment falls due while you watch.")
             await self.pay_off(repays)
-        if victim is not None:
-            await self.network.start([victim])
-            self.alive.append(victim)
-            self.say(f"{victim} is back")
         await self.settle_down()
 
     async def fund_lenders(self) -> None:
@@ -314,7 +314,7 @@ class Stage:
         self.note_declines(player, found)
         if not found["offers"]:
             first = found["decisions"][0]["reasons"] if found["decisions"] else []
-            self.say(f"{player.character.name}: declined ({'; '.join(one['text'] for one in first)})")
+            self.say(f"{player.character.name}: declined by all, first reason: {first[0]['text'] if first else 'none'}")
             return
         best = found["offers"][0]
         try:
@@ -353,21 +353,21 @@ class Stage:
             self.problems.append(f"{player.character.name} got two loans past the debt cap")
 
     async def let_time_pass(self, late: Player, punctual: Sequence[Player]) -> None:
-        """A week passes in moments: some pay their first instalment when it is due, one pays nothing."""
+        """A week passes in moments: some pay the instalment that falls due, one pays nothing."""
         for player in (late, *punctual):
             if not player.loans:
                 raise StoryError(f"{player.character.name} has no loan to go on with")
         self.say("A week passes ...")
-        loan = await self.get_loan(late)
-        due_on = Day(date.fromisoformat(loan["schedule"][0]["due_on"]).toordinal())
-        await self.wait_for_day(Day(due_on - 1))
-        for player in punctual:
-            due = (await self.get_loan(player))["schedule"][0]["due"]
-            await self.pay(player, Amount(due))
-            self.say(f"{player.character.name}: paid the first instalment of {due / 100:,.2f}")
-        await self.wait_for_day(Day(due_on + 2))
+        due_days = {player: _find_due_day(await self.get_loan(player)) for player in (late, *punctual)}
+        for player, due_on in sorted(due_days.items(), key=lambda pair: pair[1]):
+            await self.wait_for_day(due_on)
+            if player is not late:
+                due = (await self.get_loan(player))["loan"]["next_due"]
+                await self.pay(player, Amount(due))
+                self.say(f"{player.character.name}: paid the instalment due today, {due / 100:,.2f}")
+        await self.wait_for_day(Day(due_days[late] + 2))
         found = (await self.get_loan(late))["loan"]
-        self.say(f"{late.character.name}: {found['days_past_due']} days late, {found['overdue'] / 100:,.2f} overdue")
+        self.say(f"{late.character.name}: paid nothing, {found['overdue'] / 100:,.2f} overdue")
         if found["days_past_due"] < 1:
             self.problems.append(f"{late.character.name} pays nothing and is not late")
 
@@ -421,3 +421,8 @@ class Stage:
                 return
             await asyncio.sleep(0.1)
         self.problems.append(f"not all nodes reached the same height: {heights}")
+
+
+def _find_due_day(loan: Any) -> Day:
+    """When the first instalment of a loan falls due."""
+    return Day(date.fromisoformat(loan["schedule"][0]["due_on"]).toordinal())

@@ -32,11 +32,11 @@ def read_picture(path: Path) -> Picture | None:
         connection.close()
 
 
-def read_exec_root(path: Path, height: Height) -> Digest | None:
-    """The root saved for block `height`, or None when the block is not there."""
+def read_exec_roots(path: Path) -> dict[Height, Digest]:
+    """The root saved for each height."""
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        row = connection.execute("SELECT exec_root FROM blocks WHERE height = ?", (height,)).fetchone()
-        return None if row is None else Digest(row[0])
+        rows = connection.execute("SELECT height, exec_root FROM blocks ORDER BY height").fetchall()
+        return {Height(height): Digest(root) for height, root in rows}
     finally:
         connection.close()
