@@ -19,19 +19,19 @@ SHORT_DAY_MS = 600
 
 
 class Lender(NamedTuple):
-    """One lender organisation and how it prices."""
+    """One lender organisation and how it prices: nominal annual rates per score band, best first; others decline."""
 
     name: str
     title: str
-    rates_ppm: tuple[int, ...]
-    """Nominal annual rate per score band, best first; later bands are declined."""
+    personal_ppm: tuple[int, ...]
+    business_ppm: tuple[int, ...]
 
 
 LENDERS = (
-    Lender("harbour", "Harbour Bank", (72_000, 90_000, 120_000, 156_000)),
-    Lender("jade", "Jade Credit", (84_000, 96_000, 114_000, 150_000, 180_000)),
-    Lender("plum", "Plum Finance", (78_000, 102_000, 126_000, 162_000)),
-    Lender("ridge", "Ridge Leasing", (96_000, 108_000, 132_000, 168_000, 198_000)),
+    Lender("harbour", "Harbour Bank", (72_000, 90_000, 120_000, 156_000), (93_000, 108_000, 132_000)),
+    Lender("jade", "Jade Credit", (84_000, 96_000, 114_000, 150_000, 180_000), (87_000, 102_000, 126_000, 162_000)),
+    Lender("plum", "Plum Finance", (78_000, 102_000, 126_000, 162_000), (76_000, 99_000, 129_000)),
+    Lender("ridge", "Ridge Leasing", (96_000, 108_000, 132_000, 168_000), (81_000, 96_000, 120_000, 150_000)),
 )
 
 
@@ -128,7 +128,10 @@ def make_product(lender: Lender, segment: Segment, pool: ObjectId, model: ModelI
         late_fee=Amount(2_000),
         waterfall=WaterfallOrder.IPF,
         model=model,
-        bands=tuple(BandPrice(rate_ppm=Ppm(rate), amount_max=Amount(15_000_000)) for rate in lender.rates_ppm),
+        bands=tuple(
+            BandPrice(rate_ppm=Ppm(rate), amount_max=Amount(15_000_000))
+            for rate in (lender.personal_ppm if segment is Segment.PERSONAL else lender.business_ppm)
+        ),
         attestations_min=2,
         auto_budget=Amount(100_000_000),
         tz_offset_min=480,
