@@ -1,0 +1,232 @@
+"""Reads: every answer is of the type that the OpenAPI document names for it, and every wrong address is a problem."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from node.api.app import ENDPOINTS, make_openapi
+from node.api.problems import KINDS, Problem
+from node.client.http import ApiError, NodeClient
+from node.client.offers import check_offer
+from protocol.crypto import KeySigner, calculate_hash
+from protocol.genesis import Genesis
+from protocol.ids import ObjectId
+from tests.node.api.harness import DevNode, make_seed
+from tests.node.api.lending import apply_for, attesting, make_device, make_wish, read_sample
+
+UNKNOWN = "ab" * 32
+
+
+async def make_loan(node: DevNode, client: NodeClient) -> dict[str, str]:
+    """A loan with everything before it; ids by the name they have in addresses."""
+    products = await node.open_market()
+    wallet = await node.open_borrower("li-na")
+    device = make_device(node, client, wallet)
+    application = apply_for(node, wallet, read_sample(), make_wish())
+    async with attesting(node):
+        await device.apply(application)
+        found = await device.wait_decisions(application.application, count=2)
+    (offer, *_) = found["offers"]
+    terms_hash = check_offer(offer)
+    assert not isinstance(terms_hash, str), terms_hash
+    loan = await device.accept(ObjectId(bytes.fromhex(offer["id"])), terms_hash)
+    await node.make_block()
+    return {
+        "account": wallet.account.hex(),
+        "key": wallet.public_key.hex(),
+        "pool": (await client.get("/v1/pools"))["items"][0]["id"],
+        "product": products["jade"].hex(),
+        "application": application.application.hex(),
+        "offer": offer["id"],
+        "loan": loan.hex(),
+        "transaction": application.id.hex(),
+        "data": application.data.hex(),
+        "document": application.sealed.envelope.digest.hex(),
+    }
+
+
+async def test_every_answer_is_what_the_document_says(node: DevNode, client: NodeClient) -> None:
+    """Each JSON endpoint is called on a real loan, and its answer decodes strictly as the declared type."""
+    ids = await make_loan(node, client)
+    tag = calculate_hash("tag", b"li-na").hex()
+    addresses = {
+        "/v1/transactions/{id}": f"/v1/transactions/{ids['transaction']}",
+        "/v1/blocks/{height}": "/v1/blocks/3",
+        "/v1/accounts/{id}": f"/v1/accounts/{ids['account']}",
+        "/v1/nonce/{key}": f"/v1/nonce/{ids['key']}",
+        "/v1/pools/{id}": f"/v1/pools/{ids['pool']}",
+        "/v1/products/{id}": f"/v1/products/{ids['product']}",
+        "/v1/applications/{id}": f"/v1/applications/{ids['application']}",
+        "/v1/offers/{id}": f"/v1/offers/{ids['offer']}",
+        "/v1/loans/{id}": f"/v1/loans/{ids['loan']}",
+        "/v1/exposure/{tag}": f"/v1/exposure/{tag}",
+        "/v1/vault/access-log/{id}": f"/v1/vault/access-log/{ids['data']}",
+    }
+    owner, officer = KeySigner(make_seed("li-na")), KeySigner(make_seed("harbour/officer"))
+    checked = 0
+    for one in ENDPOINTS:
+        if one.method != "GET" or not isinstance(one.answer, type):
+            continue
+        signer = None if not one.signed else owner if "vault" in one.path else officer
+        path = addresses.get(one.path, one.path)
+        raw = await client.call("GET", path, signer=signer, now_ms=node.now_ms)
+        value = msgspec.json.decode(raw, type=one.answer)
+        if one.answer is not Genesis:
+            assert set(json.loads(raw)) == {field.name for field in msgspec.structs.fields(one.answer)}, one.path
+        assert value is not None
+        checked += 1
+    assert checked >= 18
+
+
+async def test_the_document_is_served_and_whole(client: NodeClient) -> None:
+    """Every reference resolves, every parameter of a path is declared, every problem status has its schema."""
+    served = await client.get("/v1/openapi.json")
+    assert served["openapi"].startswith("3.1")
+    text = json.dumps(served)
+    for reference in re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', text):
+        assert reference in served["components"]["schemas"], reference
+    assert set(served["paths"]) == {one.path for one in ENDPOINTS}
+    for path, operations in served["paths"].items():
+        for operation in operations.values():
+            declared = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
+            assert declared == set(re.findall(r"{(\w+)}", path))
+            assert "500" in operation["responses"]
+    assert len({one.handler.__name__ for one in ENDPOINTS}) == len(ENDPOINTS)
+    assert make_openapi("1")["paths"] == make_openapi("2")["paths"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/transactions/{}",
+        "/v1/transactions/{}/receipt",
+        "/v1/accounts/{}",
+        "/v1/pools/{}",
+        "/v1/products/{}",
+        "/v1/applications/{}",
+        "/v1/offers/{}",
+        "/v1/loans/{}",
+    ],
+)
+async def test_unknown_and_broken_ids_are_problems(client: NodeClient, path: str) -> None:
+    """404 for an id that nothing has, 400 for what is no id; each in the declared shape."""
+    for given, status, code in (
+        (UNKNOWN, 404, "not_found"),
+        ("xyz", 400, "malformed_id"),
+        (UNKNOWN.upper(), 400, "malformed_id"),
+        ("0", 400, "malformed_id"),
+        ("%00" * 4, 400, "malformed_id"),
+    ):
+        with pytest.raises(ApiError) as caught:
+            await client.get(path.format(given))
+        assert (caught.value.status, caught.value.code) == (status, code)
+        assert msgspec.convert(caught.value.problem, Problem).status == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/v1/", 404, "not_found"),
+        ("GET", "/v2/status", 404, "not_found"),
+        ("GET", "/v1/loans/../status", 200, ""),
+        ("DELETE", "/v1/status", 405, "method_not_allowed"),
+        ("POST", "/v1/loans", 405, "method_not_allowed"),
+        ("GET", "/v1/blocks/0", 404, "not_found"),
+        ("GET", "/v1/blocks/-1", 400, "malformed_request"),
+        ("GET", "/v1/blocks/99999999999999999999", 400, "malformed_request"),
+        ("GET", "/v1/blocks/1e3", 400, "malformed_request"),
+        ("GET", "/v1/pools?limit=0", 400, "malformed_request"),
+        ("GET", "/v1/pools?limit=201", 400, "malformed_request"),
+        ("GET", "/v1/pools?limit=x", 400, "malformed_request"),
+        ("GET", "/v1/pools?after=x", 400, "malformed_id"),
+        ("GET", "/v1/loans?borrower=x", 400, "malformed_id"),
+        ("GET", "/v1/exposure/xyz", 401, "signature_missing"),
+        ("POST", "/v1/transactions?wait=maybe", 400, "malformed_request"),
+        ("POST", "/v1/transactions?timeout_ms=-1", 400, "malformed_request"),
+    ],
+)
+async def test_every_wrong_address_is_a_problem(
+    server: TestServer, method: str, path: str, status: int, code: str
+) -> None:
+    """No address, method or query gives anything but an answer or a problem with a code of the table."""
+    async with ClientSession() as session, session.request(method, server.make_url(path)) as answer:
+        assert answer.status == status
+        if code:
+            assert answer.content_type == "application/problem+json"
+            problem = await answer.json(content_type=None)
+            assert (problem["code"], problem["status"]) == (code, KINDS[code].status)
+
+
+async def test_pages_cover_everything_once(node: DevNode, client: NodeClient) -> None:
+    """Following `next` with one item per page gives the whole list in the order of ids."""
+    await node.open_market()
+    whole = await client.get("/v1/products")
+    found: list[Any] = []
+    after: dict[str, str] = {}
+    while True:
+        page = await client.get("/v1/products", limit="1", **after)
+        found += page["items"]
+        if page["next"] is None:
+            break
+        after = {"after": page["next"]}
+    assert found == whole["items"]
+    assert [one["id"] for one in found] == sorted(one["id"] for one in found)
+
+
+async def test_an_account_is_found_by_any_of_its_keys(node: DevNode, client: NodeClient) -> None:
+    """Officer key, attester key, node key and account id lead to the same organisation."""
+    by_id = await client.get(f"/v1/accounts/{node.make_officer('jade').account.hex()}")
+    assert (by_id["name"], set(by_id["roles"])) == ("jade", {"lender", "validator"})
+    for kind in ("officer", "attester", "node"):
+        key = KeySigner(make_seed(f"jade/{kind}")).public_key
+        assert (await client.get(f"/v1/accounts/{key.hex()}"))["id"] == by_id["id"]
+
+
+async def test_an_account_shows_no_subject_tag(node: DevNode, client: NodeClient) -> None:
+    """The tag that stands for a person is for members alone."""
+    wallet = await node.open_borrower("li-na")
+    raw = await client.call("GET", f"/v1/accounts/{wallet.account.hex()}")
+    assert calculate_hash("tag", b"li-na").hex().encode() not in raw
+
+
+async def test_the_nonce_follows_what_was_used(node: DevNode, client: NodeClient) -> None:
+    """A new key starts at 0; afterwards one above the highest used."""
+    assert await client.get_nonce(KeySigner(make_seed("nobody")).public_key) == 0
+    wallet = await node.open_borrower("li-na")
+    assert await client.get_nonce(wallet.public_key) == wallet.nonce_next
+
+
+async def test_readiness_names_its_reason(node: DevNode, client: NodeClient) -> None:
+    """A node that catches up is alive but not ready."""
+    assert (await client.get("/readyz"))["ready"] is True
+    node.sync_state = "syncing"
+    assert (await client.get("/livez"))["live"] is True
+    with pytest.raises(ApiError) as caught:
+        await client.get("/readyz")
+    assert caught.value.status == 503
+    assert caught.value.problem["reasons"] == ["the node is syncing"]
+
+
+async def test_the_genesis_that_is_served_is_the_networks(node: DevNode, client: NodeClient) -> None:
+    """Its chain id, computed by the client, is the node's."""
+    assert (await client.get_genesis()).calculate_chain_id() == node.chain_id
+
+
+async def test_an_altered_offer_is_noticed_before_signing(node: DevNode, client: NodeClient) -> None:
+    """Every figure that is shown must be the one that would be signed."""
+    ids = await make_loan(node, client)
+    offer = await client.get(f"/v1/offers/{ids['offer']}")
+    assert not isinstance(check_offer(offer), str)
+    for name in ("principal", "apr_ppm", "total_cost", "net_proceeds", "late_fee", "cooling_off_days", "rate_ppm"):
+        assert check_offer({**offer, name: offer[name] + 1}) == name
+    cheaper = [{**row, "total_due": row["total_due"] - 1} for row in offer["schedule"]]
+    assert check_offer({**offer, "schedule": cheaper}) == "schedule"
+    assert check_offer({**offer, "schedule": offer["schedule"][:-1]}) == "schedule"
+    assert check_offer({**offer, "terms_hash": UNKNOWN}) == "terms_hash"
+    assert check_offer({**offer, "disclosure": "00"}) == "disclosure"
