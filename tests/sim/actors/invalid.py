@@ -1,0 +1,51 @@
+"""Proposes blocks that no honest node may accept: false roots, false history, bad or unobtainable batches, odd times."""
+
+import msgspec
+
+from protocol.batch import BatchRef
+from protocol.block import calculate_batches_root
+from protocol.ids import Digest, Height, TimeMs
+from protocol.messages import Propose
+from tests.sim.actors.base import Actor
+from tests.sim.node import Message
+
+
+class InvalidProposer(Actor):
+    """Breaks one rule per proposal."""
+
+    def twist(self, message: Message) -> None:
+        """A different lie each time."""
+        if not isinstance(message, Propose):
+            self.world.broadcast(self, message, True)
+            return
+        rng, header = self.world.rng, message.block.header
+        lie = rng.choice(
+            ("root", "height", "history", "late", "early", "bad_batch", "no_batch", "parent", "exec_height", "order")
+        )
+        match lie:
+            case "root":
+                false = self.remake(message, exec_root=Digest(rng.randbytes(32)))
+            case "height":
+                false = self.remake(message, height=Height(header.height + 1))
+            case "history":
+                false = self.remake(message, history_root=Digest(rng.randbytes(32)))
+            case "late":
+                false = self.remake(message, time_ms=TimeMs(header.time_ms + 60_000))
+            case "early":
+                false = self.remake(message, time_ms=TimeMs(max(0, header.time_ms - 600_000)))
+            case "exec_height":
+                false = self.remake(message, exec_height=Height(header.height - 1))
+            case "parent":
+                false = self.sign(msgspec.structs.replace(message, parent_view=max(0, message.parent_view - 1)))
+            case "order":
+                false = self.remake(message, exec_height=Height(0))
+            case _:
+                digest = self.world.make_batch()
+                if lie == "bad_batch":
+                    self.held[digest] = True
+                    self.world.invalid[digest] = True
+                batches = (BatchRef(digest=digest, tx_count=1, size=100),)
+                block = msgspec.structs.replace(message.block, batches=batches)
+                changes = {"batches_root": calculate_batches_root(batches), "batch_count": 1, "tx_count": 1}
+                false = self.remake(msgspec.structs.replace(message, block=block), **changes)
+        self.world.broadcast(self, false, True)

@@ -1,0 +1,28 @@
+"""The Byzantine actors by name."""
+
+from tests.sim.actors.equivocator import Equivocator
+from tests.sim.actors.everything import EverythingVoter
+from tests.sim.actors.flooder import Flooder
+from tests.sim.actors.garbage import GarbageCertifier
+from tests.sim.actors.huge import HugeViews
+from tests.sim.actors.impersonator import Impersonator
+from tests.sim.actors.invalid import InvalidProposer
+from tests.sim.actors.late import LateProposer
+from tests.sim.actors.liar import SyncLiar
+from tests.sim.actors.replayer import Replayer
+from tests.sim.actors.withholder import Withholder
+from tests.sim.node import SimNode
+
+ACTORS: dict[str, type[SimNode]] = {
+    "equivocator": Equivocator,
+    "everything": EverythingVoter,
+    "flooder": Flooder,
+    "garbage": GarbageCertifier,
+    "huge": HugeViews,
+    "impersonator": Impersonator,
+    "invalid": InvalidProposer,
+    "late": LateProposer,
+    "liar": SyncLiar,
+    "replayer": Replayer,
+    "withholder": Withholder,
+}

@@ -1,0 +1,111 @@
+"""What survives a crash: the vote log, the payload log and the saved chain of one simulated node.
+
+A group that was not durable is gone as a whole, as a torn group is truncated. Never keep memory here.
+"""
+
+from consensus.chain import Floor, Point, make_genesis_floor
+from consensus.records import CertificateRecord, Record, VoteRecord
+from protocol.block import Block
+from protocol.certificate import Certificate, VoteKind
+from protocol.ids import BatchDigest, BlockDigest, ChainId, Digest, Height, View
+from protocol.merkle import NO_MOUNTAINS, Mountains
+
+KEEP_VIEWS = 40
+
+
+class Saved:
+    """One saved block."""
+
+    __slots__ = ("block", "digest", "finalization", "root")
+
+    def __init__(self, block: Block, digest: BlockDigest, finalization: Certificate | None, root: Digest) -> None:
+        self.block = block
+        self.digest = digest
+        self.finalization = finalization
+        self.root = root
+
+
+class Disk:
+    """Durable state."""
+
+    def __init__(self, chain_id: ChainId, genesis_root: Digest) -> None:
+        self._chain_id = chain_id
+        self.genesis_root = genesis_root
+        self.records: list[Record] = []
+        self.blocks: dict[BlockDigest, Block] = {}
+        self.batches: dict[BatchDigest, bool] = {}
+        self.saved: list[Saved] = []
+        self.mountains: Mountains = NO_MOUNTAINS
+        self.votes: dict[tuple[VoteKind, View], BlockDigest] = {}
+        """What the log binds the node to, in arithmetic of its own."""
+        self.certificates: dict[tuple[VoteKind, View], BlockDigest] = {}
+
+    def append(self, records: list[Record]) -> None:
+        """Make records durable."""
+        self.records += records
+        for record in records:
+            if isinstance(record, VoteRecord):
+                self.votes[(record.vote.kind, record.vote.view)] = record.vote.digest
+            elif isinstance(record, CertificateRecord):
+                self.certificates[(record.certificate.kind, record.certificate.view)] = record.certificate.digest
+
+    def append_payload(self, blocks: tuple[Block, ...]) -> None:
+        """Make blocks and the batches they order durable."""
+        for block in blocks:
+            self.blocks[block.header.calculate_digest()] = block
+            for ref in block.batches:
+                self.batches[ref.digest] = True
+
+    def save(self, saved: Saved) -> None:
+        """One block with everything that follows from it; what lies far below is pruned from the logs."""
+        assert saved.block.header.height == len(self.saved) + 1, "blocks are saved in order"
+        self.saved.append(saved)
+        self.mountains = self.mountains.append(saved.digest)
+        for ref in saved.block.batches:
+            self.batches[ref.digest] = True
+        if len(self.records) > 400:
+            lowest = saved.block.header.view - KEEP_VIEWS
+            self.records = [record for record in self.records if _get_view(record) >= lowest]
+            self.blocks = {digest: one for digest, one in self.blocks.items() if one.header.view >= lowest}
+
+    @property
+    def root(self) -> Digest:
+        """State after the last saved block."""
+        return self.saved[-1].root if self.saved else self.genesis_root
+
+    def find_block(self, digest: BlockDigest) -> Block | None:
+        """A logged or recently saved block."""
+        block = self.blocks.get(digest)
+        if block is not None:
+            return block
+        return next((one.block for one in reversed(self.saved[-64:]) if one.digest == digest), None)
+
+    def make_floor(self) -> Floor:
+        """Where a restarted engine begins."""
+        if not self.saved:
+            return make_genesis_floor(self._chain_id, self.genesis_root)
+        last = self.saved[-1]
+        header = last.block.header
+        unnamed = self.saved[header.exec_height :]
+        return Floor(
+            point=Point(
+                height=header.height,
+                view=header.view,
+                digest=last.digest,
+                time_ms=header.time_ms,
+                exec_height=header.exec_height,
+                mountains=self.mountains,
+            ),
+            finalization=last.finalization,
+            exec_height=header.height,
+            exec_root=last.root,
+            params_hash=Digest(bytes(32)),
+            nonempty_height=max((one.block.header.height for one in unnamed if one.block.batches), default=Height(0)),
+            roots=tuple((one.block.header.height, one.root) for one in self.saved[-40:]),
+        )
+
+
+def _get_view(record: Record) -> View:
+    if isinstance(record, VoteRecord):
+        return record.vote.view
+    return record.certificate.view if isinstance(record, CertificateRecord) else record.propose.view

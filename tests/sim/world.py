@@ -1,0 +1,207 @@
+"""The whole cluster in one thread: virtual clock, one heap of what is to come, a network with weather.
+
+Everything drawn comes from the seed; two runs of one plan are equal event by event. Never iterate a set here.
+"""
+
+from heapq import heappop, heappush
+from random import Random
+from typing import Any
+from zlib import crc32
+
+from protocol.block import calculate_genesis_digest
+from protocol.certificate import Certificate, Vote
+from protocol.crypto import calculate_hash
+from protocol.ids import BatchDigest, ChainId, Digest
+from protocol.messages import Propose
+from protocol.validators import make_validator_set
+from tests.sim.invariants import Judge, Violation
+from tests.sim.keys import Scheme, SimSigner
+from tests.sim.node import SimNode
+from tests.sim.plan import CALM, Plan, Weather
+
+FINALS_AFTER_HEAL = 10
+HEALED_MS_MAX = 180_000
+EVENTS_MAX = 400_000
+
+
+class World:
+    """One run."""
+
+    def __init__(self, plan: Plan) -> None:
+        from tests.sim.actors.table import ACTORS
+
+        self.plan = plan
+        self.rng = Random(f"world {plan.seed}")
+        self.now_ms = 0
+        self.heap: list[tuple[int, int, Any, tuple[Any, ...]]] = []
+        self.count = 0
+        self.trace = 0
+        self.events = 0
+        self.weather: Weather = CALM
+        self.chain_id = ChainId(calculate_hash("simulation", plan.seed.to_bytes(8, "big")))
+        self.genesis_root = Digest(calculate_hash("simulation-root"))
+        self.scheme = Scheme()
+        signers = [self.scheme.make_signer(f"{plan.seed} {place}") for place in range(plan.size)]
+        keys = tuple(signer.public_key for signer in signers)
+        self.validators = make_validator_set(keys, calculate_genesis_digest(self.chain_id))
+        by_key: dict[bytes, SimSigner] = {signer.public_key: signer for signer in signers}
+        self.signers = [by_key[key] for key in self.validators.keys]
+        self.judge = Judge(plan.size)
+        self.invalid: dict[BatchDigest, bool] = {}
+        self.batches = 0
+        self.nodes: list[SimNode] = []
+        first_byzantine = plan.size - len(plan.byzantine)
+        for place in range(plan.size + plan.observers):
+            if place >= plan.size:
+                self.nodes.append(SimNode(self, place, None, None))
+            elif place >= first_byzantine:
+                actor = ACTORS[plan.byzantine[place - first_byzantine]]
+                self.nodes.append(actor(self, place, place, self.signers[place]))
+            else:
+                self.nodes.append(SimNode(self, place, place, self.signers[place]))
+        self.honest = [node for node in self.nodes if node.honest]
+
+    # ------------------------------------------------------------------ time
+
+    def schedule(self, delay_ms: int, what: Any, *args: Any) -> None:
+        """Call `what` after a delay."""
+        self.count += 1
+        heappush(self.heap, (self.now_ms + delay_ms, self.count, what, args))
+
+    def on_turn(self, node: SimNode, count: int) -> None:
+        """A node took a turn."""
+        self.events += count
+        self.trace = crc32(b"%d %d %d" % (self.now_ms, node.place, count), self.trace)
+        if not node.turns % 64 and node.honest:
+            node.check_memory()
+
+    # ------------------------------------------------------------------ network
+
+    def broadcast(self, node: SimNode, message: Propose | Vote | Certificate, to_observers: bool) -> None:
+        """To every validator, and to observers what they follow by."""
+        what = "vote" if isinstance(message, Vote) else "propose" if isinstance(message, Propose) else "certificate"
+        last = len(self.nodes) if to_observers else self.plan.size
+        for place in range(last):
+            if place != node.place:
+                self.send(node.place, place, what, message)
+
+    def send(self, source: int, target: int, what: str, argument: Any) -> None:
+        """One message through the weather."""
+        weather, rng = self.weather, self.rng
+        if weather.groups and weather.groups[source] != weather.groups[target]:
+            return
+        if weather.deaf and (source, target) in weather.deaf:
+            return
+        if weather.loss_permille and rng.random() * 1000 < weather.loss_permille:
+            return
+        copies = 2 if weather.duplicate_permille and rng.random() * 1000 < weather.duplicate_permille else 1
+        for _ in range(copies):
+            low, high = weather.delay_ms_min, weather.delay_ms_max
+            delay_ms = low + int(rng.random() * (high - low + 1))
+            if weather.slow_permille and rng.random() * 1000 < weather.slow_permille:
+                delay_ms += int(rng.random() * 2000)
+            self.schedule(delay_ms, self.deliver, source, target, what, argument)
+
+    def deliver(self, source: int, target: int, what: str, argument: Any) -> None:
+        """A message arrives, if somebody is there."""
+        node = self.nodes[target]
+        if node.up:
+            node.hear(source, what, argument)
+
+    # ------------------------------------------------------------------ disks, executors, clients
+
+    def draw_disk_ms(self) -> int:
+        """How long a group commit takes."""
+        plan, rng = self.plan, self.rng
+        if plan.disk_stall_permille and self.now_ms < plan.heal_ms and rng.random() * 1000 < plan.disk_stall_permille:
+            return rng.randrange(1_700)
+        return int(rng.random() * (plan.disk_ms_max + 1))
+
+    def draw_execute_ms(self) -> int:
+        """How long a block takes to execute and save."""
+        return int(self.rng.random() * (self.plan.execute_ms_max + 1))
+
+    def make_batch(self) -> BatchDigest:
+        """A new batch's digest."""
+        self.batches += 1
+        return BatchDigest(calculate_hash("simulation-batch", self.batches.to_bytes(8, "big")))
+
+    def submit(self) -> None:
+        """A client gives a batch to some node, which pushes it to all."""
+        place = self.rng.randrange(len(self.nodes))
+        node = self.nodes[place]
+        if node.up:
+            digest = self.make_batch()
+            for other in self.nodes:
+                if other is not node:
+                    self.send(place, other.place, "batch", digest)
+            node.add_batch(digest)
+        self.schedule(1 + int(self.rng.random() * 2 * self.plan.batch_every_ms), self.submit)
+
+    # ------------------------------------------------------------------ the run
+
+    def set_weather(self, weather: Weather) -> None:
+        """The next phase begins."""
+        self.weather = weather
+
+    def run(self) -> None:
+        """Faults, heal, and then ten finalised blocks within 4n views of work. Raises Violation."""
+        plan = self.plan
+        for at_ms, weather in plan.phases:
+            self.schedule(at_ms, self.set_weather, weather)
+        for crash in plan.crashes:
+            self.schedule(crash.at_ms, self.nodes[crash.node].die, crash.how, crash.down_ms)
+        for node in self.nodes:
+            self.schedule(0, node.boot)
+        self.schedule(1, self.submit)
+        self.run_until(plan.heal_ms)
+        for node in self.nodes:
+            node.dying = ""
+            if not node.up:
+                node.boot()
+        self.check_liveness()
+
+    def run_until(self, until_ms: int) -> None:
+        """Everything that is due before a moment."""
+        heap = self.heap
+        while heap and heap[0][0] < until_ms:
+            self.now_ms, _, what, args = heappop(heap)
+            what(*args)
+            if self.events > EVENTS_MAX:
+                raise Violation(f"more than {EVENTS_MAX} events by {self.now_ms} ms")
+        self.now_ms = until_ms
+
+    def check_liveness(self) -> None:
+        """Every honest node finalises ten more blocks, in at most 4n views once all have found each other."""
+        plan = self.plan
+        plan_views = max(4 * plan.size, 3 * FINALS_AFTER_HEAL // 2)
+        deadline = self.now_ms + HEALED_MS_MAX
+        view_heal = max(node.engine.view for node in self.honest)
+        view_settled = view_heal + 2 * plan.size
+        base: int | None = None
+        while self.now_ms < deadline:
+            self.run_until(self.now_ms + 50)
+            view = max(node.engine.view for node in self.honest)
+            lowest = min(node.final for node in self.honest)
+            if base is None and (view >= view_settled or lowest > self.highest_at_heal):
+                base, view_settled = lowest, view
+            if base is not None and lowest >= base + FINALS_AFTER_HEAL:
+                return
+            if base is not None and view > view_settled + plan_views + 2:
+                raise Violation(f"liveness: {lowest - base} blocks in {view - view_settled} views after heal")
+        raise Violation(f"liveness: no ten blocks in {HEALED_MS_MAX} ms after heal: {self.describe()}")
+
+    @property
+    def highest_at_heal(self) -> int:
+        """The highest block that was final anywhere before now."""
+        if not hasattr(self, "_highest"):
+            self._highest = max(node.final for node in self.honest)
+        return self._highest
+
+    def describe(self) -> str:
+        """Where every node stands."""
+        return "; ".join(
+            f"{node.name}{'' if node.honest else '*'} view {node.engine.view} final {node.final} "
+            f"({node.engine.waiting_for()})"
+            for node in self.nodes
+        )
