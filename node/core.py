@@ -29,12 +29,11 @@ from node.opening import Opened
 from node.reception import Reception
 from node.roster import make_roster
 from node.sync import SyncPlan
-from node.telemetry import get_logger
 from node.verifier import Verifier
 from node.work import WorkWatch
 from protocol.block import FIRST_EPOCH, calculate_genesis_digest
 from protocol.crypto import check_signature
-from protocol.ids import Digest, Height, ValidatorIndex, View
+from protocol.ids import Digest, Height, PublicKey, ValidatorIndex, View
 from protocol.messages import Status
 from protocol.validators import make_validator_set
 
@@ -72,6 +71,13 @@ class Core:
             floor=opened.floor,
             timing=Timing(),
         )
+        self._wire_batches(own)
+        self._wire_driver(own)
+        self._wire_peers(own)
+
+    def _wire_batches(self, own: PublicKey) -> None:
+        """Pool, batches, execution: the way of a transaction apart from its order."""
+        opened, roster = self.opened, self.roster
         self.work = WorkWatch(
             self.mempool, opened.ledger, read_clock_ms, lambda has_work: self._post(WorkChanged(has_work=has_work))
         )
@@ -95,9 +101,21 @@ class Core:
             clock_ms=read_clock_ms,
             on_executed=self._on_executed,
         )
+        self.door = Door(
+            verifier=self.verifier,
+            mempool=self.mempool,
+            books=opened.ledger,
+            archive=opened.store,
+            clock_ms=read_clock_ms,
+            on_submitted=self.batches.on_submitted,
+        )
+
+    def _wire_driver(self, own: PublicKey) -> None:
+        """The engine's shell and what it asks for."""
+        opened = self.opened
         self.duties = EngineDuties(
             own=own,
-            roster=roster,
+            roster=self.roster,
             mesh=self.gossip,
             mempool=self.mempool,
             batches=self.batches,
@@ -109,16 +127,12 @@ class Core:
             on_ordered=self.work.refresh,
         )
         self.driver = Driver(self.engine, opened.votes, self.duties, read_clock_ms)
+
+    def _wire_peers(self, own: PublicKey) -> None:
+        """What peers say and are told."""
+        opened = self.opened
         self.documents = DocumentRoom(
-            opened.vault, self.gossip, {member.node_key: member.account for member in genesis.members}
-        )
-        self.door = Door(
-            verifier=self.verifier,
-            mempool=self.mempool,
-            books=opened.ledger,
-            archive=opened.store,
-            clock_ms=read_clock_ms,
-            on_submitted=self.batches.on_submitted,
+            opened.vault, self.gossip, {member.node_key: member.account for member in opened.genesis.members}
         )
         self.catchup = CatchUp(
             plan=self.sync,
@@ -132,7 +146,7 @@ class Core:
         )
         self.reception = Reception(
             own=own,
-            roster=roster,
+            roster=self.roster,
             driver=self.driver,
             duties=self.duties,
             batches=self.batches,
@@ -145,7 +159,6 @@ class Core:
             on_sync_news=self.catchup.on_news,
             clock_ms=read_clock_ms,
         )
-        self._log = get_logger("core")
 
     def _post(self, event: Event) -> None:
         self.driver.post(event)

@@ -118,8 +118,9 @@ class Node:
         core = self.core
         now = core.make_status()
         peers: list[PeerStatus] = []
-        for key in core.roster.names:
-            if key in core.peers:
+        known = {bytes.fromhex(one.node_key) for one in self._config.peers}.union(core.roster.validators)
+        for key in core.peers:  # members without a node of their own (authorities) are no peers to speak of
+            if key in known or core.gossip.is_connected(key):
                 link, height = core.gossip.get_status(key), core.sync.get_claim(key)
                 peers.append(
                     PeerStatus(name=link.name, connected=link.connected, height=height, silent_ms=link.silent_ms)

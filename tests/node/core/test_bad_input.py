@@ -199,7 +199,7 @@ async def test_a_member_that_talks_nonsense_is_heard_out_and_changes_nothing(tmp
     async with cluster(tmp_path, start=LENDERS) as net:
         async with impostor(net, "ada") as socket:
             nonsense = make_nonsense(net.chain_id)
-            assert {type(one) for one in nonsense} | {Hello} >= set(Message.__args__) - _GREETINGS  # type: ignore[attr-defined]
+            assert {type(one) for one in nonsense} | {Hello} >= set(Message.__args__) - _GREETINGS
             for message in nonsense * 3:
                 await socket.send_bytes(encode(message))
             heard: set[type] = set()
@@ -214,7 +214,7 @@ async def test_a_member_that_talks_nonsense_is_heard_out_and_changes_nothing(tmp
         assert net.nodes["ada"].mempool.transactions == 0
 
 
-_GREETINGS = {Hello, *(kind for kind in Message.__args__ if kind.__name__ == "HelloProof")}  # type: ignore[attr-defined]
+_GREETINGS = {Hello, *(kind for kind in Message.__args__ if kind.__name__ == "HelloProof")}
 
 
 async def test_hearsay_of_a_stolen_key_silences_only_from_more_peers_than_may_lie(tmp_path: Path) -> None:

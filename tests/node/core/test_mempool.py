@@ -6,12 +6,17 @@ from hashlib import sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node import mempool as pool_module
 from node.mempool import DEAD_REST_MS, ORIGIN_BATCHES_MAX, OWN, SEAL_EVERY_MS, HeldBatch, Mempool
 from protocol.batch import Batch, BatchItem, Sidecar, calculate_batch_digest
 from protocol.codec import encode
 from protocol.ids import BatchDigest, Digest, ModelId, TransactionId
-from protocol.limits import BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, BLOCK_BATCHES_MAX, BLOCK_TRANSACTIONS_MAX
+from protocol.limits import (
+    BATCH_BYTES_MAX,
+    BATCH_TRANSACTIONS_MAX,
+    BLOCK_BATCHES_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+    POOL_TRANSACTIONS_MAX,
+)
 from protocol.transactions.envelope import Transaction
 from tests.node.core.chaintools import make_held, make_item, make_transaction
 
@@ -83,14 +88,14 @@ def test_batches_stay_within_bytes_and_count_and_keep_the_order_of_arrival() -> 
 def test_a_full_pool_has_no_room_and_one_origin_cannot_fill_it() -> None:
     """Own transactions stop at the pool's bound; a peer's batches at its share of the batches held."""
     pool = Mempool()
-    assert pool.has_room(pool_module.POOL_TRANSACTIONS_MAX)
-    assert not pool.has_room(pool_module.POOL_TRANSACTIONS_MAX + 1)
+    assert pool.has_room(POOL_TRANSACTIONS_MAX)
+    assert not pool.has_room(POOL_TRANSACTIONS_MAX + 1)
     for i in range(ORIGIN_BATCHES_MAX):
         assert pool.check_push(b"flooder", 1) is None
         assert pool.add_batch(held([i], b"flooder"))
     assert pool.check_push(b"flooder", 1) == "origin_quota"
     assert pool.check_push(b"other", 1) is None
-    assert pool.check_push(b"other", 2 * pool_module.POOL_TRANSACTIONS_MAX) == "pool_full"
+    assert pool.check_push(b"other", 2 * POOL_TRANSACTIONS_MAX) == "pool_full"
 
 
 def test_choice_is_oldest_first_within_a_block_and_without_what_is_excluded_or_ordered() -> None:

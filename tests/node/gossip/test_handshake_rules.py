@@ -85,7 +85,7 @@ def test_crossing_dials_end_in_one_link_on_both_sides_in_any_order() -> None:
 
 def test_every_message_but_the_greetings_has_a_lane() -> None:
     """The table of priorities covers the union of messages, and greetings cannot be sent later."""
-    kinds = set(Message.__args__)  # type: ignore[attr-defined]
+    kinds = set(Message.__args__)
     assert {kind.__name__ for kind in kinds - set(PRIORITIES)} == {"Hello", "HelloProof"}
     assert set(PRIORITIES) <= kinds
     with pytest.raises(CodecError):

@@ -72,8 +72,8 @@ async def station(
         for i, port in ports.items()
     ]
     handler = Recorder()
-    gossip = Gossip(make_identity(index, chain, instance), peers, handler)
-    port = await gossip.start("127.0.0.1", listen)
+    gossip = Gossip(make_identity(index, chain, instance), peers)
+    port = await gossip.start(handler, "127.0.0.1", listen)
     task = asyncio.create_task(gossip.run())
     try:
         yield Station(gossip, handler, task, port)
@@ -133,7 +133,7 @@ async def test_two_members_meet_whoever_dials_and_messages_arrive() -> None:
         for i in range(100):
             message = GetBatch(digest=BatchDigest(bytes([i]) * 32))
             assert low.gossip.send(SIGNERS[1].public_key, message)
-            assert high.gossip.broadcast(message, MEMBERS) == 1
+            assert high.gossip.broadcast(message, list(MEMBERS)) == 1
         await until(lambda: len(low.handler.heard) == len(high.handler.heard) == 100)
         assert [one.digest[0] for _, one in low.handler.heard if isinstance(one, GetBatch)] == list(range(100))
         assert {peer for peer, _ in low.handler.heard} == {SIGNERS[1].public_key}
@@ -282,7 +282,7 @@ async def test_a_port_in_use_is_said_in_one_sentence() -> None:
     """The error has a stable code and names the fix."""
     async with station(0, {}) as node:
         with pytest.raises(GossipError) as caught:
-            await Gossip(make_identity(1), [], Recorder()).start("127.0.0.1", node.port)
+            await Gossip(make_identity(1), []).start(Recorder(), "127.0.0.1", node.port)
         assert caught.value.code == "port_in_use"
         assert "listen_port" in caught.value.sentence
 
