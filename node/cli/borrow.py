@@ -243,6 +243,7 @@ def _print_offer(one: dict[str, Any]) -> None:
             ("offer", one["id"]),
             ("state", one["state"]),
             ("lender", f"{one['lender_name'] or one['lender'][:16]}, {one['product_name']}"),
+            ("loan of", money("principal")),
             ("you receive", money("net_proceeds")),
             ("you repay", f"{money('total_payable')} in {len(one['schedule'])} instalments"),
             ("whole cost", f"{money('total_cost')} (of it origination fee {money('origination_fee')})"),
