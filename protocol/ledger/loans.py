@@ -12,6 +12,7 @@ from protocol.ledger.records import Fact, Repaid
 from protocol.ledger.rows import Contract, Loan, LoanState
 from protocol.ledger.servicing import (
     Payment,
+    calculate_lateness,
     calculate_loan_at,
     calculate_loan_payoff,
     calculate_next_day,
@@ -19,7 +20,7 @@ from protocol.ledger.servicing import (
     close_rows,
 )
 from protocol.ledger.state import CONTRACTS, LOANS, POOLS, replace
-from protocol.loans.delinquency import DelinquencyBucket, calculate_days_past_due
+from protocol.loans.delinquency import DelinquencyBucket
 from protocol.money import Amount
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Pay
@@ -48,6 +49,8 @@ def save_loan(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -
 
 def emit_lateness(books: Books, loan_id: ObjectId, contract: Contract, before: Loan, after: Loan) -> None:
     """Tell of late fees, of a loan that became later, and of one that is current again."""
+    if after.bucket is before.bucket and after.fees_charged == before.fees_charged:
+        return
     disclosure = contract.disclosure
     subjects = (loan_id, disclosure.borrower, disclosure.lender)
     today = after.accrual.as_of
@@ -57,7 +60,7 @@ def emit_lateness(books: Books, loan_id: ObjectId, contract: Contract, before: L
         "lender": disclosure.lender.hex(),
         "day": today,
         "bucket": after.bucket.name.lower(),
-        "days_past_due": calculate_days_past_due(after.rows, today, materiality=books.policy.materiality),
+        "days_past_due": calculate_lateness(after.rows, today, books.policy.materiality),
     }
     for index in after.fees_charged[len(before.fees_charged) :]:
         books.emit("late_fee_charged", subjects, {**data, "row": index, "fee": disclosure.late_fee})

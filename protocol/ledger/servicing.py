@@ -7,7 +7,8 @@ Bringing a loan to a day in one step or in many gives the same loan, so it does 
 arithmetic is `protocol.loans`; here it only meets the record of one loan. Never a posting or a pool here.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -101,7 +102,7 @@ def calculate_loan_at(contract: Contract, loan: Loan, today: Day, materiality: i
         loan = _pass_days(contract, loan, today)
     loan = _charge_late_interest(contract, loan, start, today)
     loan = _charge_late_fees(contract, loan, today, materiality)
-    past_due = calculate_days_past_due(loan.rows, today, materiality=materiality)
+    past_due = calculate_lateness(loan.rows, today, materiality)
     return msgspec.structs.replace(
         loan,
         days_past_due_max=max(loan.days_past_due_max, past_due),
@@ -193,9 +194,18 @@ def calculate_loan_payoff(contract: Contract, loan: Loan) -> int:
     )
 
 
-def calculate_loan_class(loan: Loan, today: int, materiality: int) -> AssetClass:
+def calculate_lateness(rows: Rows, today: int, materiality: int) -> int:
+    """Days past due; rows that are not due cannot be late, so they are not looked at."""
+    due = bisect_left(rows, today, key=_get_due_day)
+    return calculate_days_past_due(rows[:due], today, materiality=materiality)
+
+
+_get_due_day = attrgetter("due_on")
+
+
+def calculate_loan_class(rows: Rows, today: int, materiality: int) -> AssetClass:
     """Class by days past due alone."""
-    return calculate_class(calculate_days_past_due(loan.rows, today, materiality=materiality))
+    return calculate_class(calculate_lateness(rows, today, materiality))
 
 
 class Payment(NamedTuple):
@@ -213,7 +223,7 @@ class Payment(NamedTuple):
 def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: ExcessRule, materiality: int) -> Payment:
     """The loan after a payment on the day it was brought to. Principal comes first once it is substandard."""
     today = loan.accrual.as_of
-    substandard = calculate_loan_class(loan, today, materiality) >= AssetClass.SUBSTANDARD
+    substandard = calculate_loan_class(loan.rows, today, materiality) >= AssetClass.SUBSTANDARD
     settled = next((index for index, row in enumerate(loan.rows) if row.unpaid), len(loan.rows))
     # Rows at the front that are paid in full take no part; leaving them out keeps a payment cheap late in a loan.
     settled = min(settled, bisect_right(contract.disclosure.schedule.due_dates, today))
@@ -247,7 +257,7 @@ def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: Exces
             loan.paid[3] + penalty,
         ),
     )
-    past_due = calculate_days_past_due(rows, today, materiality=materiality)
+    past_due = calculate_lateness(rows, today, materiality)
     after = msgspec.structs.replace(after, bucket=calculate_bucket(past_due))
     closes = after.principal_out == 0 and calculate_loan_payoff(contract, after) == 0
     return Payment(after, allocation, principal, interest, fee, penalty, closes)
