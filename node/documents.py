@@ -15,6 +15,7 @@ from protocol.messages import DocumentReply, GetDocument
 from protocol.vault import VaultEnvelope
 
 FETCH_S: Final = 10.0
+ROUNDS_MAX: Final = 2  # a push that is on its way arrives between the two
 
 
 class DocumentRoom:
@@ -47,7 +48,7 @@ class DocumentRoom:
         if held is not None:
             return held
         try:
-            envelope = await self._fetcher.fetch(digest, give_up_s=FETCH_S)
+            envelope = await self._fetcher.fetch(digest, give_up_s=FETCH_S, rounds_max=ROUNDS_MAX)
             await self._vault.put(envelope)
         except (NobodyHasItError, VaultError):
             return None

@@ -1,4 +1,4 @@
-"""Whether there is something to put into a block, told to the engine when it changes.
+"""Whether there is something to put into a block, told to the engine whenever that may have changed.
 
 Work is a batch that waits, or a ledger event that falls due (a ledger day that rolls over). Never order anything here.
 """
@@ -40,7 +40,8 @@ class WorkWatch:
         """Look, tell a change, and look again when the next event falls due."""
         now_ms = TimeMs(self._clock_ms())
         has_work = self._mempool.has_work() or self._agenda.has_due_events(now_ms)
-        if has_work != self._told:
+        if has_work or self._told:
+            # Told again while there is some: a leader that found nothing new to order looks again then.
             self._told = has_work
             self._on_change(has_work)
         if self._timer is not None:

@@ -47,12 +47,17 @@ class Fetcher(Generic[K, V]):
         """Whether a search for `key` is under way: anything else a peer offers was not asked for."""
         return key in self._searches
 
-    async def fetch(self, key: K, first: Sequence[PublicKey] = (), *, give_up_s: float = GIVE_UP_S) -> V:
-        """What `key` names; `first` are asked before the other peers. Raises NobodyHasItError."""
+    async def fetch(
+        self, key: K, first: Sequence[PublicKey] = (), *, give_up_s: float = GIVE_UP_S, rounds_max: int | None = None
+    ) -> V:
+        """What `key` names; `first` are asked before the other peers. Raises NobodyHasItError.
+
+        It gives up after a time, and after `rounds_max` rounds of everybody when given.
+        """
         held = self._searches.get(key)
         if held is None:
             search: _Search[V] = _Search()
-            task = asyncio.ensure_future(self._search(key, search, tuple(first), give_up_s))
+            task = asyncio.ensure_future(self._search(key, search, tuple(first), give_up_s, rounds_max))
             task.add_done_callback(_look_at)
             self._searches[key] = (search, task)
         else:
@@ -78,11 +83,15 @@ class Fetcher(Generic[K, V]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _search(self, key: K, search: _Search[V], first: tuple[PublicKey, ...], give_up_s: float) -> V:
+    async def _search(
+        self, key: K, search: _Search[V], first: tuple[PublicKey, ...], give_up_s: float, rounds_max: int | None
+    ) -> V:
         try:
             async with asyncio.timeout(give_up_s):
                 reply_s = REPLY_FIRST_S
-                while True:
+                for done in itertools.count():
+                    if done == rounds_max:
+                        break
                     for peer in self._make_round(first):
                         if self._ask(peer, key) and await self._has_come(search, peer, reply_s):
                             return search.found.result()
@@ -91,9 +100,10 @@ class Fetcher(Generic[K, V]):
                         return search.found.result()
                     reply_s = min(REPLY_LONGEST_S, 2 * reply_s)
         except TimeoutError:
-            raise NobodyHasItError from None
+            pass
         finally:
             del self._searches[key]
+        raise NobodyHasItError
 
     def _make_round(self, first: tuple[PublicKey, ...]) -> list[PublicKey]:
         others = [peer for peer in self._peers() if peer not in first]

@@ -9,7 +9,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import aiohttp
@@ -83,11 +83,11 @@ class LinkStatus(NamedTuple):
 class Gossip:
     """The mesh of one node: `start`, then `run` until cancelled, then `stop`."""
 
-    def __init__(self, identity: Identity, peers: Sequence[PeerAddress], handler: Handler) -> None:
+    def __init__(self, identity: Identity, peers: Sequence[PeerAddress]) -> None:
         self._identity = identity
         self._own = identity.signer.public_key
         self._peers = peers
-        self._handler = handler
+        self._handler: Handler
         self._links: dict[PublicKey, Link] = {}
         self._heard_s: dict[PublicKey, float] = {}
         self._penalty_until_s: dict[PublicKey, float] = {}
@@ -101,8 +101,9 @@ class Gossip:
         self.closed: Counter[str] = Counter()
         """How many links ended, by the name of the close code; for metrics."""
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port. Raises GossipError("port_in_use" | "address_unusable")."""
+    async def start(self, handler: Handler, host: str, port: int) -> int:
+        """Listen, and tell `handler` what peers say; returns the port. Raises GossipError."""
+        self._handler = handler
         self._fault = asyncio.get_running_loop().create_future()
         app = web.Application()
         app.router.add_get(PATH, self._accept)
@@ -156,7 +157,7 @@ class Gossip:
         link = self._links.get(peer)
         return link is not None and link.send(type(message), encode(message))
 
-    def broadcast(self, message: Message, peers: Iterable[PublicKey]) -> int:
+    def broadcast(self, message: Message, peers: Sequence[PublicKey]) -> int:
         """Queue a message for each reachable peer of `peers`; encoded once. Returns how many."""
         raw, kind = encode(message), type(message)
         reached = 0
