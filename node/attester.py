@@ -181,14 +181,14 @@ class Attester:
 
     async def _attend(self, application: ObjectId) -> None:
         """Work on one application until it is attested, refused, or needs nothing more."""
-        attempt = 0
+        attempt, began_s = 0, asyncio.get_running_loop().time()
         while True:
             row = find_row(self._node, APPLICATIONS, application)
             if row is None or not self._find_wanted(row):
                 return
             try:
                 async with self._turns:
-                    done = await self._try_attest(application, row)
+                    done = await self._try_attest(application, row, began_s)
             except RefusalError as refusal:
                 self._log.warning("attestation_refused", application=application, reason=refusal.code)
                 return
@@ -200,7 +200,7 @@ class Attester:
             await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
             attempt += 1
 
-    async def _try_attest(self, application: ObjectId, row: Application) -> bool:
+    async def _try_attest(self, application: ObjectId, row: Application, began_s: float) -> bool:
         """True when the attestations are final; False when something is not here yet."""
         request = row.request
         if len(request.data) != 1:
@@ -229,7 +229,7 @@ class Attester:
         finding = await asyncio.to_thread(
             self._appraise, raw, data, request, [one for one in sidecars if one.model in wanted], application
         )
-        return await self._submit(application, finding)
+        return await self._submit(application, finding, began_s)
 
     def _appraise(
         self, raw: bytes, data: Data, request: Apply, sidecars: list[Sidecar], application: ObjectId
@@ -255,7 +255,7 @@ class Attester:
             )
         return Finding(tuple(attestations), len(plain.rows))
 
-    async def _submit(self, application: ObjectId, finding: Finding) -> bool:
+    async def _submit(self, application: ObjectId, finding: Finding, began_s: float) -> bool:
         items = [self._wallet.attest(one).item for one in finding.attestations]
         try:
             submissions = await self._node.submit(items)
@@ -266,6 +266,7 @@ class Attester:
                 self._log.warning("attestation_rejected", application=application, reason=submission.rejection.code)
                 self._wallet.nonce_next = max(self._wallet.nonce_next, self._find_nonce())
                 return False
+        submit_ms = round((asyncio.get_running_loop().time() - began_s) * 1000)
         for submission in submissions:
             assert submission.id is not None, "what was not rejected has an id"
             stored = await self._node.wait_final(submission.id, FINAL_S)
@@ -274,7 +275,7 @@ class Attester:
             rejection = decode(stored.receipt, Receipt).rejection
             if rejection is not None:
                 raise RefusalError(rejection.code)
-        self._log.info("application_attested", application=application, rows=finding.rows)
+        self._log.info("application_attested", application=application, rows=finding.rows, submit_ms=submit_ms)
         return True
 
     async def _find_sidecars(self, application: ObjectId) -> tuple[Sidecar, ...] | None:
