@@ -1,0 +1,170 @@
+"""A receipt file proves an outcome from the genesis alone, and no byte of it can be changed."""
+
+from functools import cache
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from protocol.batch import BatchItem
+from protocol.block import Header, calculate_genesis_digest
+from protocol.certificate import Certificate, VoteKind, calculate_vote_bytes
+from protocol.codec import decode, encode
+from protocol.ids import Digest, Epoch, TimeMs, View
+from protocol.ledger.execute import Execution
+from protocol.ledger.records import ExecLink
+from protocol.money import Amount
+from protocol.receipt import ReceiptFault, ReceiptFile, VerifiedReceipt, make_receipt_file, verify_receipt_file
+from protocol.rejections import Rejection
+from protocol.transactions.envelope import Transaction, check_stateless
+from protocol.transactions.money import Transfer
+from protocol.validators import make_validator_set
+from tests.protocol.ledger.world import CNY, LENDERS, World, make_genesis, make_signer
+
+
+class Proof(NamedTuple):
+    """A file and what it was made from."""
+
+    raw: bytes
+    world: World
+    transaction: Transaction
+
+
+def finalize(world: World, header: Header) -> Certificate:
+    """A quorum of the lenders' validators signs the header."""
+    chain_id = world.ledger.chain_id
+    validators = make_validator_set(world.genesis.calculate_validator_keys(), calculate_genesis_digest(chain_id))
+    signers = {make_signer(f"{name}/validator").public_key: make_signer(f"{name}/validator") for name in LENDERS}
+    digest = header.calculate_digest()
+    message = calculate_vote_bytes(VoteKind.FINALIZE, chain_id, Epoch(0), View(7), digest)
+    voters = range(validators.quorum)
+    return Certificate(
+        kind=VoteKind.FINALIZE,
+        epoch=Epoch(0),
+        view=View(7),
+        digest=digest,
+        signers=sum(1 << index for index in voters),
+        signatures=tuple(signers[validators.keys[index]].sign(message) for index in voters),
+    )
+
+
+def make_headers(world: World, named: Execution, count: int) -> list[Header]:
+    """Headers after the last block, the first naming an executed state, each the parent of the next."""
+    headers: list[Header] = []
+    for step in range(count):
+        header = msgspec.structs.replace(
+            world.header(world.ledger.height + 1 + step),
+            exec_height=named.height,
+            exec_root=named.exec_root,
+            time_ms=TimeMs(world.now_ms + 1 + step),
+        )
+        if headers:
+            header = msgspec.structs.replace(header, parent_digest=headers[-1].calculate_digest())
+        headers.append(header)
+    return headers
+
+
+@cache
+def prove() -> Proof:
+    """The third of five transfers in one block; the state is named two heights later, and finalised one header on."""
+    world = World()
+    for person in ("ann", "bob"):
+        world.open_account(person)
+    world.mint("ann", 100)
+    calls: list[Transaction] = []
+    for amount in (10, 20, 500, 1, 2):
+        payload = Transfer(to=world.account("bob"), currency=CNY, amount=Amount(amount), memo_commit=Digest(bytes(32)))
+        raw = world.sign(world.transaction("ann", payload), "ann")
+        checked = check_stateless(BatchItem(transaction=raw), world.ledger.chain_id)
+        assert isinstance(checked, Transaction)
+        calls.append(checked)
+    receipts = world.block(*((call, ()) for call in calls))
+    executions = [world.execution]
+    for _ in range(2):
+        world.pass_days(1)
+        executions.append(world.execution)
+    first, *later = (one for one in executions if one is not None)
+    headers = make_headers(world, later[-1], 2)
+    raw = make_receipt_file(
+        transaction=calls[2].raw,
+        receipts=[encode(one) for one in receipts],
+        index=2,
+        state_root=first.state_root,
+        previous_exec_root=first.previous_exec_root,
+        links=[ExecLink(state_root=one.state_root, receipts_root=one.receipts_root) for one in later],
+        headers=headers,
+        finalization=finalize(world, headers[-1]),
+    )
+    return Proof(raw, world, calls[2])
+
+
+def test_a_receipt_is_verified_by_the_genesis_alone() -> None:
+    """It says which transaction came to what: here, that it failed for want of funds."""
+    raw, world, transaction = prove()
+    found = verify_receipt_file(raw, world.genesis)
+    assert isinstance(found, VerifiedReceipt)
+    assert found.transaction == transaction
+    assert found.rejection is Rejection.FUNDS_SHORT
+    assert found.receipt.index == 2
+    assert len(found.signers) == 2
+
+
+def test_no_byte_can_be_changed() -> None:
+    """Every position, several flips: each changed file is refused, with a fault and not an exception."""
+    raw, world, _ = prove()
+    for position, byte in enumerate(raw):
+        for changed in (byte ^ 1, byte ^ 0x80, (byte + 1) % 256):
+            forged = raw[:position] + bytes((changed,)) + raw[position + 1 :]
+            assert isinstance(verify_receipt_file(forged, world.genesis), ReceiptFault), position
+
+
+def test_no_byte_can_be_added_or_left_out() -> None:
+    """Truncated anywhere or continued, the file is refused."""
+    raw, world, _ = prove()
+    for length in range(0, len(raw), 7):
+        assert isinstance(verify_receipt_file(raw[:length], world.genesis), ReceiptFault)
+    assert verify_receipt_file(raw + b"\x00", world.genesis) is ReceiptFault.MALFORMED
+
+
+def test_another_genesis_refuses_it() -> None:
+    """A receipt belongs to one network."""
+    assert verify_receipt_file(prove().raw, make_genesis(lenders_max=1)) is ReceiptFault.CHAIN
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"version": 2}, ReceiptFault.VERSION),
+        ({"receipts_count": 6}, ReceiptFault.EXECUTION),
+        ({"path": ()}, ReceiptFault.PATH),
+        ({"links": ()}, ReceiptFault.EXECUTION),
+        ({"headers": "first"}, ReceiptFault.FINALIZATION),
+        ({"headers": "swapped"}, ReceiptFault.HEADERS),
+        ({"receipt": "accepted"}, ReceiptFault.PATH),
+        ({"receipt": "foreign"}, ReceiptFault.TRANSACTION),
+        ({"finalization": "notarization"}, ReceiptFault.FINALIZATION),
+        ({"finalization": "one signature"}, ReceiptFault.FINALIZATION),
+    ],
+)
+def test_each_link_of_the_proof_is_checked(fields: dict[str, object], fault: ReceiptFault) -> None:
+    """Canonical files with one link altered are refused for that link; a count that fits the path as well."""
+    raw, world, _ = prove()
+    file = decode(raw, ReceiptFile)
+    certificate = file.finalization
+    alternatives: dict[str, object] = {
+        "first": file.headers[:1],
+        "swapped": (file.headers[0], file.headers[0]),
+        "accepted": msgspec.structs.replace(file.receipt, rejection=None),
+        "foreign": msgspec.structs.replace(file.receipt, transaction_id=bytes(32)),
+        "notarization": msgspec.structs.replace(certificate, kind=VoteKind.NOTARIZE),
+        "one signature": msgspec.structs.replace(certificate, signers=1, signatures=certificate.signatures[:1]),
+    }
+    changes = {name: alternatives[each] if isinstance(each, str) else each for name, each in fields.items()}
+    forged = encode(msgspec.structs.replace(file, **changes))
+    assert verify_receipt_file(forged, world.genesis) is fault
+
+
+def test_faults_have_codes_and_sentences() -> None:
+    """Each is told apart by programs and read by people."""
+    assert len({one.code for one in ReceiptFault}) == len(ReceiptFault)
+    assert all(one.sentence.endswith(".") for one in ReceiptFault)

@@ -1,0 +1,136 @@
+"""What the parties to an encrypted statement agree on: roots that hide rows, grants that only the owner gives."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.crypto import KeySigner, calculate_hash
+from protocol.ids import AccountId, Digest, TimeMs
+from protocol.merkle import calculate_root, check_path
+from protocol.transactions.data import Purpose
+from protocol.vault import (
+    ENVELOPE_VERSION,
+    Grant,
+    VaultEnvelope,
+    calculate_associated_data,
+    calculate_document_digest,
+    calculate_row_path,
+    calculate_rows_mark,
+    calculate_rows_root,
+    check_envelope,
+    check_grant,
+    sign_grant,
+)
+from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row, encode_row
+
+OWNER, OTHER = KeySigner(bytes(range(32))), KeySigner(bytes(32))
+SALT_KEY = calculate_hash("salt key")
+ROWS = tuple(
+    Row(
+        day=740_000 + seq,
+        seq=seq,
+        amount=seq * 100 - 250,
+        balance=None,
+        counterparty=NO_COUNTERPARTY,
+        category=Category.OTHER,
+        channel=Channel.UNKNOWN,
+        minute=-1,
+    )
+    for seq in range(5)
+)
+
+
+def make_grant(document: Digest, owner: KeySigner = OWNER) -> Grant:
+    """A signed grant."""
+    unsigned = Grant(
+        document=document,
+        recipient=AccountId(calculate_hash("recipient")),
+        purpose=Purpose.UNDERWRITE,
+        until_ms=TimeMs(1_000),
+        sealed_key=bytes(80),
+        signature=bytes(64),  # type: ignore[arg-type]
+    )
+    return sign_grant(owner, unsigned=unsigned)
+
+
+def make_envelope(**fields: object) -> VaultEnvelope:
+    """An envelope with one grant."""
+    nonce, ciphertext = bytes(24), bytes(40)
+    envelope = VaultEnvelope(
+        version=ENVELOPE_VERSION,
+        owner=OWNER.public_key,
+        rows_root=calculate_rows_root(ROWS, SALT_KEY),
+        nonce=nonce,
+        ciphertext=ciphertext,
+        grants=(make_grant(calculate_document_digest(nonce, ciphertext)),),
+    )
+    return msgspec.structs.replace(envelope, **fields)
+
+
+@given(index=st.integers(0, 4), field=st.sampled_from(("day", "seq", "amount", "minute")))
+def test_any_change_of_a_row_changes_the_root(index: int, field: str) -> None:
+    """One unit in one field of one row is seen."""
+    row = ROWS[index]
+    changed = msgspec.structs.replace(row, **{field: getattr(row, field) + 1})
+    rows = (*ROWS[:index], changed, *ROWS[index + 1 :])
+    assert calculate_rows_root(rows, SALT_KEY) != calculate_rows_root(ROWS, SALT_KEY)
+
+
+def test_the_root_says_nothing_without_the_salt_key() -> None:
+    """Equal rows under another key, or without salts, have another root."""
+    root = calculate_rows_root(ROWS, SALT_KEY)
+    assert root != calculate_rows_root(ROWS, calculate_hash("another"))
+    assert root != calculate_root([encode_row(row) for row in ROWS])
+
+
+def test_one_row_is_opened_without_the_others() -> None:
+    """A leaf with its path proves a row under the anchored root."""
+    root = calculate_rows_root(ROWS, SALT_KEY)
+    leaf, path = calculate_row_path(ROWS, SALT_KEY, 3)
+    assert leaf.endswith(encode_row(ROWS[3]))
+    assert check_path(root, leaf, 3, len(ROWS), path)
+    assert not check_path(root, leaf, 2, len(ROWS), path)
+
+
+def test_marks_cannot_be_copied() -> None:
+    """Two attesters who read the same rows send different marks."""
+    assert calculate_rows_mark(OWNER.public_key, ROWS) != calculate_rows_mark(OTHER.public_key, ROWS)
+    assert calculate_rows_mark(OWNER.public_key, ROWS) != calculate_rows_mark(OWNER.public_key, ROWS[:-1])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"recipient": bytes(32)},
+        {"purpose": Purpose.COLLECT},
+        {"until_ms": 2_000},
+        {"sealed_key": bytes(79) + b"\x01"},
+        {"document": bytes(32)},
+    ],
+)
+def test_a_grant_is_the_owners_word_for_word(fields: dict[str, object]) -> None:
+    """Any field changed, or another signer, and it is no grant."""
+    grant = make_grant(calculate_hash("document"))
+    assert check_grant(grant, OWNER.public_key) is None
+    assert check_grant(msgspec.structs.replace(grant, **fields), OWNER.public_key) == "grant_signature"
+    assert check_grant(grant, OTHER.public_key) == "grant_signature"
+
+
+def test_an_envelope_agrees_with_its_grants() -> None:
+    """Version, one grant each, for this document, by its owner."""
+    envelope = make_envelope()
+    assert check_envelope(envelope) is None
+    assert check_envelope(make_envelope(version=2)) == "envelope_version"
+    assert check_envelope(make_envelope(grants=envelope.grants * 2)) == "grant_twice"
+    assert check_envelope(make_envelope(ciphertext=bytes(41))) == "grant_document"
+    assert check_envelope(make_envelope(owner=OTHER.public_key)) == "grant_signature"
+    assert check_envelope(make_envelope(grants=())) is None
+
+
+def test_a_ciphertext_opens_only_as_what_it_was_sealed_as() -> None:
+    """Owner and rows root are part of what is authenticated."""
+    root = calculate_rows_root(ROWS, SALT_KEY)
+    plain = calculate_associated_data(OWNER.public_key, root)
+    assert plain != calculate_associated_data(OTHER.public_key, root)
+    assert plain != calculate_associated_data(OWNER.public_key, calculate_rows_root(ROWS[1:], SALT_KEY))
