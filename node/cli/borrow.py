@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.cli.common import (
+    KeyPlace,
     UnverifiedError,
     every_option,
     fail,
@@ -55,20 +56,14 @@ PURPOSES = ("other", "living", "education", "medical", "home", "working_capital"
 def apply(
     *,
     path: Path,
-    amount_minor: int,
-    periods: int,
-    every: tuple[str, int],
-    segment: str,
-    purpose: str,
     lenders: tuple[str, ...],
     genesis_path: Path | None,
     yes: bool,
-    key_path: Path,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
+    key: KeyPlace,
     node_url: str,
     lang: str,
     as_json: bool,
+    **terms: Any,
 ) -> None:
     """Apply for a loan with the bank statement FILE.
 
@@ -80,13 +75,12 @@ def apply(
     from node.client.keyfile import derive_enc_key
     from protocol.ids import BoxKey
 
-    seed = remote.open_key(key_path, passphrase_file, passphrase_fd)
+    seed = remote.open_key(key)
     prepared = _prepare(path, seed)
     click.echo(UNDERWRITE[lang], err=True)
     if not yes:
         click.confirm("同意？" if lang == "zh" else "Do you agree?", abort=True, err=True)
     enc_key = BoxKey(bytes(derive_enc_key(seed).public_key))
-    terms = {"amount": amount_minor, "instalments": periods, "segment": segment, "purpose": purpose, "every": every}
 
     async def work(client: "NodeClient") -> tuple["Application", Any]:
         device, application = await _make(
@@ -103,12 +97,15 @@ def apply(
         return application, await device.wait_decisions(application.application, count=1)
 
     application, found = _run(node_url, work, lang)
+    _tell_applied(application, found, as_json=as_json)
+
+
+def _tell_applied(application: "Application", found: Any, *, as_json: bool) -> None:
+    ids = {"application": application.application.hex(), "data": application.data.hex()}
     if as_json:
-        ids = {"application": application.application.hex(), "data": application.data.hex()}
         print_json({**ids, "transaction": application.id.hex(), "result": found})
         return
-    click.echo(f"application  {application.application.hex()}")
-    click.echo(f"data         {application.data.hex()}")
+    print_facts(ids.items())
     _print_application(found)
 
 
@@ -160,8 +157,8 @@ async def _make(
     wish = Wish(
         segment=Segment[terms["segment"].upper()],
         currency=Currency(prepared.statement.currency),
-        amount=Amount(terms["amount"]),
-        instalments=terms["instalments"],
+        amount=Amount(terms["amount_minor"]),
+        instalments=terms["periods"],
         period_unit=PeriodUnit[terms["every"][0]],
         period_every=terms["every"][1],
         purpose=LoanPurpose[terms["purpose"].upper()],
@@ -267,9 +264,7 @@ def accept(
     *,
     offer_id: str,
     yes: bool,
-    key_path: Path,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
+    key: KeyPlace,
     node_url: str,
     lang: str,
     as_json: bool,
@@ -298,7 +293,7 @@ def accept(
         print_table(titles, rows, right=(0, 2, 3, 4))
     if not yes:
         click.confirm("接受此贷款？" if lang == "zh" else "Take this loan?", abort=True, err=True)
-    seed = remote.open_key(key_path, passphrase_file, passphrase_fd)
+    seed = remote.open_key(key)
 
     async def work(client: "NodeClient") -> Any:
         device = await _open_device(client, seed)
@@ -324,9 +319,7 @@ def repay(
     loan_id: str,
     amount_minor: int | None,
     payoff: bool,
-    key_path: Path,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
+    key: KeyPlace,
     node_url: str,
     lang: str,
     as_json: bool,
@@ -344,7 +337,7 @@ def repay(
         if amount_minor == 0:
             fail("loan_closed", "The loan is closed: nothing is owed.")
     amount = Amount(amount_minor)
-    seed = remote.open_key(key_path, passphrase_file, passphrase_fd)
+    seed = remote.open_key(key)
 
     async def work(client: "NodeClient") -> Any:
         device = await _open_device(client, seed)
@@ -383,9 +376,7 @@ def data() -> None:
 def access_log(
     *,
     data_id: str,
-    key_path: Path,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
+    key: KeyPlace,
     node_url: str,
     as_json: bool,
 ) -> None:
@@ -396,7 +387,7 @@ def access_log(
     from protocol.ids import ObjectId
 
     plain_id = ObjectId(bytes.fromhex(remote.check_hex(data_id, "data")))
-    seed = remote.open_key(key_path, passphrase_file, passphrase_fd)
+    seed = remote.open_key(key)
 
     async def work(client: "NodeClient") -> Any:
         return await (await _open_device(client, seed)).read_access_log(plain_id)

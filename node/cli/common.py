@@ -3,11 +3,12 @@
 Imports only click and the standard library, because every command waits for it. Never a formula or a request here.
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 import click
 
@@ -118,24 +119,42 @@ def _check_every(_context: click.Context, _parameter: click.Parameter, value: st
     return unit, int(digits)
 
 
-def key_options(function: F) -> F:
-    """`--key FILE` with its passphrase from a prompt, a file or a file descriptor; never from an argument."""
-    function = click.option(
-        "--passphrase-fd", type=click.IntRange(min=0), default=None, help="Read the passphrase from this descriptor."
-    )(function)
-    function = click.option(
-        "--passphrase-file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        default=None,
-        help="Read the passphrase from the first line of this file.",
-    )(function)
-    return click.option(
+class KeyPlace(NamedTuple):
+    """Where a key file lies and its passphrase comes from; `node.cli.remote.open_key` opens it."""
+
+    path: Path
+    passphrase_file: Path | None
+    passphrase_fd: int | None
+
+
+def key_options(function: Callable[..., None]) -> Callable[..., None]:
+    """`--key FILE` with its passphrase from a prompt, a file or a descriptor, as one parameter `key`."""
+
+    @functools.wraps(function)
+    def inner(*, key_path: Path, passphrase_file: Path | None, passphrase_fd: int | None, **rest: Any) -> None:
+        function(key=KeyPlace(key_path, passphrase_file, passphrase_fd), **rest)
+
+    named = click.option(
         "--key",
         "key_path",
         type=click.Path(dir_okay=False, path_type=Path),
         required=True,
         envvar="LIUSHUI_KEY",
         help="Your key file, made by `liushui keys new`.",
+    )
+    return named(passphrase_options(inner))
+
+
+def passphrase_options(function: F) -> F:
+    """`--passphrase-file` and `--passphrase-fd`; without them the passphrase is asked for. Never from an argument."""
+    function = click.option(
+        "--passphrase-fd", type=click.IntRange(min=0), default=None, help="Read the passphrase from this descriptor."
+    )(function)
+    return click.option(
+        "--passphrase-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=None,
+        help="Read the passphrase from the first line of this file.",
     )(function)
 
 

@@ -7,19 +7,7 @@ from pathlib import Path
 
 import click
 
-from node.cli.common import fail, json_option, print_facts, print_json, read_passphrase
-
-_passphrase_options = (
-    click.option(
-        "--passphrase-file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        default=None,
-        help="Read the passphrase from the first line of this file.",
-    ),
-    click.option(
-        "--passphrase-fd", type=click.IntRange(min=0), default=None, help="Read the passphrase from this descriptor."
-    ),
-)
+from node.cli.common import fail, json_option, passphrase_options, print_facts, print_json, read_passphrase
 
 
 @click.group()
@@ -29,8 +17,7 @@ def keys() -> None:
 
 @keys.command()
 @click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to create.")
-@_passphrase_options[0]
-@_passphrase_options[1]
+@passphrase_options
 @json_option
 def new(*, path: Path, passphrase_file: Path | None, passphrase_fd: int | None, as_json: bool) -> None:
     """Make a new key, sealed by a passphrase. An existing file is never overwritten."""

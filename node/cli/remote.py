@@ -7,10 +7,9 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
-from node.cli.common import FailureError, UnreachableError, fail, read_passphrase
+from node.cli.common import FailureError, KeyPlace, UnreachableError, fail, read_passphrase
 from node.client.http import ClientError, NodeClient, NodeUnreachable
 from node.client.keyfile import KeyFileProblem, open_seed, read_key_file
 from protocol.genesis import GenesisError
@@ -48,11 +47,11 @@ def get(url: str, path: str, *, language: str = "en", **query: str) -> Any:
     return run(url, lambda client: client.get(path, **query), language=language)
 
 
-def open_key(path: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> bytes:
+def open_key(place: KeyPlace) -> bytes:
     """The seed of a key file, with its passphrase from where the caller said."""
     try:
-        file = read_key_file(path)
-        return open_seed(file, read_passphrase(file=passphrase_file, descriptor=passphrase_fd))
+        file = read_key_file(place.path)
+        return open_seed(file, read_passphrase(file=place.passphrase_file, descriptor=place.passphrase_fd))
     except KeyFileProblem as error:
         fail(error.code, error.sentence)
 
