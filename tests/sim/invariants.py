@@ -12,7 +12,7 @@ from tests.sim.disk import Disk
 QUORUMS = {1: 1, 2: 2, 3: 2, 4: 3, 5: 4, 6: 4, 7: 5, 8: 6, 9: 6, 10: 7, 13: 9, 16: 11, 20: 14}
 
 
-class Violation(AssertionError):
+class BrokenLawError(AssertionError):
     """A law is broken."""
 
 
@@ -35,15 +35,18 @@ class Judge:
         """An honest key sends a vote."""
         kind, view = vote.kind, vote.view
         if vote.index != index:
-            raise Violation(f"node {index} votes as {vote.index}")
+            raise BrokenLawError(f"node {index} votes as {vote.index}")
+        again = (index, view, kind) in self.said
         before = self.said.setdefault((index, view, kind), vote.digest)
         if before != vote.digest:
-            raise Violation(f"S1: node {index} said {kind.name} twice in view {view}")
+            raise BrokenLawError(f"S1: node {index} said {kind.name} twice in view {view}")
         other = {VoteKind.NULLIFY: VoteKind.FINALIZE, VoteKind.FINALIZE: VoteKind.NULLIFY}.get(kind)
         if other is not None and (index, view, other) in self.said:
-            raise Violation(f"S2: node {index} said both NULLIFY and FINALIZE in view {view}")
+            raise BrokenLawError(f"S2: node {index} said both NULLIFY and FINALIZE in view {view}")
         if disk.votes.get((kind, view)) != vote.digest:
-            raise Violation(f"S5: node {index} sent {kind.name} of view {view} before it was durable")
+            raise BrokenLawError(f"S5: node {index} sent {kind.name} of view {view} before it was durable")
+        if again:
+            return  # identical bytes; what it needed was durable the first time
         if kind is VoteKind.FINALIZE:
             self._check_s3(index, vote, disk, final)
         elif kind is VoteKind.NOTARIZE:
@@ -57,24 +60,24 @@ class Judge:
         )
         at_final = self.blocks.get(self.finals.get(final, BlockDigest(b"")))
         if vote.digest not in known and (at_final is None or at_final.header.view < vote.view):
-            raise Violation(f"S3: node {index} finalizes in view {vote.view} without a notarization")
+            raise BrokenLawError(f"S3: node {index} finalizes in view {vote.view} without a notarization")
         at = vote.digest
         while True:
             block = self.blocks.get(at)
             if block is None or block.header.height <= final:
                 return
             if at not in disk.blocks:
-                raise Violation(
+                raise BrokenLawError(
                     f"S3: node {index} finalizes in view {vote.view}, height {block.header.height} not held"
                 )
             if any(ref.digest not in disk.batches for ref in block.batches):
-                raise Violation(f"S3: node {index} finalizes in view {vote.view} without a batch")
+                raise BrokenLawError(f"S3: node {index} finalizes in view {vote.view} without a batch")
             at = block.header.parent_digest
 
     def _check_s4(self, index: int, vote: Vote, disk: Disk) -> None:
         block = self.blocks.get(vote.digest)
         if block is None:
-            raise Violation(f"S4: node {index} notarizes a block nobody proposed")
+            raise BrokenLawError(f"S4: node {index} notarizes a block nobody proposed")
         parent = self.blocks.get(block.header.parent_digest)
         parent_view = parent.header.view if parent is not None else View(0)
         final_view = max((view for kind, view in disk.certificates if kind is VoteKind.FINALIZE), default=View(0))
@@ -86,17 +89,17 @@ class Judge:
                 disk.certificates.get((VoteKind.FINALIZE, parent_view)),
             )
             if block.header.parent_digest not in held:
-                raise Violation(f"S4: node {index} notarizes in view {vote.view}, parent not notarized")
+                raise BrokenLawError(f"S4: node {index} notarizes in view {vote.view}, parent not notarized")
         for at in range(max(parent_view, final_view) + 1, vote.view):
             if (VoteKind.NULLIFY, View(at)) not in disk.certificates:
-                raise Violation(f"S4: node {index} notarizes in view {vote.view}, view {at} not nullified")
+                raise BrokenLawError(f"S4: node {index} notarizes in view {vote.view}, view {at} not nullified")
 
     def on_proposal(self, index: int, propose: Propose) -> None:
         """An honest key sends a proposal."""
         digest = propose.block.header.calculate_digest()
         self.blocks[digest] = propose.block
         if self.proposed.setdefault((index, propose.view), digest) != digest:
-            raise Violation(f"node {index} proposed twice in view {propose.view}")
+            raise BrokenLawError(f"node {index} proposed twice in view {propose.view}")
 
     def on_foreign_block(self, block: Block) -> None:
         """A Byzantine leader sends a block."""
@@ -106,11 +109,11 @@ class Judge:
         """An honest node sends a certificate."""
         voters = bin(certificate.signers).count("1")
         if voters != QUORUMS[self.size] or len(certificate.signatures) != voters:
-            raise Violation(f"node {index} sent a certificate of {voters} votes")
+            raise BrokenLawError(f"node {index} sent a certificate of {voters} votes")
         if certificate.kind is not VoteKind.NULLIFY:
             before = self.notarized.setdefault(certificate.view, certificate.digest)
             if before != certificate.digest:
-                raise Violation(f"two certified blocks in view {certificate.view}")
+                raise BrokenLawError(f"two certified blocks in view {certificate.view}")
 
     # ------------------------------------------------------------------ finality
 
@@ -120,14 +123,14 @@ class Judge:
         for block in blocks:
             header, digest = block.header, block.header.calculate_digest()
             if header.height != height + 1:
-                raise Violation(f"{name} commits height {header.height} after {height}")
+                raise BrokenLawError(f"{name} commits height {header.height} after {height}")
             height = header.height
             if self.finals.setdefault(height, digest) != digest:
-                raise Violation(f"agreement: {name} commits another block at height {height}")
+                raise BrokenLawError(f"agreement: {name} commits another block at height {height}")
             if height > 1 and self.finals.get(Height(height - 1)) != header.parent_digest:
-                raise Violation(f"prefix: {name} commits height {height} on another parent")
+                raise BrokenLawError(f"prefix: {name} commits height {height} on another parent")
 
     def on_executed(self, name: str, height: Height, root: Digest) -> None:
         """A node executed a block."""
         if self.roots.setdefault(height, root) != root:
-            raise Violation(f"{name} has another root at height {height}")
+            raise BrokenLawError(f"{name} has another root at height {height}")

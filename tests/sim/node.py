@@ -48,7 +48,7 @@ from protocol.certificate import Certificate, Vote, VoteKind
 from protocol.ids import BatchDigest, BlockDigest, Digest, Height, TimeMs, View
 from protocol.messages import Blocks, Certificates, Propose
 from tests.sim.disk import Disk, Saved
-from tests.sim.invariants import Violation
+from tests.sim.invariants import BrokenLawError
 from tests.sim.keys import SimSigner
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ class SimNode:
                     self.on_evidence(effect)
                 case RaiseAlarm(reason=reason):
                     self.alarms += 1
-                    raise Violation(f"{self.name} raised an alarm: {reason}")
+                    raise BrokenLawError(f"{self.name} raised an alarm: {reason}")
 
     def fire(self, name: TimerName, view: View, count: int) -> None:
         """A timer is due, unless it was replaced or stopped."""
@@ -273,7 +273,7 @@ class SimNode:
         first = effect.first
         accused = first.index if isinstance(first, Vote) else self.world.validators.calculate_leader(first.view)
         if self.world.nodes[accused].honest:
-            raise Violation(f"{self.name} accuses honest node {accused}")
+            raise BrokenLawError(f"{self.name} accuses honest node {accused}")
 
     # ------------------------------------------------------------------ payloads
 
@@ -429,13 +429,13 @@ class SimNode:
         machine = self.engine._machine
         views = machine.view - machine.chain.final.view + 16 + 16 + 2
         if len(machine.slots) > views:
-            raise Violation(f"{self.name} keeps {len(machine.slots)} slots")
+            raise BrokenLawError(f"{self.name} keeps {len(machine.slots)} slots")
         if len(machine.chain.entries) > 4 * views + 64:
-            raise Violation(f"{self.name} keeps {len(machine.chain.entries)} blocks")
+            raise BrokenLawError(f"{self.name} keeps {len(machine.chain.entries)} blocks")
         size = len(self.world.validators.keys)
         for slot in machine.slots.values():
             if len(slot.proposals) > 2 or any(
                 len(slot.get_tally(kind).first) + len(slot.get_tally(kind).second) > 2 * size
                 for kind in (VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE)
             ):
-                raise Violation(f"{self.name} keeps too much of view {slot.view}")
+                raise BrokenLawError(f"{self.name} keeps too much of view {slot.view}")

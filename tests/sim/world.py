@@ -14,14 +14,14 @@ from protocol.crypto import calculate_hash
 from protocol.ids import BatchDigest, ChainId, Digest
 from protocol.messages import Propose
 from protocol.validators import make_validator_set
-from tests.sim.invariants import Judge, Violation
+from tests.sim.invariants import Judge, BrokenLawError
 from tests.sim.keys import Scheme, SimSigner
 from tests.sim.node import SimNode
 from tests.sim.plan import CALM, Plan, Weather
 
 FINALS_AFTER_HEAL = 10
 HEALED_MS_MAX = 180_000
-EVENTS_MAX = 400_000
+EVENTS_MAX = 2_000_000
 
 
 class World:
@@ -145,7 +145,7 @@ class World:
         self.weather = weather
 
     def run(self) -> None:
-        """Faults, heal, and then ten finalised blocks within 4n views of work. Raises Violation."""
+        """Faults, heal, and then ten finalised blocks within 4n views of work. Raises BrokenLawError."""
         plan = self.plan
         for at_ms, weather in plan.phases:
             self.schedule(at_ms, self.set_weather, weather)
@@ -168,7 +168,7 @@ class World:
             self.now_ms, _, what, args = heappop(heap)
             what(*args)
             if self.events > EVENTS_MAX:
-                raise Violation(f"more than {EVENTS_MAX} events by {self.now_ms} ms")
+                raise BrokenLawError(f"more than {EVENTS_MAX} events by {self.now_ms} ms")
         self.now_ms = until_ms
 
     def check_liveness(self) -> None:
@@ -188,8 +188,8 @@ class World:
             if base is not None and lowest >= base + FINALS_AFTER_HEAL:
                 return
             if base is not None and view > view_settled + plan_views + 2:
-                raise Violation(f"liveness: {lowest - base} blocks in {view - view_settled} views after heal")
-        raise Violation(f"liveness: no ten blocks in {HEALED_MS_MAX} ms after heal: {self.describe()}")
+                raise BrokenLawError(f"liveness: {lowest - base} blocks in {view - view_settled} views after heal")
+        raise BrokenLawError(f"liveness: no ten blocks in {HEALED_MS_MAX} ms after heal: {self.describe()}")
 
     @property
     def highest_at_heal(self) -> int:

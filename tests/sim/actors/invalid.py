@@ -1,4 +1,4 @@
-"""Proposes blocks that no honest node may accept: false roots, false history, bad or unobtainable batches, odd times."""
+"""Proposes blocks that no honest node may accept: false roots and history, bad or unobtainable batches, odd times."""
 
 import msgspec
 

@@ -5,10 +5,11 @@ from typing import Any
 from tests.sim.actors.base import Actor
 
 KEPT = 300
+PER_TICK = 150
 
 
 class Replayer(Actor):
-    """Remembers everything."""
+    """Remembers everything; a budget per tick keeps two of them from feeding each other without end."""
 
     def hear(self, source: int, what: str, argument: Any) -> None:
         """Keep it and play something old."""
@@ -19,7 +20,13 @@ class Replayer(Actor):
                 memory.append((what, argument))
             else:
                 memory[rng.randrange(KEPT)] = (what, argument)
-            for _ in range(2):
+            if self.__dict__.setdefault("budget", PER_TICK) > 0:
+                self.__dict__["budget"] -= 1
                 old, thing = rng.choice(memory)
                 self.world.send(self.place, rng.randrange(len(self.world.nodes)), old, thing)
         super().hear(source, what, argument)
+
+    def tick(self) -> None:
+        """A new budget."""
+        self.__dict__["budget"] = PER_TICK
+        super().tick()
