@@ -46,6 +46,7 @@ class Node:
         self._core: Core | None = None
         self._running: asyncio.Task[None] | None = None
         self._state: SyncState = "starting"
+        self._version = version("liushui")  # read once: it looks through the installed distributions
         self._log = get_logger("node")
         self.listen_port = 0
         self.api_port = 0
@@ -138,7 +139,7 @@ class Node:
             waiting_for=core.describe_waiting(),
             sync_state=self._calculate_sync_state(),
             pool_transactions=core.mempool.transactions,
-            version=version("liushui"),
+            version=self._version,
         )
 
     def _calculate_sync_state(self) -> SyncState:

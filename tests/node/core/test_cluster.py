@@ -5,8 +5,12 @@ import statistics
 import time
 from pathlib import Path
 
+import pytest
+
+from node import core as core_module
 from node.core import Core
 from node.proving import prove_transaction
+from node.store import payloadlog
 from protocol.ids import Height, TransactionId
 from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX
 from protocol.receipt import VerifiedReceipt, verify_receipt_file
@@ -139,3 +143,28 @@ async def test_every_node_crashing_at_once_loses_no_final_transaction(tmp_path: 
         for name in net.nodes:
             await net.finish(name, ids)
         assert len(await net.read_roots(await net.meet())) == 1
+
+
+async def test_pruned_logs_still_bring_every_node_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Housekeeping forgets only what saved blocks have made useless: after a restart of all, the network goes on."""
+    monkeypatch.setattr(core_module, "HOUSEKEEPING_EVERY_S", 0.05)
+    monkeypatch.setattr(core_module, "RECORDS_KEPT_MAX", 10)
+    monkeypatch.setattr(payloadlog, "REWRITE_BYTES", 1)
+    async with cluster(tmp_path) as net:
+        await fund(net)
+        purse = net.purses
+        sizes: list[int] = []
+        for i in range(20):
+            await net.finish("ada", await net.submit("ada", purse["ada"].pay(purse["bo"].account, 1 + i)))
+            await asyncio.sleep(0.02)
+            sizes.append((net.testnet.directory / "ada" / "votes.wal").stat().st_size)
+        assert min(sizes[1:]) < max(sizes), "the vote log was never pruned"
+        before = await net.meet()
+        await net.stop(*LENDERS, OBSERVER)
+        await net.start(*LENDERS, OBSERVER)
+        ids = await net.submit("di", purse["bo"].pay(purse["ada"].account, 2))
+        for name in net.nodes:
+            await net.finish(name, ids)
+        after = await net.meet()
+        assert after > before
+        assert len(await net.read_roots(after)) == 1
