@@ -203,9 +203,9 @@ def calculate_lateness(rows: Rows, today: int, materiality: int) -> int:
 _get_due_day = attrgetter("due_on")
 
 
-def calculate_loan_class(rows: Rows, today: int, materiality: int) -> AssetClass:
-    """Class by days past due alone."""
-    return calculate_class(calculate_lateness(rows, today, materiality))
+def was_substandard(loan: Loan) -> bool:
+    """Whether the days past due ever made it substandard: what time has done, a small payment does not undo."""
+    return calculate_class(loan.days_past_due_max) >= AssetClass.SUBSTANDARD
 
 
 class Payment(NamedTuple):
@@ -221,9 +221,8 @@ class Payment(NamedTuple):
 
 
 def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: ExcessRule, materiality: int) -> Payment:
-    """The loan after a payment on the day it was brought to. Principal comes first once it is substandard."""
+    """The loan after a payment on the day it was brought to. Principal comes first once it was substandard."""
     today = loan.accrual.as_of
-    substandard = calculate_loan_class(loan.rows, today, materiality) >= AssetClass.SUBSTANDARD
     settled = next((index for index, row in enumerate(loan.rows) if row.unpaid), len(loan.rows))
     # Rows at the front that are paid in full take no part; leaving them out keeps a payment cheap late in a loan.
     settled = min(settled, bisect_right(contract.disclosure.schedule.due_dates, today))
@@ -231,7 +230,7 @@ def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: Exces
         loan.rows[settled:],
         amount,
         today=today,
-        order=WaterfallOrder.PIF if substandard else contract.disclosure.waterfall,
+        order=WaterfallOrder.PIF if was_substandard(loan) else contract.disclosure.waterfall,
         excess=excess,
         interest_accrued=calculate_interest_running(contract, loan),
     )

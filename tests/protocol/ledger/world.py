@@ -29,7 +29,9 @@ from protocol.ids import (
     View,
 )
 from protocol.ledger.execute import Execution, Ledger, Receipt
+from protocol.ledger.invariants import find_violations
 from protocol.ledger.records import Decided
+from protocol.ledger.state import OFFERS
 from protocol.loans.terms import (
     Amortisation,
     DayCount,
@@ -39,6 +41,7 @@ from protocol.loans.terms import (
     WaterfallOrder,
 )
 from protocol.money import Amount, Currency, Ppm
+from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind, AccountOpen
 from protocol.transactions.data import ConsentGrant, DataAnchor, Purpose
 from protocol.transactions.envelope import (
@@ -394,8 +397,6 @@ class World:
 
     def accept(self, who: str, offer: ObjectId) -> Receipt:
         """Sign what the books say of an offer."""
-        from protocol.ledger.state import OFFERS
-
         row = self.ledger.books.state.need(OFFERS, offer)
         return self.do(who, Accept(offer=offer, terms_hash=row.terms_hash))
 
@@ -409,3 +410,17 @@ class World:
     def pay(self, who: str, loan: ObjectId, amount: int, excess: ExcessRule = ExcessRule.LAST) -> Receipt:
         """Pay on a loan."""
         return self.do(who, Pay(loan=loan, amount=Amount(amount), excess=excess))
+
+
+def refused(world: World, who: str, payload: Any, **options: Any) -> Rejection | None:
+    """Execute, and see that a refusal leaves lawful books."""
+    receipt = world.do(who, payload, **options)
+    assert find_violations(world.ledger) == {}
+    return receipt.rejection
+
+
+def change(world: World, table: Any, key: bytes, **fields: Any) -> None:
+    """Alter a row behind the ledger's back, as governance or time would."""
+    state = world.ledger.books.state
+    state.put(table, key, msgspec.structs.replace(state.need(table, key), **fields))
+    state.keep()

@@ -1,0 +1,126 @@
+"""The same deeds in another form give the same books: split payments, swapped neighbours, events carried over."""
+
+from itertools import permutations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.ledger import execute
+from protocol.ledger.invariants import find_violations
+from protocol.ledger.state import BALANCES, LOANS, QUEUE
+from protocol.loans.terms import Amortisation, DayCount, ExcessRule, RoundingProfile, WaterfallOrder
+from protocol.money import Amount, Ppm
+from protocol.transactions.lending import Pay
+from tests.protocol.ledger.world import DAY_MS, LENDERS, World
+
+
+def make_world(**terms: object) -> World:
+    """Three lenders with the same product."""
+    world = World()
+    for lender in LENDERS:
+        world.found_lender(lender, **terms)
+    return world
+
+
+FORMS = st.fixed_dictionaries(
+    {
+        "waterfall": st.sampled_from(WaterfallOrder),
+        "profile": st.sampled_from(RoundingProfile),
+        "day_count": st.sampled_from(DayCount),
+        "amortisation": st.sampled_from((Amortisation.LEVEL, Amortisation.EQUAL_PRINCIPAL, Amortisation.BULLET)),
+        "grace_days": st.integers(0, 3),
+    }
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    form=FORMS,
+    excess=st.sampled_from((ExcessRule.NEXT, ExcessRule.LAST)),
+    days=st.tuples(st.integers(0, 120), st.integers(0, 40)),
+    parts=st.tuples(st.integers(1, 900_000), st.integers(1, 900_000)),
+)
+def test_paying_in_two_parts_on_a_day_is_paying_once(
+    form: dict[str, object], excess: ExcessRule, days: tuple[int, int], parts: tuple[int, int]
+) -> None:
+    """Whatever the product, the day and the lateness: rows and balances are equal, and stay so."""
+    ends = []
+    for amounts in (parts, (sum(parts),)):
+        world = make_world(**form)
+        world.open_account("ann")
+        loan = world.borrow("ann")
+        world.mint("ann", 2_000_000, "wealth")
+        world.block(ms=days[0] * DAY_MS + 1)
+        for amount in amounts:
+            world.pay("ann", loan, amount, excess)
+        world.block(ms=days[1] * DAY_MS + 1)
+        world.pay("ann", loan, 1, excess)
+        assert find_violations(world.ledger) == {}
+        state = world.ledger.books.state
+        ends.append((msgspec.structs.replace(state.need(LOANS, loan), closed_ms=None), list(state.items(BALANCES))))
+    assert ends[0] == ends[1]
+
+
+def test_independent_transactions_may_change_places() -> None:
+    """Payments on different loans in one block: every order ends in the same balances and loans."""
+    ends = []
+    for order in permutations(("ann", "bob", "cai")):
+        world = make_world()
+        loans = {}
+        for name in ("ann", "bob", "cai"):
+            world.open_account(name)
+            loans[name] = world.borrow(name)
+        world.pass_days(9)
+        calls = {
+            name: world.transaction(name, Pay(loan=loan, amount=Amount(90_000), excess=ExcessRule.LAST))
+            for name, loan in loans.items()
+        }
+        world.block(*((calls[name], ()) for name in order))
+        state = world.ledger.books.state
+        ends.append((list(state.items(BALANCES)), list(state.items(LOANS)), list(state.items(QUEUE))))
+    assert all(end == ends[0] for end in ends)
+
+
+def test_due_events_beyond_the_limit_are_carried_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One event per block instead of all at once: the same loans in the end, and a payment never comes too early."""
+    ends = []
+    for limit in (1, 1_000):
+        monkeypatch.setattr(execute, "DAY_EVENTS_PER_BLOCK_MAX", limit)
+        world = make_world()
+        loans = {}
+        for name in ("ann", "bob", "cai"):
+            world.open_account(name)
+            loans[name] = world.borrow(name)
+        world.block(ms=9 * DAY_MS)
+        waiting = world.ledger.has_due_events(world.now_ms)  # type: ignore[arg-type]
+        assert waiting == (limit == 1)
+        for name, loan in loans.items():
+            assert world.pay(name, loan, 68_000).rejection is None
+        for _ in range(10):
+            world.block(ms=1)
+        assert not world.ledger.has_due_events(world.now_ms)  # type: ignore[arg-type]
+        assert find_violations(world.ledger) == {}
+        state = world.ledger.books.state
+        ends.append([state.need(LOANS, loan).rows for loan in loans.values()])
+        fees = [event for event in world.events if event.kind == "late_fee_charged"]
+        assert len(fees) == 3
+    assert ends[0] == ends[1]
+
+
+def test_the_cap_on_cost_ends_all_charges() -> None:
+    """A loan nobody pays for three years never costs more than was disclosed, and the books stay lawful."""
+    world = World(cost_cap_ppm=Ppm(60_000))
+    for lender in LENDERS:
+        world.found_lender(lender)
+    world.open_account("ann")
+    loan = world.borrow("ann")
+    for _ in range(37):
+        world.block(ms=30 * DAY_MS)
+        assert find_violations(world.ledger) == {}
+    world.mint("ann", 900_000)
+    receipt = world.pay("ann", loan, 900_000)
+    assert receipt.rejection is None
+    assert sum(world.ledger.books.state.need(LOANS, loan).paid) + 4_000 == 848_000
+    assert find_violations(world.ledger) == {}
