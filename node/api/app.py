@@ -119,14 +119,14 @@ ENDPOINTS: Final = (
         "GET",
         "/v1/applications",
         books.list_applications,
-        "Applications",
+        "Applications of a borrower; of all borrowers for members, who sign the request",
         ListView,
         query=(
             *_PAGE,
             Query("borrower", "Of this account.", _HEX),
             Query("state", "In this state.", {"type": "string"}),
         ),
-        problems=("malformed_request", "malformed_id"),
+        problems=("malformed_request", "malformed_id", *_SIGNED, "not_permitted"),
     ),
     Endpoint(
         "GET",

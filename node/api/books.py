@@ -12,7 +12,7 @@ from aiohttp import web
 from node.api.answers import Hex32, IsoDay, ListView, Minor, NonceView
 from node.api.ports import NodePort
 from node.api.problems import ProblemError, pick_language
-from node.api.reading import get_id, get_limit, get_node, parse_hex32, require_caller, respond
+from node.api.reading import find_member, get_id, get_limit, get_node, parse_hex32, require_caller, respond
 from node.api.state import find_account, find_exponent, find_name, find_row, list_rows, may_see_exposure
 from node.api.views import view_application, view_day, view_offer, view_pool, view_product
 from protocol.ids import AccountId, Digest, ObjectId, PublicKey
@@ -216,8 +216,10 @@ async def get_product(request: web.Request) -> web.Response:
 
 
 async def list_applications(request: web.Request) -> web.Response:
-    """GET /v1/applications[?borrower=][&state=]."""
+    """GET /v1/applications?borrower=[&state=]; of all borrowers only for members, who sign the request."""
     node, language = get_node(request), _get_language(request)
+    if "borrower" not in request.query and find_member(node, require_caller(request).key) is None:
+        raise ProblemError("not_permitted", "All applications are for members; name a borrower, or sign as a member.")
     wanted = filter_rows(request, node, APPLICATIONS)
     return make_page(request, node, wanted, lambda key, row: view_application(node, ObjectId(key), row, language))
 

@@ -14,20 +14,19 @@ from node.cli.common import (
     every_option,
     fail,
     format_money,
+    format_ppm,
     json_option,
-    key_options,
+    key_place_options,
     lang_option,
     node_option,
     print_facts,
     print_json,
     print_table,
 )
-from node.cli.market import format_ppm
 
 if TYPE_CHECKING:
     from node.client.borrower import Application, Borrower, Prepared
     from node.client.http import NodeClient
-    from protocol.genesis import Genesis
 
 SEGMENTS = ("personal", "small_business", "consumer")
 PURPOSES = ("other", "living", "education", "medical", "home", "working_capital", "equipment", "purchase")
@@ -49,7 +48,7 @@ PURPOSES = ("other", "living", "education", "medical", "home", "working_capital"
     help="genesis.json from a place you trust: the statement is sealed to the lenders' keys in it and to no other.",
 )
 @click.option("--yes", is_flag=True, help="Give the consent that is shown without being asked.")
-@key_options
+@key_place_options
 @node_option
 @lang_option
 @json_option
@@ -75,7 +74,7 @@ def apply(
     from node.client.keyfile import derive_enc_key
     from protocol.ids import BoxKey
 
-    seed = remote.open_key(key)
+    seed = remote.open_key(*key)
     prepared = _prepare(path, seed)
     click.echo(UNDERWRITE[lang], err=True)
     if not yes:
@@ -135,7 +134,7 @@ async def _make(
     genesis_path: Path | None,
     lang: str,
 ) -> tuple["Borrower", "Application"]:
-    from node.cli.remote import read_clock_ms
+    from node.cli.remote import read_clock_ms, read_genesis
     from node.client.borrower import Borrower, Wish, list_lenders, load_models, make_application, open_wallet
     from protocol.crypto import KeySigner
     from protocol.ids import Day
@@ -145,7 +144,7 @@ async def _make(
     from protocol.transactions.products import Segment
 
     genesis = await client.get_genesis()
-    if genesis_path is not None and _read_genesis(genesis_path).calculate_chain_id() != genesis.calculate_chain_id():
+    if genesis_path is not None and read_genesis(genesis_path).calculate_chain_id() != genesis.calculate_chain_id():
         fail("wrong_network", f"The node belongs to another network than {genesis_path}: nothing was sent.")
     known = list_lenders(genesis)
     unknown = sorted(set(lenders) - {one.name for one in known})
@@ -175,17 +174,6 @@ async def _make(
         language=lang,
     )
     return Borrower(client, wallet, now_ms=read_clock_ms), application
-
-
-def _read_genesis(path: Path) -> "Genesis":
-    from protocol.genesis import GenesisError, decode_genesis
-
-    try:
-        return decode_genesis(path.read_bytes())
-    except OSError as error:
-        fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
-    except GenesisError as error:
-        fail("genesis_invalid", f"{path}: {error}.")
 
 
 def _run(node_url: str, work: Any, lang: str) -> Any:
@@ -256,7 +244,7 @@ def _print_offer(one: dict[str, Any]) -> None:
 @click.command()
 @click.argument("offer_id", metavar="OFFER")
 @click.option("--yes", is_flag=True, help="Accept what is shown without being asked.")
-@key_options
+@key_place_options
 @node_option
 @lang_option
 @json_option
@@ -293,7 +281,7 @@ def accept(
         print_table(titles, rows, right=(0, 2, 3, 4))
     if not yes:
         click.confirm("接受此贷款？" if lang == "zh" else "Take this loan?", abort=True, err=True)
-    seed = remote.open_key(key)
+    seed = remote.open_key(*key)
 
     async def work(client: "NodeClient") -> Any:
         device = await _open_device(client, seed)
@@ -310,7 +298,7 @@ def accept(
 @click.argument("loan_id", metavar="LOAN")
 @click.option("--amount-minor", type=click.IntRange(1, 2**53 - 1), default=None, help="Amount, minor units.")
 @click.option("--payoff", is_flag=True, help="Pay what closes the loan today.")
-@key_options
+@key_place_options
 @node_option
 @lang_option
 @json_option
@@ -337,7 +325,7 @@ def repay(
         if amount_minor == 0:
             fail("loan_closed", "The loan is closed: nothing is owed.")
     amount = Amount(amount_minor)
-    seed = remote.open_key(key)
+    seed = remote.open_key(*key)
 
     async def work(client: "NodeClient") -> Any:
         device = await _open_device(client, seed)
@@ -370,7 +358,7 @@ def data() -> None:
 
 @data.command(name="access-log")
 @click.argument("data_id", metavar="DATA")
-@key_options
+@key_place_options
 @node_option
 @json_option
 def access_log(
@@ -387,7 +375,7 @@ def access_log(
     from protocol.ids import ObjectId
 
     plain_id = ObjectId(bytes.fromhex(remote.check_hex(data_id, "data")))
-    seed = remote.open_key(key)
+    seed = remote.open_key(*key)
 
     async def work(client: "NodeClient") -> Any:
         return await (await _open_device(client, seed)).read_access_log(plain_id)

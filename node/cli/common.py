@@ -127,22 +127,27 @@ class KeyPlace(NamedTuple):
     passphrase_fd: int | None
 
 
-def key_options(function: Callable[..., None]) -> Callable[..., None]:
-    """`--key FILE` with its passphrase from a prompt, a file or a descriptor, as one parameter `key`."""
+def key_options(function: F, *, required: bool = True) -> F:
+    """`--key FILE` with its passphrase from a prompt, a file or a descriptor, as three parameters."""
+    return click.option(
+        "--key",
+        "key_path",
+        type=click.Path(dir_okay=False, path_type=Path),
+        required=required,
+        default=None,
+        envvar="LIUSHUI_KEY",
+        help="Your key file, made by `liushui keys new`.",
+    )(passphrase_options(function))
+
+
+def key_place_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The same options as one parameter `key`, for commands that have many others."""
 
     @functools.wraps(function)
     def inner(*, key_path: Path, passphrase_file: Path | None, passphrase_fd: int | None, **rest: Any) -> None:
         function(key=KeyPlace(key_path, passphrase_file, passphrase_fd), **rest)
 
-    named = click.option(
-        "--key",
-        "key_path",
-        type=click.Path(dir_okay=False, path_type=Path),
-        required=True,
-        envvar="LIUSHUI_KEY",
-        help="Your key file, made by `liushui keys new`.",
-    )
-    return named(passphrase_options(inner))
+    return key_options(inner)
 
 
 def passphrase_options(function: F) -> F:
@@ -200,12 +205,12 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """Aligned `name  value` lines; facts that are None are left out."""
+def print_facts(facts: Iterable[tuple[str, object]], *, err: bool = False) -> None:
+    """Aligned `name  value` lines, on stderr when `err`; facts that are None are left out."""
     known = [(name, value) for name, value in facts if value is not None]
     width = max((len(name) for name, _ in known), default=0)
     for name, value in known:
-        click.echo(f"{name:<{width}}  {value}")
+        click.echo(f"{name:<{width}}  {value}", err=err)
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()) -> None:
@@ -225,3 +230,8 @@ def format_money(amount: int | None, exponent: int, currency: str = "") -> str:
     whole, part = (digits[:-exponent], "." + digits[-exponent:]) if exponent else (digits, "")
     grouped = f"{int(whole):,}"
     return f"{sign}{grouped}{part}{' ' + currency if currency else ''}"
+
+
+def format_ppm(ppm: int) -> str:
+    """Parts per million as a percentage with two decimals, cut."""
+    return f"{ppm // 10_000}.{ppm % 10_000 // 100:02d} %"

@@ -7,12 +7,13 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
-from node.cli.common import FailureError, KeyPlace, UnreachableError, fail, read_passphrase
+from node.cli.common import FailureError, UnreachableError, fail, read_passphrase
 from node.client.http import ClientError, NodeClient, NodeUnreachable
 from node.client.keyfile import KeyFileProblem, open_seed, read_key_file
-from protocol.genesis import GenesisError
+from protocol.genesis import Genesis, GenesisError, decode_genesis
 from protocol.ids import TimeMs
 
 T = TypeVar("T")
@@ -47,11 +48,11 @@ def get(url: str, path: str, *, language: str = "en", **query: str) -> Any:
     return run(url, lambda client: client.get(path, **query), language=language)
 
 
-def open_key(place: KeyPlace) -> bytes:
+def open_key(path: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> bytes:
     """The seed of a key file, with its passphrase from where the caller said."""
     try:
-        file = read_key_file(place.path)
-        return open_seed(file, read_passphrase(file=place.passphrase_file, descriptor=place.passphrase_fd))
+        file = read_key_file(path)
+        return open_seed(file, read_passphrase(file=passphrase_file, descriptor=passphrase_fd))
     except KeyFileProblem as error:
         fail(error.code, error.sentence)
 
@@ -62,3 +63,13 @@ def check_hex(text: str, what: str) -> str:
     if len(plain) != 64 or any(char not in "0123456789abcdef" for char in plain):
         fail("malformed_id", f"{text!r} is not the id of {what}: it has 64 hexadecimal digits.")
     return plain
+
+
+def read_genesis(path: Path) -> Genesis:
+    """The founding document in a file."""
+    try:
+        return decode_genesis(path.read_bytes())
+    except OSError as error:
+        fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
+    except GenesisError as error:
+        fail("genesis_invalid", f"{path}: {error}.")

@@ -144,6 +144,10 @@ def score(
             ("left in a month", format_money(capacity, found.exponent, found.currency)),
         ]
     )
+    _print_reasons([(key, text) for _, key, text in reasons])
+
+
+def _print_reasons(reasons: list[tuple[str, str]]) -> None:
     if reasons:
         click.echo("")
-        print_table(("Reason", ""), [(key, text) for _, key, text in reasons])
+        print_table(("Reason", ""), reasons)

@@ -68,11 +68,13 @@ async def test_every_answer_is_what_the_document_says(node: DevNode, client: Nod
         "/v1/vault/access-log/{id}": f"/v1/vault/access-log/{ids['data']}",
     }
     owner, officer = KeySigner(make_seed("li-na")), KeySigner(make_seed("harbour/officer"))
+    assert len((await client.get("/v1/applications", borrower=ids["account"], state="taken"))["items"]) == 1
     checked = 0
     for one in ENDPOINTS:
         if one.method != "GET" or not isinstance(one.answer, type):
             continue
-        signer = None if not one.signed else owner if "vault" in one.path else officer
+        signer = officer if one.signed or one.path == "/v1/applications" else None
+        signer = owner if "vault" in one.path else signer
         path = addresses.get(one.path, one.path)
         raw = await client.call("GET", path, signer=signer, now_ms=node.now_ms)
         value = msgspec.json.decode(raw, type=one.answer)
@@ -230,3 +232,17 @@ async def test_an_altered_offer_is_noticed_before_signing(node: DevNode, client:
     assert check_offer({**offer, "schedule": offer["schedule"][:-1]}) == "schedule"
     assert check_offer({**offer, "terms_hash": UNKNOWN}) == "terms_hash"
     assert check_offer({**offer, "disclosure": "00"}) == "disclosure"
+
+
+async def test_all_applications_are_for_members(node: DevNode, client: NodeClient) -> None:
+    """A borrower's own are found by account; the list of all of them needs a member's signature."""
+    ids = await make_loan(node, client)
+    officer, owner = KeySigner(make_seed("regulator/officer")), KeySigner(make_seed("li-na"))
+    listed = await client.get_signed("/v1/applications", officer, node.now_ms)
+    assert [one["id"] for one in listed["items"]] == [ids["application"]]
+    with pytest.raises(ApiError) as caught:
+        await client.get_signed("/v1/applications", owner, node.now_ms)
+    assert caught.value.code == "not_permitted"
+    with pytest.raises(ApiError) as caught:
+        await client.get("/v1/applications")
+    assert caught.value.code == "signature_missing"

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from node import attester
 from node.attester import check_anchor
 from node.client.borrower import Application, Prepared
 from node.client.wallet import Wallet
@@ -215,3 +216,17 @@ def _seal_for(prepared: Prepared) -> tuple[Sealed, Data]:
         provenance=prepared.plain.provenance,
     )
     return sealed, Data(owner=calculate_account_id(owner.public_key), anchor=anchor, anchored_ms=TimeMs(1))
+
+
+async def test_an_engine_that_is_not_exact_attests_nothing(node: DevNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the golden vectors come out differently, the attester says so and stays silent; the node lives on."""
+
+    def fail() -> None:
+        raise AssertionError("case one: features differ")
+
+    monkeypatch.setattr(attester, "run_selftest", fail)
+    with capture_logs() as logs:
+        await attester.Attester(node, make_keys("harbour"), now_ms=node.now_ms).run()
+    assert [(line["event"], line["reason"]) for line in logs] == [
+        ("attester_stayed_silent", "case one: features differ")
+    ]

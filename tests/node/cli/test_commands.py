@@ -203,6 +203,17 @@ def test_a_node_that_does_not_answer_is_exit_code_3() -> None:
     assert "start it, or name another with --node" in done.output
 
 
+@pytest.mark.parametrize("setting", ["", "api_port = 70000", "colour = 1", "this is no TOML"])
+def test_a_node_without_lawful_settings_does_not_start(tmp_path: Path, setting: str) -> None:
+    """No config.toml, a value out of range, an unknown key, no TOML: one sentence that names the place."""
+    if setting:
+        (tmp_path / "config.toml").write_text(f'name = "a"\nrole = "observer"\n{setting}\n')
+    done = run("start", "--data-dir", str(tmp_path))
+    assert done.exit_code == EXIT_REFUSED
+    assert "config.toml" in done.output
+    assert "[config_invalid]" in done.output
+
+
 @pytest.mark.parametrize(
     ("amount", "exponent", "text"),
     [(0, 2, "0.00"), (5, 2, "0.05"), (-123456789, 2, "-1,234,567.89"), (1000, 0, "1,000"), (None, 2, "-")],
