@@ -71,8 +71,8 @@ def _check_lender(books: Books, call: Call, disclosure: Disclosure) -> Rejection
     if books.state.need(BUDGETS, disclosure.product).used + principal > _read_budget(books, disclosure):
         return Rejection.BUDGET_SPENT
     pool = books.state.need(POOLS, disclosure.pool)
-    # The origination fee stays in the pool, so only what the borrower receives must be there.
-    if pool.cash < disclosure.net_proceeds:
+    # Proceeds go out now; the origination fee must stay ready until the borrower can withdraw no more.
+    if pool.cash - pool.reserved < principal:
         return Rejection.LIQUIDITY_SHORT
     if calculate_pool_exposure(books, call.row.subject_tag, disclosure.pool) + principal > pool.borrower_max:
         return Rejection.CAP_POOL
@@ -104,6 +104,7 @@ def make_loan(offer_id: ObjectId, offer: Offer, call: Call, books: Books) -> tup
         rows=rows,
         accrual=accrual,
         principal_out=Amount(disclosure.schedule.principal),
+        fee_held=disclosure.origination_fee,
     )
     return contract, loan
 
@@ -134,6 +135,7 @@ def apply_accept(books: Books, call: Call, payload: Accept) -> tuple[Fact, ...]:
             principal=pool.principal + principal,
             lent=pool.lent + principal,
             loans_open=pool.loans_open + 1,
+            reserved=pool.reserved + disclosure.origination_fee,
         ),
     )
     books.state.put(CONTRACTS, loan_id, contract)

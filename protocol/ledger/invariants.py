@@ -261,6 +261,18 @@ def check_pool_principal(ledger: Ledger) -> Violations:
     return found
 
 
+def check_pool_reserved(ledger: Ledger) -> Violations:
+    """(24) What a pool keeps ready is what its loans may still give back, and it is there."""
+    held: Counter[bytes] = Counter()
+    for _, contract, loan in _loans(ledger):
+        held[contract.disclosure.pool] += loan.fee_held
+    return [
+        f"pool {key.hex()}: {pool.reserved} reserved of {pool.cash}, loans hold {held[key]}"
+        for key, pool in ledger.books.state.items(POOLS)
+        if pool.reserved != held[key] or pool.reserved > pool.cash
+    ]
+
+
 def check_pool_shares(ledger: Ledger) -> Violations:
     """(21) Shares of all investors are the pool's shares."""
     issued: Counter[bytes] = Counter()
@@ -447,6 +459,7 @@ INVARIANTS: Final[dict[str, Check]] = {
     "schedules": check_schedules,
     "pool_cash": check_pool_cash,
     "pool_principal": check_pool_principal,
+    "pool_reserved": check_pool_reserved,
     "pool_shares": check_pool_shares,
     "budgets": check_budgets,
     "exposure": check_exposure,

@@ -17,6 +17,7 @@ from protocol.ledger.servicing import (
     calculate_loan_payoff,
     calculate_next_day,
     calculate_payment,
+    calculate_withdrawal_end,
     close_rows,
 )
 from protocol.ledger.state import CONTRACTS, LOANS, POOLS, replace
@@ -34,7 +35,15 @@ def load_loan(books: Books, loan_id: ObjectId) -> tuple[Contract, Loan]:
 
 
 def save_loan(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -> None:
-    """Write a loan and see that its next event is scheduled. An event that comes too early only looks and goes."""
+    """Write a loan and see that its next event is scheduled; once nobody can withdraw, the fee is the pool's to lend.
+
+    An event that comes too early only looks and goes.
+    """
+    if loan.fee_held and (loan.closed_ms is not None or loan.accrual.as_of > calculate_withdrawal_end(contract)):
+        pool_id = contract.disclosure.pool
+        pool = books.state.need(POOLS, pool_id)
+        books.state.put(POOLS, pool_id, replace(pool, reserved=pool.reserved - loan.fee_held))
+        loan = replace(loan, fee_held=Amount(0))
     day = None if loan.closed_ms is not None else calculate_next_day(contract, loan, books.policy.materiality)
     tz_offset_min = contract.disclosure.tz_offset_min
     due_ms = None if day is None else books.genesis.calculate_day_start_ms(day, tz_offset_min)
@@ -167,7 +176,7 @@ def _close(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -> t
     """End a loan that is paid. Within the cooling-off days the origination fee goes back to the borrower."""
     disclosure = contract.disclosure
     today = books.calculate_day(disclosure.tz_offset_min)
-    withdrawn = today <= contract.disbursed_on + disclosure.cooling_off_days
+    withdrawn = today <= calculate_withdrawal_end(contract)
     refund = disclosure.origination_fee if withdrawn else 0
     if refund:
         pool = books.state.need(POOLS, disclosure.pool)

@@ -117,6 +117,8 @@ class Pool(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     lent: CountField = 0
     """Principal paid out since the pool was opened."""
     loans_open: CountField = 0
+    reserved: AmountField = Amount(0)
+    """Part of the cash that is not lent: origination fees that borrowers may still get back."""
 
 
 class Budget(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -311,6 +313,8 @@ class Loan(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     due_ms: TimeMsField | None = None
     """When its next event falls due; None once closed."""
     closed_ms: TimeMsField | None = None
+    fee_held: AmountField = Amount(0)
+    """Origination fee the pool keeps ready while the borrower may still withdraw."""
 
 
 class Exposure(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

@@ -270,10 +270,16 @@ def close_rows(rows: Rows) -> Rows:
     )
 
 
+def calculate_withdrawal_end(contract: Contract) -> int:
+    """The last day on which paying all back also gives the origination fee back."""
+    return contract.disbursed_on + contract.disclosure.cooling_off_days
+
+
 def calculate_next_day(contract: Contract, loan: Loan, materiality: int) -> Day | None:
     """The next day on which time alone changes something that is announced, or None."""
     today = loan.accrual.as_of
-    days: list[int] = []
+    days: list[int] = [calculate_withdrawal_end(contract) + 1] if loan.fee_held else []
+    oldest = True
     for row in loan.rows:
         if row.unpaid <= materiality:
             continue
@@ -282,7 +288,8 @@ def calculate_next_day(contract: Contract, loan: Loan, materiality: int) -> Day 
             break
         if row.index not in loan.fees_charged:
             days.append(row.due_on + contract.disclosure.grace_days + 1)
-        if len(days) <= 2:
+        if oldest:
             days += [row.due_on + start for start in BUCKET_STARTS]
+        oldest = False
     later = [day for day in days if day > today]
     return Day(min(later)) if later else None

@@ -147,6 +147,7 @@ FAULTS: dict[str, Callable[[State], None]] = {
     "schedules": lambda s: alter_disclosure(s, instalments=first(s, CONTRACTS).disclosure.instalments[:-1]),
     "pool_cash": lambda s: shift(s, next(s.items(POOLS))[0], Book.INTEREST, -5),
     "pool_principal": lambda s: alter(s, POOLS, loans_open=7),
+    "pool_reserved": lambda s: alter(s, POOLS, reserved=Amount(1)),
     "pool_shares": lambda s: rename_key(s, SHARES),
     "budgets": lambda s: alter(s, BUDGETS, used=Amount(3)),
     "exposure": lambda s: alter(s, EXPOSURES, principal_open=3),

@@ -249,6 +249,28 @@ def test_paying_everything_back_within_the_cooling_off_days_gives_the_fee_back(w
     assert find_violations(world.ledger) == {}
 
 
+def test_a_fee_that_may_go_back_is_not_lent_meanwhile() -> None:
+    """The pool lends all it may; the withdrawing borrower's fee is still there, and later it is the pool's to lend."""
+    world = World(debt_cap=2_000_000)
+    world.found_lender("harbour", cash=1_000_000, attestations_min=1)
+    for person in ("ann", "bob"):
+        world.open_account(person)
+    loan_id = world.borrow("ann", amount=800_000)
+    pool_id = world.ledger.books.state.need(CONTRACTS, loan_id).disclosure.pool
+    assert world.ledger.books.state.need(POOLS, pool_id).reserved == 4_000
+    offers = world.offer("bob", amount=200_500)
+    assert world.accept("bob", offers[0]).rejection is Rejection.LIQUIDITY_SHORT
+    world.mint("ann", 50_000)
+    world.pay("ann", loan_id, 800_000, ExcessRule.NEXT)
+    world.borrow("bob", amount=990_000)
+    world.pass_days(1)
+    world.pay("ann", loan_id, 40_000)
+    assert world.ledger.books.state.need(LOANS, loan_id).state is LoanState.WITHDRAWN
+    assert find_violations(world.ledger) == {}
+    world.pass_days(4)
+    assert world.ledger.books.state.need(POOLS, pool_id).reserved == 0
+
+
 def test_a_payment_takes_no_more_than_the_payoff_and_anybody_may_pay(world: World) -> None:
     """A friend sends too much; what is not owed stays with the friend."""
     loan_id = world.borrow("ann")
