@@ -20,7 +20,9 @@ from node.keystore import write_key
 from node.opening import StartError, open_everything
 from node.runtime import EXIT_CLEAN, EXIT_NOT_STARTED, Node, run_node
 from protocol.genesis import encode_genesis
-from protocol.ids import TimeMs
+from protocol.ids import Height, TimeMs, TransactionId
+from protocol.receipt import VerifiedReceipt, verify_receipt_file
+from tests.node.core.cluster import Purse
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = (
@@ -99,6 +101,33 @@ async def test_an_observer_never_votes_whatever_keys_lie_in_its_directory(tmp_pa
     async with AsyncExitStack() as stack:
         opened = await open_everything(load(net, "eye"), stack)
         assert opened.keys.validator is None
+
+
+async def test_a_network_of_one_serves_its_clients_and_says_where_it_stands(tmp_path: Path) -> None:
+    """Submit, wait, prove, status: what the API is built on, with a quorum of one and an observer that never came."""
+    net = found(tmp_path)
+    node = Node(load(net))
+    await node.start()
+    try:
+        agent = Purse(net.directory / "authorities" / "clearing", node.chain_id)
+        purse = Purse(net.directory / "solo", node.chain_id)
+        (answer,) = await node.submit([agent.mint(purse.account, 100)])
+        assert answer.status == "accepted"
+        assert answer.id is not None
+        assert await node.wait_final(answer.id, 5.0) is not None
+        assert await node.wait_height_beyond(Height(0), 1.0) >= 1
+        assert await node.wait_height_beyond(Height(10**9), 0.01) < 10**9
+        assert await node.wait_final(TransactionId(bytes(32)), 0.01) is None
+        status = node.status()
+        assert (status.name, status.role, status.sync_state) == ("solo", "validator", "participating")
+        assert (status.leader, status.pool_transactions) == ("solo", 0)
+        assert [(peer.name, peer.connected, peer.silent_ms) for peer in status.peers] == [("eye", False, -1)]
+        async with asyncio.timeout(5):
+            while (raw := await node.make_receipt_file(answer.id)) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert isinstance(verify_receipt_file(raw, net.genesis), VerifiedReceipt)
+    finally:
+        await node.stop(drain_s=0)
 
 
 @asynccontextmanager
