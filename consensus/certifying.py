@@ -51,8 +51,6 @@ def on_vote(m: Machine, vote: Vote, now_ms: TimeMs) -> None:
     _accuse(m, slot, vote)
     if view == m.view:
         _on_vote_in_view(m, slot, vote, is_mine, now_ms)
-    elif kind is VoteKind.NULLIFY and view < m.view and not is_mine:
-        help_laggard(m, now_ms)  # who still nullifies a view that I left may have missed why
     if count >= m.quorum and slot.get_certificate(kind) is None and view > m.chain.final.view:
         certificate = tally.make_certificate(kind, m.epoch, view, vote.digest, m.quorum)
         if kind is VoteKind.NOTARIZE and view == m.view:

@@ -5,9 +5,11 @@ Nothing of `consensus` decides here: quorums are literals, safety is judged from
 
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote, VoteKind
-from protocol.ids import BlockDigest, Digest, Height, View
+from protocol.ids import BlockDigest, Digest, Height, PublicKey, View
+from protocol.merkle import calculate_root
 from protocol.messages import Propose
 from tests.sim.disk import Disk
+from tests.sim.keys import Scheme
 
 QUORUMS = {1: 1, 2: 2, 3: 2, 4: 3, 5: 4, 6: 4, 7: 5, 8: 6, 9: 6, 10: 7, 13: 9, 16: 11, 20: 14}
 
@@ -19,8 +21,12 @@ class BrokenLawError(AssertionError):
 class Judge:
     """Watches all honest nodes of one run."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, scheme: Scheme, keys: tuple[PublicKey, ...], chain_id: bytes) -> None:
         self.size = size
+        self.scheme = scheme
+        self.keys = keys
+        self.chain_id = chain_id
+        self.proven: dict[tuple[VoteKind, View, BlockDigest, int], bool] = {}
         self.finals: dict[Height, BlockDigest] = {}
         self.roots: dict[Height, Digest] = {}
         self.notarized: dict[View, BlockDigest] = {}
@@ -110,15 +116,28 @@ class Judge:
         voters = bin(certificate.signers).count("1")
         if voters != QUORUMS[self.size] or len(certificate.signatures) != voters:
             raise BrokenLawError(f"node {index} sent a certificate of {voters} votes")
+        name = (certificate.kind, certificate.view, certificate.digest, certificate.signers)
+        if name not in self.proven:
+            self.proven[name] = True
+            self._check_signatures(index, certificate)
         if certificate.kind is not VoteKind.NULLIFY:
             before = self.notarized.setdefault(certificate.view, certificate.digest)
             if before != certificate.digest:
                 raise BrokenLawError(f"two certified blocks in view {certificate.view}")
 
+    def _check_signatures(self, index: int, certificate: Certificate) -> None:
+        """Every signature over the 80 bytes, laid out here once more."""
+        raw = b"LS1" + bytes((int(certificate.kind),)) + self.chain_id + certificate.epoch.to_bytes(4, "big")
+        raw += certificate.view.to_bytes(8, "big") + certificate.digest
+        places = [place for place in range(self.size) if certificate.signers >> place & 1]
+        for place, signature in zip(places, certificate.signatures, strict=True):
+            if not self.scheme.verify(self.keys[place], raw, signature):
+                raise BrokenLawError(f"node {index} sent a certificate with a false signature")
+
     # ------------------------------------------------------------------ finality
 
-    def on_commit(self, name: str, height_before: Height, blocks: tuple[Block, ...]) -> None:
-        """A node commits blocks on top of `height_before`."""
+    def on_commit(self, name: str, height_before: Height, blocks: tuple[Block, ...], latest_ms: int) -> None:
+        """A node commits blocks on top of `height_before`; no honest clock shows more than `latest_ms`."""
         height = height_before
         for block in blocks:
             header, digest = block.header, block.header.calculate_digest()
@@ -127,8 +146,27 @@ class Judge:
             height = header.height
             if self.finals.setdefault(height, digest) != digest:
                 raise BrokenLawError(f"agreement: {name} commits another block at height {height}")
+            self._check_final_header(name, block, latest_ms)
             if height > 1 and self.finals.get(Height(height - 1)) != header.parent_digest:
                 raise BrokenLawError(f"prefix: {name} commits height {height} on another parent")
+
+    def _check_final_header(self, name: str, block: Block, latest_ms: int) -> None:
+        header = block.header
+        if header.exec_height >= header.height:
+            raise BrokenLawError(f"{name} commits height {header.height} that names its own execution")
+        if self.roots.get(header.exec_height, header.exec_root) != header.exec_root:
+            raise BrokenLawError(f"{name} commits height {header.height} with a false exec_root")
+        if header.time_ms > latest_ms + 500:
+            raise BrokenLawError(f"{name} commits height {header.height} from the future")
+        if header.batch_count and header.height - header.exec_height > 16:
+            raise BrokenLawError(f"{name} commits height {header.height} though execution lags")
+        if header.height <= 40:
+            below = [self.finals[Height(height)] for height in range(1, header.height)]
+            if header.history_root != calculate_root(below):
+                raise BrokenLawError(f"{name} commits height {header.height} with a false history")
+        parent = self.blocks.get(header.parent_digest)
+        if parent is not None and parent.header.time_ms >= header.time_ms:
+            raise BrokenLawError(f"{name} commits height {header.height} before its parent's time")
 
     def on_executed(self, name: str, height: Height, root: Digest) -> None:
         """A node executed a block."""

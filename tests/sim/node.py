@@ -318,7 +318,8 @@ class SimNode:
     def commit(self, effect: Commit) -> None:
         """Queue for execution."""
         if self.honest:
-            self.world.judge.on_commit(self.name, self.final, effect.blocks)
+            latest_ms = EPOCH_MS + self.world.now_ms + max(self.world.plan.skews_ms)
+            self.world.judge.on_commit(self.name, self.final, effect.blocks, latest_ms)
         self.final = effect.blocks[-1].header.height
         for block in effect.blocks:
             self.checks.pop(block.header.calculate_digest(), None)

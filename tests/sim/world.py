@@ -11,10 +11,10 @@ from zlib import crc32
 from protocol.block import calculate_genesis_digest
 from protocol.certificate import Certificate, Vote
 from protocol.crypto import calculate_hash
-from protocol.ids import BatchDigest, ChainId, Digest
+from protocol.ids import BatchDigest, ChainId, Digest, Height
 from protocol.messages import Propose
 from protocol.validators import make_validator_set
-from tests.sim.invariants import Judge, BrokenLawError
+from tests.sim.invariants import BrokenLawError, Judge
 from tests.sim.keys import Scheme, SimSigner
 from tests.sim.node import SimNode
 from tests.sim.plan import CALM, Plan, Weather
@@ -46,7 +46,8 @@ class World:
         self.validators = make_validator_set(keys, calculate_genesis_digest(self.chain_id))
         by_key: dict[bytes, SimSigner] = {signer.public_key: signer for signer in signers}
         self.signers = [by_key[key] for key in self.validators.keys]
-        self.judge = Judge(plan.size)
+        self.judge = Judge(plan.size, self.scheme, self.validators.keys, self.chain_id)
+        self.judge.roots[Height(0)] = self.genesis_root
         self.invalid: dict[BatchDigest, bool] = {}
         self.batches = 0
         self.nodes: list[SimNode] = []
