@@ -199,8 +199,9 @@ class AccessEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     serial: int
     time_ms: int
-    reader: str
-    """Name of the member that opened it."""
+    reader: Hex32
+    """Account that opened it."""
+    reader_name: str | None
     purpose: str
     document: Hex32
     previous: Hex32

@@ -61,7 +61,8 @@ async def get_access_log(request: web.Request) -> web.Response:
         AccessEntry(
             serial=one.record.serial,
             time_ms=one.record.time_ms,
-            reader=names.get(AccountId(one.record.reader), one.record.reader.hex()),
+            reader=one.record.reader.hex(),
+            reader_name=names.get(AccountId(one.record.reader)),
             purpose=one.record.purpose.name.lower(),
             document=one.record.document.hex(),
             previous=one.record.previous.hex(),

@@ -372,15 +372,19 @@ def access_log(
     from datetime import UTC, datetime
 
     from node.cli import remote
+    from node.client.access import check_access_view
     from protocol.ids import ObjectId
 
     plain_id = ObjectId(bytes.fromhex(remote.check_hex(data_id, "data")))
     seed = remote.open_key(*key)
 
     async def work(client: "NodeClient") -> Any:
-        return await (await _open_device(client, seed)).read_access_log(plain_id)
+        view = await (await _open_device(client, seed)).read_access_log(plain_id)
+        return view, check_access_view(view, await client.get_genesis(), plain_id)
 
-    found = _run(node_url, work, "en")
+    found, fault = _run(node_url, work, "en")
+    if fault is not None:
+        raise UnverifiedError(fault, "The node's access log does not hold: records are missing, edited or not its own.")
     if as_json:
         print_json(found)
         return
@@ -388,7 +392,7 @@ def access_log(
         (
             one["serial"],
             datetime.fromtimestamp(one["time_ms"] // 1000, tz=UTC).isoformat(),
-            one["reader"],
+            one["reader_name"] or one["reader"][:16],
             one["purpose"],
         )
         for one in found["entries"]

@@ -161,7 +161,10 @@ class NodeClient:
             await asyncio.sleep(0.05)
 
     async def stream_events(self, after: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        """Events from a position ("height-index") on, or from now. Ends when the node closes the stream."""
+        """Events from a position ("height-index") on, or from now; ends when the node stops.
+
+        Raises ClientError(stream_dropped) with the position to resume behind when the node found this client too slow.
+        """
         assert self._session is not None, "enter the client before calling"
         url = (self.url / "v1/events").with_query({} if after is None else {"after": after})
         deadline = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_s, sock_read=60)
@@ -173,8 +176,11 @@ class NodeClient:
                 async for line in answer.content:
                     if line.startswith(b"event: "):
                         kind = line[7:].strip()
-                    elif line.startswith(b"data: ") and kind != b"dropped":
-                        yield _read_json(line[6:])
+                    elif line.startswith(b"data: "):
+                        value = _read_json(line[6:])
+                        if kind == b"dropped":
+                            raise ClientError("stream_dropped", f"Too slow: resume after {value['resume_after']}.")
+                        yield value
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NodeUnreachable("node_unreachable", f"The event stream of {self.url} broke off.") from error
 

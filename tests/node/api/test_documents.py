@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from node.client.access import check_access_view
 from node.client.http import ApiError, NodeClient
 from node.vault.accesslog import SignedAccess, check_access_log
 from protocol.codec import decode, encode
@@ -67,7 +68,18 @@ async def test_the_owner_sees_every_opening(node: DevNode, client: NodeClient) -
         async with asyncio.timeout(5):
             await wait_opened(node, application.data)
     log = await device.read_access_log(application.data)
-    assert [(one["serial"], one["reader"], one["purpose"]) for one in log["entries"]] == [(1, "harbour", "underwrite")]
+    (entry,) = log["entries"]
+    assert (entry["serial"], entry["reader_name"], entry["purpose"]) == (1, "harbour", "underwrite")
+    assert check_access_view(log, node.genesis, application.data) is None
+    for name, value, fault in (
+        ("time_ms", entry["time_ms"] + 1, "access_signature"),
+        ("reader", node.make_officer("jade").account.hex(), "access_signature"),
+        ("serial", 2, "access_serial"),
+        ("previous", "ab" * 32, "access_chain"),
+        ("key", wallet.public_key.hex(), "access_signer"),
+        ("signature", "zz", "access_malformed"),
+    ):
+        assert check_access_view({"entries": [{**entry, name: value}]}, node.genesis, application.data) == fault
     entries: list[SignedAccess] = await node.vault.read_access_log(application.data)
     key = make_keys("harbour").node.public_key
     assert check_access_log(entries, application.data, key) is None

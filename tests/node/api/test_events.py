@@ -6,10 +6,11 @@ import socket
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from node.api import events
-from node.client.http import ApiError, NodeClient
+from node.client.http import ApiError, ClientError, NodeClient
 from protocol.ids import Height
 from protocol.money import Amount
 from tests.node.api.harness import CNY, DevNode
@@ -103,3 +104,27 @@ async def test_a_slow_client_is_told_and_closed(
     assert b"event: dropped" in taken
     assert b"resume_after" in taken
     assert taken.endswith(b"0\r\n\r\n")
+
+
+async def test_a_client_that_was_dropped_hears_where_to_resume() -> None:
+    """The farewell of a node is an error of the client, never a silent end."""
+
+    async def part(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b'id: 3-1\nevent: paid\ndata: {"height":3}\n\n')
+        await response.write(b'event: dropped\ndata: {"reason":"slow_client","resume_after":"3-1"}\n\n')
+        return response
+
+    app = web.Application()
+    app.router.add_get("/v1/events", part)
+    server = TestServer(app)
+    await server.start_server()
+    found: list[dict[str, Any]] = []
+    async with NodeClient(str(server.make_url("/"))) as client:
+        stream = client.stream_events()
+        found.append(await anext(stream))
+        with pytest.raises(ClientError, match="3-1") as caught:
+            await anext(stream)
+    assert (caught.value.code, found) == ("stream_dropped", [{"height": 3}])
+    await server.close()

@@ -1,7 +1,6 @@
 """From a statement to a loan over HTTP: sealed, attested, decided, disclosed, accepted, paid, and provable."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -24,9 +23,7 @@ async def test_a_borrower_gets_and_repays_a_loan(node: DevNode, client: NodeClie
     application = apply_for(node, wallet, read_sample(), make_wish())
     async with attesting(node):
         await device.apply(application)
-        began = time.perf_counter()
         found = await device.wait_decisions(application.application, count=2)
-        assert time.perf_counter() - began < 2
     assert {one["product"] for one in found["decisions"]} == {each.hex() for each in products.values()}
     assert {one["attester_name"] for one in found["attestations"]} == {"harbour", "jade"}
     offers = found["offers"]

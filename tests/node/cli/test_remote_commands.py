@@ -84,14 +84,14 @@ async def test_a_borrowers_whole_way_by_commands(desk: Desk) -> None:
     """product list, apply, offers, accept, loan show, repay, access log, verify: each does what it says."""
     assert len((await desk.read("product", "list"))["items"]) == 2
     assert len((await desk.read("pool", "show"))["items"]) == 2
-    async with attesting(desk.node):
+    async with attesting(desk.node, "harbour"):
         made = await desk.sign(
             "apply", str(desk.statement), "--amount-minor", "2000000", "--periods", "12", "--genesis",
             str(desk.genesis), "--yes",
         )  # fmt: skip
         for _ in range(100):
             told = await desk.read("offers", made["application"])
-            if len(told["offers"]) == 2:
+            if told["offers"]:
                 break
     best = told["offers"][0]
     taken = await desk.sign("accept", best["id"], "--yes")
@@ -105,7 +105,7 @@ async def test_a_borrowers_whole_way_by_commands(desk: Desk) -> None:
     rest = await desk.sign("repay", taken["loan"], "--payoff")
     assert rest["loan"]["payoff"] == 0
     log = await desk.sign("data", "access-log", made["data"])
-    assert {one["reader"] for one in log["entries"]} == {"harbour", "jade"}
+    assert [one["reader_name"] for one in log["entries"]] == ["harbour"]
     await check_receipt(desk, rest["transaction"])
 
 
