@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from node.cli.common import format_money, json_option, node_option, print_facts, print_json, print_table
-from node.cli.market import format_ppm
+from node.cli.common import format_money, format_ppm, json_option, node_option, print_facts, print_json, print_table
 
 
 @click.group()

@@ -1,4 +1,4 @@
-"""`liushui statement check` and `liushui score`: read a statement and score it on this machine, without any node.
+"""`liushui statement` and `liushui score`: read a statement and score it on this machine, without any node.
 
 The file's content never leaves the process. Never a parser or a feature here: `scoring` does both.
 """
@@ -24,10 +24,13 @@ from node.cli.common import (
 if TYPE_CHECKING:
     from scoring.ingest.statement import Statement
 
+PROFILES = ("salaried_steady", "shopkeeper", "small_firm", "overstretched", "gig_worker")
+FORMATS = ("ofx", "mt940", "alipay", "wechat", "csv")
+
 
 @click.group()
 def statement() -> None:
-    """Check a bank statement file; needs no node."""
+    """Check a bank statement file, or make a sample; needs no node."""
 
 
 @statement.command()
@@ -51,6 +54,43 @@ def check(*, path: Path, as_json: bool) -> None:
     warnings: Any = facts["warnings"]
     for warning in warnings:
         click.echo(f"note: {warning['sentence']} [{warning['code']}]")
+
+
+@statement.command()
+@click.option("--profile", type=click.Choice(PROFILES), default=PROFILES[0], show_default=True, help="Whose account.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True)
+@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to create.")
+@click.option("--months", type=click.IntRange(1, 60), default=12, show_default=True, help="How far it reaches back.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed is another person.")
+@click.option("--holder", default="Li Na", show_default=True, help="Name of the account's holder.")
+@click.option("--currency", type=click.Choice(["CNY", "CZK"]), default="CNY", show_default=True)
+def sample(*, profile: str, format_: str, path: Path, months: int, seed: int, holder: str, currency: str) -> None:
+    """Make the statement of an invented person, up to yesterday, to try the other commands with."""
+    from datetime import UTC, datetime, timedelta
+
+    from node.demo.statements import Format, Profile, make_statement
+
+    end = (datetime.now(tz=UTC) - timedelta(days=1)).date()
+    try:
+        data = make_statement(
+            Profile(profile),
+            format=Format(format_),
+            end=end,
+            months=months,
+            seed=seed,
+            currency=currency,
+            holder=holder,
+        )
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from error
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        fail("file_exists", f"{path} exists: choose another name.")
+    except OSError as error:
+        fail("file_unwritable", f"{path} cannot be written: {error.strerror}.")
+    click.echo(f"file  {path}")
 
 
 def read_file(path: Path, *, as_json: bool) -> "Statement":

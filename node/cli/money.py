@@ -1,0 +1,254 @@
+"""`liushui money`: claims on a settlement agent, minted for fiat received, moved, and redeemed against fiat paid out.
+
+The ledger sees hashes of bank references and payout accounts, never the words. Never a balance computed here.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from node.cli.account import print_balances, read_account
+from node.cli.common import fail, format_money, json_option, node_option, print_facts, print_json
+from node.cli.sign import officer_option, sender_options, who_options, yes_option
+
+AMOUNT = click.IntRange(1, 2**53 - 1)
+_amount_option = click.option(
+    "--amount-minor", type=AMOUNT, required=True, help="Amount in minor units: 150000 is 1,500.00 CNY."
+)
+_currency_option = click.option("--currency", default=None, help="ISO 4217 code; by default the network's first.")
+_agent_option = officer_option("--agent-dir", "Directory of the settlement agent, e.g. mynet/authorities/clearing.")
+
+
+@click.group()
+def money() -> None:
+    """Bring money in, move it, pay it out, see it."""
+
+
+@money.command()
+@_agent_option
+@click.option("--to", required=True, metavar="ACCOUNT", help="A member's name, or an account's id.")
+@_amount_option
+@_currency_option
+@click.option("--ref", required=True, help="The bank's own reference of the money received; it counts once.")
+@yes_option
+@node_option
+@json_option
+def mint(
+    *,
+    directory: Path,
+    to: str,
+    amount_minor: int,
+    currency: str | None,
+    ref: str,
+    yes: bool,
+    node_url: str,
+    as_json: bool,
+) -> None:
+    """Credit ACCOUNT with fiat that the settlement agent has received. The agent signs."""
+    from node.cli import sign
+    from protocol.money import Amount, Currency
+
+    genesis = sign.read_network(node_url, directory)
+    unit = sign.find_currency(genesis, currency)
+    agent = sign.open_officer(directory, genesis, "settlement_agent")
+    account = sign.resolve_account(genesis, to)
+    shown = format_money(amount_minor, unit.exponent, unit.code)
+    facts = [("amount", shown), ("to", _tell(to, account.hex())), ("reference", _check_ref(ref)), ("agent", agent.name)]
+    sign.confirm("Credit money received:", facts, yes=yes)
+    (made,) = sign.send(
+        node_url,
+        genesis,
+        agent.signer,
+        lambda wallet: [
+            wallet.mint(
+                to=account, currency=Currency(unit.code), amount=Amount(amount_minor), ext_ref=_hash("ext-ref", ref)
+            )
+        ],
+    )
+    _report({"transaction": made.id.hex(), "to": account.hex(), "amount": amount_minor}, as_json, shown)
+
+
+@money.command()
+@sender_options
+@click.option("--to", required=True, metavar="ACCOUNT", help="A member's name, or an account's id.")
+@_amount_option
+@_currency_option
+@yes_option
+@node_option
+@json_option
+def transfer(
+    *,
+    key_path: Path | None,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    directory: Path | None,
+    to: str,
+    amount_minor: int,
+    currency: str | None,
+    yes: bool,
+    node_url: str,
+    as_json: bool,
+) -> None:
+    """Move money to ACCOUNT."""
+    from node.cli import sign
+    from protocol.money import Amount, Currency
+
+    sign.check_sender(key_path, directory)
+    genesis = sign.read_network(node_url, directory)
+    unit = sign.find_currency(genesis, currency)
+    account = sign.resolve_account(genesis, to)
+    shown = format_money(amount_minor, unit.exponent, unit.code)
+    sender = sign.describe_sender(genesis, key_path, directory)
+    sign.confirm("Move money:", [("amount", shown), ("from", sender), ("to", _tell(to, account.hex()))], yes=yes)
+    signer = sign.open_sender(genesis, key_path, passphrase_file, passphrase_fd, directory).signer
+    (made,) = sign.send(
+        node_url,
+        genesis,
+        signer,
+        lambda wallet: [wallet.transfer(to=account, currency=Currency(unit.code), amount=Amount(amount_minor))],
+    )
+    _report({"transaction": made.id.hex(), "to": account.hex(), "amount": amount_minor}, as_json, shown)
+
+
+@money.command()
+@sender_options
+@_amount_option
+@_currency_option
+@click.option("--agent", default=None, help="The settlement agent; needed only where there are several.")
+@click.option("--pay-to", required=True, metavar="TEXT", help="Bank account to pay to; only a salted hash is sent.")
+@yes_option
+@node_option
+@json_option
+def redeem(
+    *,
+    key_path: Path | None,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    directory: Path | None,
+    amount_minor: int,
+    currency: str | None,
+    agent: str | None,
+    pay_to: str,
+    yes: bool,
+    node_url: str,
+    as_json: bool,
+) -> None:
+    """Ask the settlement agent to pay fiat out. The amount waits in escrow until the agent answers.
+
+    Tell the agent the redemption, the bank account and the salt that are printed: the ledger holds their hash, so the
+    agent can see that no other account was meant.
+    """
+    from nacl.utils import random
+
+    from node.cli import sign
+    from protocol.crypto import calculate_hash
+    from protocol.money import Amount, Currency
+
+    sign.check_sender(key_path, directory)
+    genesis = sign.read_network(node_url, directory)
+    unit = sign.find_currency(genesis, currency)
+    named = _pick_agent(genesis, agent)
+    shown = format_money(amount_minor, unit.exponent, unit.code)
+    sender = sign.describe_sender(genesis, key_path, directory)
+    facts = [("amount", shown), ("from", sender), ("agent", named.name), ("pay to", pay_to)]
+    sign.confirm("Ask for a payout:", facts, yes=yes)
+    signer = sign.open_sender(genesis, key_path, passphrase_file, passphrase_fd, directory).signer
+    salt = random(32)
+    (made,) = sign.send(
+        node_url,
+        genesis,
+        signer,
+        lambda wallet: [
+            wallet.request_redemption(
+                agent=named.account,
+                currency=Currency(unit.code),
+                amount=Amount(amount_minor),
+                payout_commit=calculate_hash("payout", salt, pay_to.strip().encode()),
+            )
+        ],
+    )
+    found = {"transaction": made.id.hex(), "redemption": made.made.hex(), "amount": amount_minor, "salt": salt.hex()}
+    _report(found, as_json, shown)
+
+
+@money.command()
+@_agent_option
+@click.argument("redemption_id", metavar="REDEMPTION")
+@click.option("--outcome", type=click.Choice(["paid", "failed"]), required=True, help="What became of the payout.")
+@click.option("--ref", required=True, help="The bank's own reference of the payout; it counts once.")
+@yes_option
+@node_option
+@json_option
+def settle(
+    *, directory: Path, redemption_id: str, outcome: str, ref: str, yes: bool, node_url: str, as_json: bool
+) -> None:
+    """Say what became of a payout: paid (the claim is burned) or failed (the money returns). The agent signs."""
+    from node.cli import sign
+    from node.cli.remote import check_hex
+    from protocol.ids import ObjectId
+    from protocol.transactions.money import RedeemOutcome
+
+    redemption = ObjectId(bytes.fromhex(check_hex(redemption_id, "a redemption")))
+    genesis = sign.read_network(node_url, directory)
+    agent = sign.open_officer(directory, genesis, "settlement_agent")
+    facts = [("redemption", redemption.hex()), ("outcome", outcome), ("reference", _check_ref(ref))]
+    sign.confirm("Settle a payout:", [*facts, ("agent", agent.name)], yes=yes)
+    (made,) = sign.send(
+        node_url,
+        genesis,
+        agent.signer,
+        lambda wallet: [
+            wallet.settle_redemption(
+                redemption=redemption, outcome=RedeemOutcome[outcome.upper()], ext_ref=_hash("ext-ref", ref)
+            )
+        ],
+    )
+    _report({"transaction": made.id.hex(), "redemption": redemption.hex(), "outcome": outcome}, as_json, None)
+
+
+@money.command()
+@who_options
+@node_option
+@json_option
+def balance(*, who: str | None, key_path: Path | None, directory: Path | None, node_url: str, as_json: bool) -> None:
+    """What an account holds. WHO is a member's name (lender1) or an account's id; --key FILE looks at your own."""
+    one = read_account(node_url, who, key_path, directory)
+    if as_json:
+        print_json({name: one[name] for name in ("height", "id", "name", "balances", "shares")})
+        return
+    print_facts([("account", one["id"]), ("name", one["name"])])
+    print_balances(one)
+
+
+def _hash(tag: str, text: str) -> Any:
+    from protocol.crypto import calculate_hash
+
+    return calculate_hash(tag, text.strip().encode())
+
+
+def _check_ref(ref: str) -> str:
+    plain = ref.strip()
+    if not plain:
+        fail("reference_empty", "--ref is empty: give the bank's own reference, so that nothing is entered twice.")
+    return plain
+
+
+def _tell(typed: str, account: str) -> str:
+    return account if typed.strip().lower() == account else f"{typed.strip()} ({account})"
+
+
+def _pick_agent(genesis: Any, name: str | None) -> Any:
+    """The member that pays out: the one named, or the only one."""
+    able = [one for one in genesis.members if one.settlement_agent]
+    chosen = [one for one in able if name in (None, one.name)]
+    if len(chosen) != 1:
+        fail("agent_unknown", f"Name the settlement agent with --agent: {', '.join(one.name for one in able)}.")
+    return chosen[0]
+
+
+def _report(found: dict[str, Any], as_json: bool, amount: str | None) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        print_facts((name, amount if name == "amount" else value) for name, value in found.items())

@@ -1,0 +1,255 @@
+"""What every signing command shares: whose key, on which network, what is about to be signed, and what became of it.
+
+Nothing is signed that was not shown, and nothing is sent to a network other than the one the key's directory knows.
+Never a command here, and never a rule of the ledger: the node says what is refused.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import click
+
+from node.cli.common import FailureError, fail, key_options, print_facts, print_json
+
+if TYPE_CHECKING:
+    from node.client.http import NodeClient
+    from node.client.wallet import Intent, Wallet
+    from protocol.crypto import KeySigner
+    from protocol.genesis import CurrencyUnit, Genesis
+    from protocol.ids import AccountId
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ROLES: Final = {"lender": "a lender", "settlement_agent": "a settlement agent", "issuer": "a credential issuer"}
+HINTS: Final = {
+    "account_unknown": "Open it with liushui account open.",
+    "key_taken": "See it with liushui account show; another account needs another key.",
+    "tag_taken": "One person has one account, on whatever key it was opened.",
+    "reference_used": "The money of this bank reference was entered already: check --ref.",
+    "recipient_unknown": "Check --to: the account must be open, and not your own.",
+    "funds_short": "See what is there with liushui money balance.",
+    "pool_unknown": "List the pools with liushui pool show.",
+    "nonce_used": "Another command signed with this key at the same time: try again.",
+}
+"""What to do about a refusal, beside the ledger's own sentence."""
+
+
+class Sender(NamedTuple):
+    """Who signs: a person's sealed key file, or an organisation's officer key."""
+
+    signer: "KeySigner"
+    name: str
+
+
+def officer_option(flag: str, help_text: str) -> Callable[[F], F]:
+    """A required directory that holds keys/officer.key, as the parameter `directory`."""
+    return click.option(
+        flag, "directory", type=click.Path(file_okay=False, path_type=Path), required=True, help=help_text
+    )
+
+
+def sender_options(function: F) -> F:
+    """`--key FILE` of a person, or `--officer-dir DIR` of an organisation."""
+    function = click.option(
+        "--officer-dir",
+        "directory",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=None,
+        help="Sign as the organisation whose officer key lies in this directory.",
+    )(function)
+    return key_options(function, required=False)
+
+
+def yes_option(function: F) -> F:
+    """`--yes`."""
+    return click.option("--yes", is_flag=True, help="Sign what is shown without being asked.")(function)
+
+
+def who_options(function: F) -> F:
+    """Whose account: an argument WHO, `--key FILE`, or `--officer-dir DIR`. No passphrase is needed to look."""
+    function = click.option(
+        "--officer-dir",
+        "directory",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=None,
+        help="The organisation whose officer key lies in this directory.",
+    )(function)
+    function = click.option(
+        "--key",
+        "key_path",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=None,
+        envvar="LIUSHUI_KEY",
+        help="The person of this key file.",
+    )(function)
+    return click.argument("who", metavar="[WHO]", required=False)(function)
+
+
+def read_network(node_url: str, directory: Path | None = None) -> "Genesis":
+    """The network of the node; it must be the one whose genesis.json lies beside the keys, if there is one."""
+    from node.cli.remote import read_genesis, run
+
+    genesis = run(node_url, lambda client: client.get_genesis())
+    for path in () if directory is None else (directory / "genesis.json", directory.parent.parent / "genesis.json"):
+        if path.is_file():
+            if read_genesis(path).calculate_chain_id() != genesis.calculate_chain_id():
+                fail(
+                    "wrong_network",
+                    f"The node at {node_url} belongs to another network than {path}: nothing was signed."
+                    " Name a node of the right network with --node.",
+                )
+            break
+    return genesis
+
+
+def read_officer_seed(directory: Path) -> bytes:
+    """The seed of an organisation's officer key."""
+    from node.keystore import KEYS_DIRECTORY, KeyFileError, read_seed
+
+    try:
+        seed = read_seed(directory, "officer")
+    except KeyFileError as error:
+        fail(error.code, error.sentence)
+    if seed is None:
+        fail(
+            "officer_key_missing",
+            f"{directory / KEYS_DIRECTORY / 'officer.key'} does not exist: name the directory that liushui testnet or"
+            " liushui init made for the organisation.",
+        )
+    return seed
+
+
+def open_officer(directory: Path, genesis: "Genesis", role: str | None = None) -> Sender:
+    """An organisation's officer key; the organisation must be a member, and hold `role` if one is named."""
+    from protocol.crypto import KeySigner
+
+    signer = KeySigner(read_officer_seed(directory))
+    member = next((one for one in genesis.members if one.officer_key == signer.public_key), None)
+    if member is None:
+        fail("not_a_member", f"The officer key in {directory} belongs to no member of this network.")
+    if role is not None and not getattr(member, role):
+        able = [one.name for one in genesis.members if getattr(one, role)]
+        fail(
+            "role_missing",
+            f"{member.name} is not {ROLES[role]}: name the directory of {' or '.join(able) or 'a member that is one'}.",
+        )
+    return Sender(signer, member.name)
+
+
+def open_sender(
+    genesis: "Genesis",
+    key_path: Path | None,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    directory: Path | None,
+) -> Sender:
+    """Whoever --key or --officer-dir names."""
+    from node.cli.remote import open_key
+    from protocol.crypto import KeySigner, calculate_account_id
+
+    if directory is not None:
+        return open_officer(directory, genesis)
+    assert key_path is not None, "checked by check_sender"
+    signer = KeySigner(open_key(key_path, passphrase_file, passphrase_fd))
+    return Sender(signer, calculate_account_id(signer.public_key).hex())
+
+
+def check_sender(key_path: Path | None, directory: Path | None) -> None:
+    """Exactly one of --key and --officer-dir; a key file named by the environment gives way."""
+    if key_path is None and directory is None:
+        raise click.UsageError("Say who signs: --key FILE for a person, --officer-dir DIR for an organisation.")
+    source = click.get_current_context().get_parameter_source("key_path")
+    if directory is not None and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("Give --key or --officer-dir, not both.")
+
+
+def describe_sender(genesis: "Genesis", key_path: Path | None, directory: Path | None) -> str:
+    """Who would sign, before any passphrase is asked for."""
+    from node.client.keyfile import KeyFileProblem, read_key_file
+    from protocol.crypto import calculate_account_id
+    from protocol.ids import PublicKey
+
+    if directory is not None:
+        return open_officer(directory, genesis).name
+    assert key_path is not None, "checked by check_sender"
+    try:
+        return calculate_account_id(PublicKey(bytes.fromhex(read_key_file(key_path).public_key))).hex()
+    except KeyFileProblem as error:
+        fail(error.code, error.sentence)
+
+
+def resolve_account(genesis: "Genesis", text: str) -> "AccountId":
+    """An account as typed: a member's name, or an account's 64 hexadecimal digits."""
+    from node.cli.remote import check_hex
+    from protocol.ids import AccountId
+
+    for member in genesis.members:
+        if member.name == text.strip():
+            return member.account
+    if len(text.strip()) != 64:
+        fail(
+            "account_malformed",
+            f"{text!r} is neither a member ({', '.join(one.name for one in genesis.members)}) nor an account's 64"
+            " hexadecimal digits, which liushui keys show prints.",
+        )
+    return AccountId(bytes.fromhex(check_hex(text, "an account")))
+
+
+def find_currency(genesis: "Genesis", code: str | None) -> "CurrencyUnit":
+    """The currency named, or the network's first."""
+    found = next((one for one in genesis.currencies if code in (None, one.code)), None)
+    if found is None:
+        known = ", ".join(one.code for one in genesis.currencies)
+        fail("currency_unknown", f"{code} is not money of this network: use {known}.")
+    return found
+
+
+def confirm(title: str, facts: Iterable[tuple[str, object]], *, yes: bool) -> None:
+    """Show on stderr what will be signed, and ask unless --yes."""
+    click.echo(title, err=True)
+    print_facts(((f"  {name}", value) for name, value in facts), err=True)
+    if not yes:
+        click.confirm("Sign and send it?", abort=True, err=True)
+
+
+def send(
+    node_url: str, genesis: "Genesis", signer: "KeySigner", build: Callable[["Wallet"], Sequence["Intent"]]
+) -> list["Intent"]:
+    """Sign what `build` makes of a wallet with the network's next nonce, send it, wait until it is final.
+
+    A refusal ends the command with the ledger's code; so does silence after sending, naming the transaction to ask for.
+    """
+    from node.cli.remote import read_clock_ms, run
+    from node.client.borrower import open_wallet
+    from node.client.http import NodeUnreachable
+
+    async def work(client: "NodeClient") -> list["Intent"]:
+        wallet = await open_wallet(client, genesis, signer, now_ms=read_clock_ms)
+        intents = list(build(wallet))
+        ask = f"ask for it with liushui receipt {intents[-1].id.hex()} before you sign again"
+        try:
+            results = await client.submit([one.item for one in intents], wait_final=True)
+        except NodeUnreachable as error:
+            raise NodeUnreachable(
+                error.code, f"{error.sentence} It may have been taken all the same: {ask}."
+            ) from error
+        for result in results:
+            if result.rejection is not None:
+                hint = HINTS.get(result.rejection.code)
+                raise FailureError(
+                    result.rejection.code, f"{result.rejection.sentence}{'' if hint is None else f' {hint}'}"
+                )
+            if result.status != "finalised":
+                raise FailureError("not_final", f"The transaction is not final yet: {ask}.")
+        return intents
+
+    return run(node_url, work)
+
+
+def print_made(found: dict[str, Any], as_json: bool) -> None:
+    """What was made: ids one may need again."""
+    if as_json:
+        print_json(found)
+    else:
+        print_facts(found.items())
