@@ -230,6 +230,19 @@ class Node:
 async def run_node(config: NodeConfig) -> int:
     """Run a node until SIGTERM, SIGINT or a fault. Returns the exit code."""
     configure_logging(json=config.log_json, level=config.log_level)
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:  # before anything is opened: a stop during the start is a clean stop as well
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        return await _run_until(config, stopping)
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def _run_until(config: NodeConfig, stopping: asyncio.Event) -> int:
     log = get_logger("node")
     node = Node(config)
     try:
@@ -237,10 +250,6 @@ async def run_node(config: NodeConfig) -> int:
     except StartError as error:
         log.error("start_refused", code=error.code, reason=error.sentence)
         return EXIT_NOT_STARTED
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     waiting = asyncio.create_task(stopping.wait())
     running = asyncio.create_task(node.wait())
     try:
@@ -254,8 +263,6 @@ async def run_node(config: NodeConfig) -> int:
         running.cancel()
         await node.stop()
         await asyncio.gather(waiting, running, return_exceptions=True)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 def _log_fault(fault: BaseException) -> None:
