@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from protocol.batch import Sidecar
-from protocol.genesis import Genesis
+from protocol.genesis import Genesis, GenesisError
 from protocol.ids import AccountId, Day, Height, ModelId, ObjectId, PublicKey, TimeMs
 from protocol.ledger.journal import Posting, apply_entry
 from protocol.ledger.records import LedgerEvent, Receipt
@@ -42,7 +42,7 @@ class Call(NamedTuple):
 
 
 class Books:
-    """State, clock, policy, models and the events of the running block."""
+    """State, clock, policy, models and the events of the running block. Raises GenesisError for an unfit model."""
 
     def __init__(self, genesis: Genesis) -> None:
         self.genesis = genesis
@@ -51,7 +51,10 @@ class Books:
         self.currencies = tuple(one.code for one in genesis.currencies)
         self.models: dict[ModelId, PointsModel] = {}
         for text in genesis.models:
-            model = decode_model(text.encode("ascii"))
+            try:
+                model = decode_model(text.encode("ascii"))
+            except ValueError as error:
+                raise GenesisError(f"genesis names a scoring model that cannot be used: {error}") from error
             self.models[ModelId(model.id)] = model
         self.state = State()
         self.height = Height(0)

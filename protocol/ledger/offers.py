@@ -12,7 +12,7 @@ from protocol.ledger.rows import Disclosure, Product
 from protocol.loans.apr import calculate_apr_effective_ppm
 from protocol.loans.calendar import Period, calculate_due_dates
 from protocol.loans.schedule import ScheduleFault, ScheduleTerms, calculate_schedule
-from protocol.money import PPM, Amount, Ppm, share_floor
+from protocol.money import AMOUNT_MAX, PPM, Amount, Ppm, share_floor
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Apply
 
@@ -51,7 +51,8 @@ def make_disclosure(
     )
     cost = payable - request.amount + fee
     policy = books.policy
-    if apr_ppm is None or apr_ppm > policy.apr_cap_ppm or cost * PPM > policy.cost_cap_ppm * request.amount:
+    dear = cost * PPM > policy.cost_cap_ppm * request.amount or payable > AMOUNT_MAX
+    if apr_ppm is None or apr_ppm > policy.apr_cap_ppm or dear:
         return Rejection.POLICY_BROKEN
     return Disclosure(
         application=application_id,

@@ -114,7 +114,7 @@ class Pool(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     principal: AmountField = Amount(0)
     """Outstanding on its loans."""
     shares: CountField = 0
-    lent: CountField = 0
+    lent: int = 0
     """Principal paid out since the pool was opened."""
     loans_open: CountField = 0
     reserved: AmountField = Amount(0)
@@ -299,7 +299,7 @@ class Loan(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     """Principal differs from the schedule, so interest of rows ahead follows the days and not the first plan."""
     matured_interest: AmountField = Amount(0)
     """Interest of whole periods after the last due date, already posted to the last row."""
-    late_days: CountField = 0
+    late_days: int = 0
     """Overdue principal times days late, so far."""
     late_charged: AmountField = Amount(0)
     """Late interest posted to rows."""

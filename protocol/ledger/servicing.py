@@ -3,8 +3,9 @@
     Contract + Loan + day -> Loan        calculate_loan_at
     Contract + Loan + payment -> Loan    calculate_payment
 
-Bringing a loan to a day in one step or in many gives the same loan, so it does not matter when a block comes. The
-arithmetic is `protocol.loans`; here it only meets the record of one loan. Never a posting or a pool here.
+Bringing a loan to a day in one step or in many gives the same loan (and under a binding cap the same cost, though its
+parts may differ), so it does not matter to the borrower when a block comes. The arithmetic is `protocol.loans`; here
+it only meets the record of one loan. Never a posting or a pool here.
 """
 
 from bisect import bisect_left, bisect_right

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from protocol.genesis import GenesisError
 from protocol.ledger.execute import Execution, Ledger, LedgerError
 from protocol.ledger.invariants import find_violations
 from protocol.ledger.journal import Book, calculate_trial_balance, read_balance, read_cash
@@ -22,9 +23,10 @@ from protocol.ledger.state import (
 from protocol.ledger.tree import check_state_proof
 from protocol.loans.delinquency import DelinquencyBucket
 from protocol.loans.terms import ExcessRule
-from protocol.money import Amount
+from protocol.money import Amount, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Accept, Pay
+from protocol.transactions.products import BandPrice
 from tests.protocol.ledger.world import BEST_BINS, CNY, DAY_MS, LENDERS, MODEL, WORST_BINS, World, make_signer
 
 
@@ -354,6 +356,35 @@ def test_saved_rows_are_believed_only_with_their_root(world: World) -> None:
         Ledger.from_rows(world.genesis, [(table, key, value[:-1]), *rows], height=height, exec_root=root)
     with pytest.raises(LedgerError, match="height"):
         Ledger.from_rows(world.genesis, rows, height=world.ledger.height, exec_root=root)
+
+
+def test_large_amounts_survive_a_restart() -> None:
+    """Money near what a pool can hold, late for years: every row still decodes."""
+    most = 9 * 10**12
+    world = World(debt_cap=Amount(most))
+    world.found_lender(
+        "harbour",
+        cash=most,
+        borrower_max=most,
+        attestations_min=1,
+        amount_max=Amount(most),
+        auto_budget=Amount(most),
+        bands=(BandPrice(rate_ppm=Ppm(100_000), amount_max=Amount(most)),),
+    )
+    world.open_account("ann")
+    world.borrow("ann", amount=most - 10**9, capacity30=9_000_000_000_000)
+    for _ in range(12):
+        world.block(ms=100 * DAY_MS)
+    assert find_violations(world.ledger) == {}
+    ledger = world.ledger
+    Ledger.from_rows(world.genesis, list(ledger.rows()), height=ledger.height, exec_root=ledger.exec_root)
+
+
+def test_a_genesis_with_an_unfit_model_is_refused_with_a_sentence() -> None:
+    """The operator hears what is wrong with it."""
+    genesis = msgspec.structs.replace(World().genesis, models=("{}",))
+    with pytest.raises(GenesisError, match="model"):
+        Ledger.from_genesis(genesis)
 
 
 def test_changes_of_blocks_add_up_to_all_rows(world: World) -> None:
