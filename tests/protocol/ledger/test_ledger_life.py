@@ -372,9 +372,10 @@ def test_large_amounts_survive_a_restart() -> None:
         bands=(BandPrice(rate_ppm=Ppm(100_000), amount_max=Amount(most)),),
     )
     world.open_account("ann")
-    world.borrow("ann", amount=most - 10**9, capacity30=9_000_000_000_000)
+    loan_id = world.borrow("ann", amount=most - 10**9, capacity30=9_000_000_000_000)
     for _ in range(12):
         world.block(ms=100 * DAY_MS)
+    assert world.ledger.books.state.need(LOANS, loan_id).late_days > 2**53
     assert find_violations(world.ledger) == {}
     ledger = world.ledger
     Ledger.from_rows(world.genesis, list(ledger.rows()), height=ledger.height, exec_root=ledger.exec_root)
