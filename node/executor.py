@@ -68,6 +68,8 @@ class Executor:
         self._queue: deque[FinalBlock] = deque()
         self._gathering: dict[Height, asyncio.Task[list[HeldBatch]]] = {}
         self._filled = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
         self._saved = asyncio.Condition()
         self._waiters: dict[TransactionId, list[asyncio.Future[None]]] = {}
         self._log = get_logger("executor")
@@ -91,6 +93,8 @@ class Executor:
                 await self._execute(final, await self._gathering[final.block.header.height])
                 self._queue.popleft()
                 del self._gathering[final.block.header.height]
+                self._settled.set()
+                await asyncio.sleep(0)  # whoever waits for books between two blocks reads now
             self._filled.clear()
             await self._filled.wait()
 
@@ -110,6 +114,7 @@ class Executor:
         assert header.height == self.height + 1, "final blocks come in order"
         executed: list[tuple[Transaction, Receipt, BatchDigest]] = []
         ledger = self._ledger
+        self._settled.clear()
         ledger.begin_block(header)
         until_s = time.monotonic() + SLICE_S
         for batch in held:
@@ -179,6 +184,11 @@ class Executor:
         await asyncio.gather(*self._gathering.values(), return_exceptions=True)
 
     # ------------------------------------------------------------------ waiting
+
+    async def wait_settled(self) -> None:
+        """Return when the books stand between two blocks, both executed and saved; they do until the next await."""
+        while not self._settled.is_set():
+            await self._settled.wait()
 
     async def wait_beyond(self, height: Height, timeout_s: float) -> Height:
         """The saved height as soon as it passes `height`, or the present one when time is up."""

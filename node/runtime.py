@@ -110,6 +110,10 @@ class Node:
         """A receipt that verifies offline, or None while the transaction is not covered by a finalization."""
         return await prove_transaction(self.store, transaction_id, self.core.opened.genesis_root)
 
+    async def wait_settled(self) -> None:
+        """Return when the books stand between two saved blocks."""
+        await self.core.executor.wait_settled()
+
     async def fetch_document(self, digest: Digest) -> bytes | None:
         """The envelope by its digest, from the vault or from peers."""
         return await self.core.documents.fetch(digest)

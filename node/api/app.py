@@ -28,7 +28,7 @@ from node.api.answers import (
 )
 from node.api.openapi import Endpoint, Query, make_document
 from node.api.ports import NodePort
-from node.api.problems import problem_middleware
+from node.api.problems import Handler, problem_middleware
 from node.api.reading import NODE, NOW_MS, read_clock_ms
 from node.api.submit import WAIT_MS_DEFAULT, WAIT_MS_MAX, submit
 from protocol.genesis import Genesis
@@ -213,9 +213,17 @@ def make_openapi(version: str) -> dict[str, Any]:
     return make_document(ENDPOINTS, version, also=STREAMED)
 
 
+@web.middleware
+async def settled_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let reads look at whole blocks only: one that comes while a block is executed waits for its end."""
+    if request.method == "GET" and request.path.startswith("/v1/"):
+        await request.app[NODE].wait_settled()
+    return await handler(request)
+
+
 def make_app(node: NodePort, *, now_ms: Callable[[], TimeMs] = read_clock_ms) -> web.Application:
     """The application over a node. `now_ms` judges the time of signed requests."""
-    app = web.Application(middlewares=[problem_middleware], client_max_size=REQUEST_BODY_BYTES_MAX)
+    app = web.Application(middlewares=[problem_middleware, settled_middleware], client_max_size=REQUEST_BODY_BYTES_MAX)
     app[NODE] = node
     app[NOW_MS] = now_ms
     app[DOCUMENT] = msgspec.json.encode(make_openapi(node.status().version))

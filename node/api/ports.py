@@ -108,6 +108,9 @@ class NodePort(Protocol):
     async def submit(self, items: Sequence[BatchItem]) -> list[Submission]:
         """Check at the door and pool; one answer per item, in order. Raises Busy when the pool is full."""
 
+    async def wait_settled(self) -> None:
+        """Return when the books stand between two saved blocks: they do until the caller's next await."""
+
     async def wait_height_beyond(self, height: Height, timeout_s: float) -> Height:
         """The saved height as soon as it passes `height`, or the present one when time is up."""
 

@@ -197,22 +197,23 @@ class ChainStore:
         )
         if rows := list(genesis_rows):
             statements.insert(0, (_UPSERT_STATE, rows))
-        async with self._writing:
-            await asyncio.shield(asyncio.ensure_future(self._write(statements)))
+        # The lock belongs to the write, not to whoever waits: a cancelled waiter must not let the next save in.
+        await asyncio.shield(asyncio.ensure_future(self._write(statements)))
 
     async def _write(self, statements: Statements) -> None:
-        try:
-            await self._writer.execute("BEGIN IMMEDIATE")
+        async with self._writing:
             try:
-                for sql, parameters in statements:
-                    if parameters:
-                        await self._writer.executemany(sql, parameters)
-            except BaseException:
-                await self._writer.execute("ROLLBACK")
-                raise
-            await self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise _explain(error, None) from error
+                await self._writer.execute("BEGIN IMMEDIATE")
+                try:
+                    for sql, parameters in statements:
+                        if parameters:
+                            await self._writer.executemany(sql, parameters)
+                except BaseException:
+                    await self._writer.execute("ROLLBACK")
+                    raise
+                await self._writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise _explain(error, None) from error
 
     async def read_blocks(self, height_from: Height, count: int) -> tuple[Block, ...]:
         """Up to `count` consecutive saved blocks from `height_from` on."""

@@ -277,6 +277,9 @@ class DevNode:
             finalization=self._certificates[stored.height],
         )
 
+    async def wait_settled(self) -> None:
+        """Blocks are executed at once here."""
+
     async def fetch_document(self, digest: Digest) -> bytes | None:
         return await self.vault.get(digest)
 
