@@ -52,6 +52,10 @@ class LocalNetwork:
         """Base address of a node's API."""
         return f"http://127.0.0.1:{self._places[name].api_port}"
 
+    def get_pid(self, name: str) -> int:
+        """The process of a node that was started and not stopped."""
+        return self._running[name].pid
+
     @property
     def names(self) -> tuple[str, ...]:
         """All nodes, in the order of the testnet."""
