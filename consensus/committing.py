@@ -3,6 +3,8 @@
 Never move a view here; only certificates do.
 """
 
+from typing import Final
+
 from consensus.certifying import accept_certificate, prove_certificate
 from consensus.chain import RootState
 from consensus.effects import Commit
@@ -11,6 +13,8 @@ from consensus.rules import check_block
 from protocol.certificate import Certificate, VoteKind
 from protocol.ids import BlockDigest, Digest, Height
 from protocol.messages import Blocks
+
+HOLE_BLOCKS_MAX: Final = 16  # a hole this small is filled block by block while sync begins
 
 
 def try_commit(m: Machine) -> None:
@@ -28,8 +32,9 @@ def try_commit(m: Machine) -> None:
     if path.missing is None:
         _commit(m, finalization)
         return
-    if path.missing == finalization.digest:
-        m.fetch_block(finalization.digest)
+    lowest = path.entries[0].height if path.entries else m.chain.final.height + 1
+    if lowest - m.chain.final.height <= HOLE_BLOCKS_MAX:
+        m.fetch_block(path.missing)
     m.fetch_blocks()
 
 

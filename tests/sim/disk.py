@@ -49,12 +49,13 @@ class Disk:
             elif isinstance(record, CertificateRecord):
                 self.certificates[(record.certificate.kind, record.certificate.view)] = record.certificate.digest
 
-    def append_payload(self, blocks: tuple[Block, ...]) -> None:
-        """Make blocks and the batches they order durable."""
+    def append_payload(self, blocks: tuple[Block, ...], held: dict[BatchDigest, bool]) -> None:
+        """Make blocks durable, and those of the batches they order that the node holds."""
         for block in blocks:
             self.blocks[block.header.calculate_digest()] = block
             for ref in block.batches:
-                self.batches[ref.digest] = True
+                if ref.digest in held:
+                    self.batches[ref.digest] = True
 
     def save(self, saved: Saved) -> None:
         """One block with everything that follows from it; what lies far below is pruned from the logs."""

@@ -37,8 +37,8 @@ class Judge:
 
     # ------------------------------------------------------------------ speech
 
-    def on_vote(self, index: int, vote: Vote, disk: Disk, final: Height) -> None:
-        """An honest key sends a vote."""
+    def on_vote(self, index: int, vote: Vote, disk: Disk, final: Height, promised: bool) -> None:
+        """An honest key sends a vote; `promised` when its record survived an earlier life."""
         kind, view = vote.kind, vote.view
         if vote.index != index:
             raise BrokenLawError(f"node {index} votes as {vote.index}")
@@ -51,7 +51,7 @@ class Judge:
             raise BrokenLawError(f"S2: node {index} said both NULLIFY and FINALIZE in view {view}")
         if disk.votes.get((kind, view)) != vote.digest:
             raise BrokenLawError(f"S5: node {index} sent {kind.name} of view {view} before it was durable")
-        if again:
+        if again or promised:
             return  # identical bytes; what it needed was durable the first time
         if kind is VoteKind.FINALIZE:
             self._check_s3(index, vote, disk, final)

@@ -90,6 +90,7 @@ class SimNode:
         self.timers: dict[TimerName, int] = {}
         self.timer_count = 0
         self.held: dict[BatchDigest, bool] = dict(self.disk.batches)
+        self.promised = dict(self.disk.votes)
         self.pool: dict[BatchDigest, bool] = {}
         self.told_work = False
         self.checks: dict[BlockDigest, Block] = {}
@@ -186,7 +187,7 @@ class SimNode:
     def _make_durable(self, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, PersistPayload):
-                self.disk.append_payload(effect.blocks)
+                self.disk.append_payload(effect.blocks, self.held)
         self.disk.append([effect.record for effect in effects if isinstance(effect, Persist)])
 
     def on_durable(self, effects: list[Effect]) -> None:
@@ -196,7 +197,8 @@ class SimNode:
             self.crash()
             return
         if how == "payload":
-            self.disk.append_payload(tuple(b for e in effects if isinstance(e, PersistPayload) for b in e.blocks))
+            blocks = tuple(block for one in effects if isinstance(one, PersistPayload) for block in one.blocks)
+            self.disk.append_payload(blocks, self.held)
             self.crash()
             return
         self._make_durable(effects)
@@ -255,7 +257,7 @@ class SimNode:
         judge = self.world.judge
         if isinstance(message, Vote):
             assert self.index is not None
-            judge.on_vote(self.index, message, self.disk, self.final)
+            judge.on_vote(self.index, message, self.disk, self.final, (message.kind, message.view) in self.promised)
             self.world.broadcast(self, message, False)
             self.post(ReceivedVote(vote=message))
         elif isinstance(message, Certificate):

@@ -1,4 +1,4 @@
-"""Proposes two blocks to two halves and notarizes both."""
+"""Proposes two blocks, to two halves or both to all, and notarizes both."""
 
 from protocol.certificate import Vote, VoteKind
 from protocol.messages import Propose
@@ -13,8 +13,12 @@ class Equivocator(Actor):
         """Two of everything it leads."""
         if isinstance(message, Propose):
             other = self.make_twin(message)
-            self.send_to_half(message, 0)
-            self.send_to_half(other, 1)
+            if self.world.rng.random() < 0.5:
+                self.send_to_half(message, 0)
+                self.send_to_half(other, 1)
+            else:
+                self.world.broadcast(self, message, True)
+                self.world.broadcast(self, other, True)
             for digest in (message.block.header.calculate_digest(), other.block.header.calculate_digest()):
                 vote = self.make_vote(VoteKind.NOTARIZE, message.view, digest)
                 self.send_to_half(vote, self.world.rng.randrange(2))

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from consensus.leading import Parent, make_block
 from protocol.batch import BatchRef
 from protocol.block import calculate_batches_root
 from protocol.ids import Digest, Height, TimeMs
@@ -13,6 +14,24 @@ from tests.sim.node import Message
 class InvalidProposer(Actor):
     """Breaks one rule per proposal."""
 
+    def skip(self, propose: Propose) -> Propose:
+        """A child of the last final block that passes over what was notarized since."""
+        machine = self.engine._machine
+        final = machine.chain.final
+        block = make_block(machine, Parent(final, None, final.view, machine.chain.finalization, ()), (), self.now_ms)
+        if block.header.view != propose.view:
+            return propose
+        self.world.judge.on_foreign_block(block)
+        return self.sign(
+            msgspec.structs.replace(
+                propose,
+                block=block,
+                parent_view=final.view,
+                parent_cert=machine.chain.finalization,
+                nullifications=(),
+            )
+        )
+
     def twist(self, message: Message) -> None:
         """A different lie each time."""
         if not isinstance(message, Propose):
@@ -20,7 +39,19 @@ class InvalidProposer(Actor):
             return
         rng, header = self.world.rng, message.block.header
         lie = rng.choice(
-            ("root", "height", "history", "late", "early", "bad_batch", "no_batch", "parent", "exec_height", "order")
+            (
+                "root",
+                "height",
+                "history",
+                "late",
+                "early",
+                "bad_batch",
+                "no_batch",
+                "parent",
+                "exec_height",
+                "order",
+                "skip",
+            )
         )
         match lie:
             case "root":
@@ -39,6 +70,8 @@ class InvalidProposer(Actor):
                 false = self.sign(msgspec.structs.replace(message, parent_view=max(0, message.parent_view - 1)))
             case "order":
                 false = self.remake(message, exec_height=Height(0))
+            case "skip":
+                false = self.skip(message)
             case _:
                 digest = self.world.make_batch()
                 if lie == "bad_batch":
