@@ -275,3 +275,26 @@ def certificates_in(effects: list[Effect]) -> list[Certificate]:
 def proposals_in(effects: list[Effect]) -> list[Propose]:
     """Proposals that are broadcast."""
     return [effect.message for effect in pick(effects, Broadcast) if isinstance(effect.message, Propose)]
+
+
+def make_follower(size: int = 4) -> Bench:
+    """A started engine that leads neither view 1 nor view 2."""
+    bench = Bench(size)
+    bench.me = next(index for index in range(size) if index not in (bench.leader(1), bench.leader(2)))
+    bench.engine = bench.make_engine()
+    bench.start()
+    return bench
+
+
+def make_leader(view: int = 1) -> Bench:
+    """A started engine that leads a view."""
+    bench = Bench()
+    bench.me = bench.leader(view)
+    bench.engine = bench.make_engine()
+    bench.start()
+    return bench
+
+
+def make_refs(count: int) -> tuple[BatchRef, ...]:
+    """Some batches."""
+    return tuple(BatchRef(digest=BatchDigest(bytes((i,)) * 32), tx_count=2, size=7) for i in range(count))

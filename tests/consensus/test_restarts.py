@@ -12,30 +12,21 @@ from consensus.events import (
 from protocol.batch import BatchRef
 from protocol.certificate import VoteKind
 from protocol.ids import BatchDigest, TimeMs, View
-from tests.consensus.bench import Bench, certificates_in, ok, pick, proposals_in, votes_in
+from tests.consensus.bench import Bench, certificates_in, make_follower, ok, pick, proposals_in, votes_in
 
 N, U, F = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
 
 
-def follower() -> Bench:
-    """An engine that leads neither view 1 nor view 2."""
-    bench = Bench()
-    bench.me = next(index for index in range(4) if index not in (bench.leader(1), bench.leader(2)))
-    bench.engine = bench.make_engine()
-    bench.start()
-    return bench
-
-
 def test_a_restarted_node_says_again_the_same_bytes() -> None:
     """The vote that may never have left goes out again, identical."""
-    bench = follower()
+    bench = make_follower()
     said = votes_in(bench.hear_block(bench.block(1)), N)
     assert votes_in(bench.restart(), N) == said
 
 
 def test_a_restarted_node_keeps_s1() -> None:
     """It does not notarize another block of a view in which it notarized."""
-    bench = follower()
+    bench = make_follower()
     bench.hear_block(bench.block(1))
     bench.restart()
     other = bench.block(1, time_ms=TimeMs(bench.now_ms + 50))
@@ -44,7 +35,7 @@ def test_a_restarted_node_keeps_s1() -> None:
 
 def test_a_restarted_node_keeps_s2() -> None:
     """It does not finalize a view that it gave up, nor give up one that it finalized."""
-    bench = follower()
+    bench = make_follower()
     block = bench.block(1)
     bench.drive(WorkChanged(has_work=True))
     bench.drive(TimerFired(name=TimerName.LEAD, view=View(1)))
@@ -56,7 +47,7 @@ def test_a_restarted_node_keeps_s2() -> None:
 
 def test_a_restarted_node_resumes_in_the_view_of_its_highest_certificate() -> None:
     """No certificate is forgotten, no view is visited twice."""
-    bench = follower()
+    bench = make_follower()
     bench.nullify_up_to(7)
     bench.restart()
     assert bench.engine.view == 7
@@ -81,7 +72,7 @@ def test_a_restarted_leader_repeats_its_proposal_and_builds_no_other() -> None:
 
 def test_a_finalization_that_was_logged_but_not_saved_commits_again() -> None:
     """The floor is lower than the log: the logged block comes back and is committed."""
-    bench = follower()
+    bench = make_follower()
     block = bench.block(1)
     bench.hear_block(block)
     final = bench.certificate(F, 1, block.header.calculate_digest())
@@ -95,7 +86,7 @@ def test_a_finalization_that_was_logged_but_not_saved_commits_again() -> None:
 
 def test_replaying_emits_and_verifies_nothing() -> None:
     """The log is one's own: its checksums came before."""
-    bench = follower()
+    bench = make_follower()
     bench.hear_block(bench.block(1))
     bench.nullify_up_to(3)
     count = len(bench.verified)

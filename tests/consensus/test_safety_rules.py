@@ -14,23 +14,14 @@ from consensus.events import (
 from consensus.records import VoteRecord
 from protocol.certificate import VoteKind
 from protocol.ids import TimeMs, View
-from tests.consensus.bench import Bench, ok, pick, received, votes_in
+from tests.consensus.bench import make_follower, ok, pick, received, votes_in
 
 N, U, F = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
 
 
-def make_bench() -> Bench:
-    """An engine that follows in view 1."""
-    bench = Bench()
-    bench.me = next(index for index in range(4) if index not in (bench.leader(1), bench.leader(2)))
-    bench.engine = bench.make_engine()
-    bench.start()
-    return bench
-
-
 def test_s1_at_most_one_notarize_digest_per_view() -> None:
     """Two valid proposals of one leader get one Notarize, and none of another digest, whatever order they come in."""
-    bench = make_bench()
+    bench = make_follower()
     first = bench.block(1)
     second = bench.block(1, time_ms=TimeMs(bench.now_ms + 9))
     said = votes_in(bench.hear_block(first), N) + votes_in(bench.hear_block(second), N)
@@ -40,7 +31,7 @@ def test_s1_at_most_one_notarize_digest_per_view() -> None:
 
 def test_s2_after_nullify_no_finalize() -> None:
     """Who gave a view up never finalizes in it, though its block is notarized later."""
-    bench = make_bench()
+    bench = make_follower()
     block = bench.block(1)
     digest = block.header.calculate_digest()
     bench.hear_block(block)
@@ -53,7 +44,7 @@ def test_s2_after_nullify_no_finalize() -> None:
 
 def test_s2_after_finalize_no_nullify() -> None:
     """Who finalized in a view never gives it up, not even when it is stuck for long."""
-    bench = make_bench()
+    bench = make_follower()
     block = bench.block(1)
     bench.hear_block(block)
     said = bench.drive(ReceivedCertificate(certificate=bench.certificate(N, 1, block.header.calculate_digest())))
@@ -70,7 +61,7 @@ def test_s2_after_finalize_no_nullify() -> None:
 
 def test_a_notarize_after_ones_own_nullify_is_allowed() -> None:
     """Giving a view up forbids Finalize alone."""
-    bench = make_bench()
+    bench = make_follower()
     bench.drive(TimerFired(name=TimerName.HEARTBEAT, view=View(1)))
     assert len(votes_in(bench.drive(TimerFired(name=TimerName.LEAD, view=View(1))), U)) == 1
     assert len(votes_in(bench.hear_block(bench.block(1)), N)) == 1
@@ -79,7 +70,7 @@ def test_a_notarize_after_ones_own_nullify_is_allowed() -> None:
 @pytest.mark.parametrize("verdict", [None, Verdict.BAD])
 def test_s3_no_finalize_without_a_verified_payload(verdict: Verdict | None) -> None:
     """A notarization alone does not permit Finalize; a payload that is unknown or bad forbids it."""
-    bench = make_bench()
+    bench = make_follower()
     block = bench.block(1)
     digest = block.header.calculate_digest()
     said = bench.drive(ReceivedProposal(propose=bench.propose(block)))
@@ -92,7 +83,7 @@ def test_s3_no_finalize_without_a_verified_payload(verdict: Verdict | None) -> N
 
 def test_s3_finalize_follows_when_the_payload_comes_late() -> None:
     """The view may be over: Finalize only needs notarization and payload."""
-    bench = make_bench()
+    bench = make_follower()
     block = bench.block(1)
     bench.drive(ReceivedCertificate(certificate=bench.certificate(N, 1, block.header.calculate_digest())))
     said = bench.drive(ReceivedProposal(propose=bench.propose(block)))
@@ -102,7 +93,7 @@ def test_s3_finalize_follows_when_the_payload_comes_late() -> None:
 
 def test_s3_every_unfinalised_ancestor_is_made_durable_with_the_block() -> None:
     """PersistPayload names the ancestors that it did not name before, oldest first, and stands before the vote."""
-    bench = make_bench()
+    bench = make_follower()
     first = bench.block(1)
     bench.drive(ReceivedProposal(propose=bench.propose(first)))
     second = bench.block(2, first)
@@ -120,7 +111,7 @@ def test_s3_every_unfinalised_ancestor_is_made_durable_with_the_block() -> None:
 
 def test_s4_no_notarize_without_the_parents_notarization() -> None:
     """A child of a block that no quorum notarized gets no vote, and its certificate is asked for."""
-    bench = make_bench()
+    bench = make_follower()
     first, _ = bench.block(1), None
     bench.hear_block(first)
     bench.drive(ReceivedCertificate(certificate=bench.nullification(1)))
@@ -145,7 +136,7 @@ def test_s4_no_notarize_without_the_parents_notarization() -> None:
 
 def test_s4_no_notarize_while_a_skipped_view_is_not_nullified() -> None:
     """Skipping a view needs its nullification, however late it comes."""
-    bench = make_bench()
+    bench = make_follower()
     bench.drive(ReceivedCertificate(certificate=bench.nullification(2)))
     assert bench.engine.view == 3
     block = bench.block(3)
@@ -168,7 +159,7 @@ def test_s4_no_notarize_while_a_skipped_view_is_not_nullified() -> None:
 
 def test_s5_every_vote_stands_behind_its_record() -> None:
     """In one list of effects the record of a vote comes before its broadcast, and the entry certificate before both."""
-    bench = make_bench()
+    bench = make_follower()
     block = bench.block(1)
     effects = bench.hear_block(block)
     effects += bench.drive(ReceivedCertificate(certificate=bench.certificate(N, 1, block.header.calculate_digest())))
@@ -183,7 +174,7 @@ def test_s5_every_vote_stands_behind_its_record() -> None:
 
 def test_ones_own_vote_counts_only_when_it_comes_back() -> None:
     """Two foreign votes and my own unsent one make no quorum of three; fed back, it does."""
-    bench = make_bench()
+    bench = make_follower()
     block = bench.block(1)
     digest = block.header.calculate_digest()
     others = [index for index in range(4) if index != bench.me][:2]
@@ -198,7 +189,7 @@ def test_ones_own_vote_counts_only_when_it_comes_back() -> None:
 
 def test_two_proposals_of_one_view_keep_me_from_finalizing_either() -> None:
     """Equivocation seen: the view's block may be notarized, but I do not finalize it."""
-    bench = make_bench()
+    bench = make_follower()
     first = bench.block(1)
     second = bench.block(1, time_ms=TimeMs(bench.now_ms + 9))
     bench.hear_block(first)
