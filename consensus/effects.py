@@ -65,7 +65,10 @@ class CheckPayload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FetchBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """A certified block's content is missing: ask peers until `ReceivedBlock` brings it."""
+    """A certified block's content is missing: one's own payload log first, then peers, until `ReceivedBlock` brings it.
+
+    Asked again while it is wanted; after a power failure everywhere the logs may be the only place.
+    """
 
     digest: BlockDigest
 
@@ -81,7 +84,10 @@ class FetchBlocks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
-    """These blocks, ascending, are final: execute and save them, each once, in this order."""
+    """These blocks, ascending, are final: execute and save them, each once, in this order.
+
+    Batches that `CheckPayload` was not answered for yet are still to be obtained: finality does not wait for them.
+    """
 
     blocks: tuple[Block, ...]
     finalization: Certificate

@@ -86,7 +86,10 @@ class PayloadBuilt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkChanged(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether batches wait to be ordered or ledger events are due."""
+    """Whether batches wait to be ordered or ledger events are due.
+
+    Best said again for each batch that arrives: a leader whose pool was empty looks into it again at once.
+    """
 
     has_work: bool
 
