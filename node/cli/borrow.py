@@ -4,7 +4,7 @@ The key never leaves this process, and nothing is accepted whose whole cost was 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -25,11 +25,13 @@ from node.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from node.cli.asking import Plan
     from node.client.borrower import Application, Borrower, Prepared
     from node.client.http import NodeClient
 
 SEGMENTS = ("personal", "small_business", "consumer")
 PURPOSES = ("other", "living", "education", "medical", "home", "working_capital", "equipment", "purchase")
+CLOSED_OFFERS = {"accepted": "offer_taken", "cancelled": "offer_taken", "expired": "offer_expired"}
 
 
 @click.command()
@@ -69,14 +71,22 @@ def apply(
     FILE is read and encrypted on this machine. Only the lenders named can open it, each opening is logged, and what
     leaves is ciphertext, commitments and binned features.
     """
-    from node.cli import remote
-    from node.client.consent import UNDERWRITE
+    from node.cli import asking, remote
     from node.client.keyfile import derive_enc_key
+    from protocol.crypto import KeySigner
     from protocol.ids import BoxKey
 
     seed = remote.open_key(*key)
     prepared = _prepare(path, seed)
-    click.echo(UNDERWRITE[lang], err=True)
+    currency, public_key = prepared.statement.currency, KeySigner(seed).public_key
+
+    async def ask(client: "NodeClient") -> "Plan":
+        return await asking.make_plan(
+            client, public_key, currency=currency, terms=terms, lenders=lenders, genesis_path=genesis_path
+        )
+
+    plan: Plan = _run(node_url, ask, lang)
+    asking.show_consent(plan, lang)
     if not yes:
         click.confirm("同意？" if lang == "zh" else "Do you agree?", abort=True, err=True)
     enc_key = BoxKey(bytes(derive_enc_key(seed).public_key))
@@ -88,12 +98,11 @@ def apply(
             prepared=prepared,
             enc_key=enc_key,
             terms=terms,
-            lenders=lenders,
-            genesis_path=genesis_path,
+            plan=plan,
             lang=lang,
         )
         await device.apply(application)
-        return application, await device.wait_decisions(application.application, count=1)
+        return application, await device.wait_decisions(application.application, count=plan.decisions)
 
     application, found = _run(node_url, work, lang)
     _tell_applied(application, found, as_json=as_json)
@@ -130,12 +139,11 @@ async def _make(
     prepared: "Prepared",
     enc_key: Any,
     terms: dict[str, Any],
-    lenders: tuple[str, ...],
-    genesis_path: Path | None,
+    plan: "Plan",
     lang: str,
 ) -> tuple["Borrower", "Application"]:
-    from node.cli.remote import read_clock_ms, read_genesis
-    from node.client.borrower import Borrower, Wish, list_lenders, load_models, make_application, open_wallet
+    from node.cli.remote import read_clock_ms
+    from node.client.borrower import Borrower, Wish, load_models, make_application, open_wallet
     from protocol.crypto import KeySigner
     from protocol.ids import Day
     from protocol.loans.terms import PeriodUnit
@@ -143,15 +151,7 @@ async def _make(
     from protocol.transactions.lending import LoanPurpose
     from protocol.transactions.products import Segment
 
-    genesis = await client.get_genesis()
-    if genesis_path is not None and read_genesis(genesis_path).calculate_chain_id() != genesis.calculate_chain_id():
-        fail("wrong_network", f"The node belongs to another network than {genesis_path}: nothing was sent.")
-    known = list_lenders(genesis)
-    unknown = sorted(set(lenders) - {one.name for one in known})
-    if unknown:
-        fail(
-            "lender_unknown", f"{', '.join(unknown)} is no lender of this network: choose among those of product list."
-        )
+    genesis = plan.genesis
     wallet = await open_wallet(client, genesis, KeySigner(seed), now_ms=read_clock_ms)
     wish = Wish(
         segment=Segment[terms["segment"].upper()],
@@ -168,7 +168,7 @@ async def _make(
         prepared,
         wish,
         enc_key=enc_key,
-        lenders=[one for one in known if not lenders or one.name in lenders],
+        lenders=plan.lenders,
         models=list(load_models(genesis).values()),
         now_ms=read_clock_ms(),
         language=lang,
@@ -179,13 +179,22 @@ async def _make(
 def _run(node_url: str, work: Any, lang: str) -> Any:
     """Run a borrower's work; a refusal of the ledger ends the command with its code."""
     from node.cli.remote import run
+    from node.cli.sign import HINTS
     from node.client.borrower import BorrowError
     from node.vault.crypto import OpenError
 
     try:
         return run(node_url, work, language=lang)
     except (BorrowError, OpenError) as error:
-        fail(error.code, error.sentence)
+        fail(error.code, " ".join(filter(None, (error.sentence, HINTS.get(error.code)))))
+
+
+def _refuse(code: str) -> NoReturn:
+    """End the command with a refusal that the ledger would give, in the ledger's words."""
+    from node.cli.sign import HINTS
+    from protocol.rejections import SENTENCES, Rejection
+
+    fail(code, f"{SENTENCES[Rejection[code.upper()]]} {HINTS[code]}")
 
 
 @click.command()
@@ -264,6 +273,8 @@ def accept(
 
     plain_id = remote.check_hex(offer_id, "an offer")
     told: dict[str, Any] = remote.get(node_url, f"/v1/offers/{plain_id}", language=lang)
+    if told["state"] in CLOSED_OFFERS:
+        _refuse(CLOSED_OFFERS[told["state"]])
     terms_hash = check_offer(told)
     if isinstance(terms_hash, str):
         raise UnverifiedError(

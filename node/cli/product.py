@@ -128,7 +128,7 @@ def _read(path: Path) -> "ProductText":
 
 def _refuse(path: Path, faults: list[str]) -> NoReturn:
     lines = "".join(f"\n  {fault}" for fault in faults)
-    fail("product_file_invalid", f"{path} cannot be published:{lines}\n")
+    fail("product_file_invalid", f"{path} cannot be published:{lines}")
 
 
 def _describe(text: "ProductText", pool: dict[str, Any]) -> list[tuple[str, object]]:

@@ -169,9 +169,9 @@ def _locate(name: str, sentence: str) -> str:
         "repayment_order": ", ".join(ORDERS),
         "every": "a period like 30d, 2w or 1m",
         "pool": "64 hexadecimal digits in lower case, as liushui pool show prints",
-        "expires_on": "a date like 2027-12-31, without quotation marks",
+        "expires_on": "a date like 2027-12-31",
     }.get(name)
-    return f"{name}{where.rstrip('`')}: {what if allowed is None else f'{what}: give {allowed}'}"
+    return f"{name}{where.rstrip('`')}: {what if allowed is None else f'give {allowed}'}"
 
 
 def find_product_faults(text: ProductText, genesis: Genesis, today: Day) -> list[str]:

@@ -30,6 +30,13 @@ HINTS: Final = {
     "recipient_unknown": "Check --to: the account must be open, and not your own.",
     "funds_short": "See what is there with liushui money balance.",
     "pool_unknown": "List the pools with liushui pool show.",
+    "offer_expired": "Apply again: prices may have changed.",
+    "offer_taken": "See your loans with liushui loan list.",
+    "application_closed": "Apply again with liushui apply.",
+    "statement_stale": "Export a newer one from your bank.",
+    "cap_debt": "Ask for less, or pay something back first.",
+    "cap_instalments": "Ask for less, or for more instalments.",
+    "loan_unknown": "List the loans with liushui loan list.",
     "nonce_used": "Another command signed with this key at the same time: try again.",
 }
 """What to do about a refusal, beside the ledger's own sentence."""

@@ -1,0 +1,98 @@
+"""What is found out before an application is signed: the network, its lenders, the account, and who offers such a loan.
+
+A statement is not handed out for nothing: what could bring no decision is refused here, before anything is sealed.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from node.cli.common import fail
+from node.cli.remote import read_clock_ms, read_genesis
+from node.client.borrower import CONSENT_MS, list_lenders
+from node.client.consent import UNDERWRITE
+from node.client.http import ApiError, NodeClient
+from protocol.genesis import Genesis, Member
+from protocol.ids import PublicKey
+
+
+class Plan(NamedTuple):
+    """Where an application would go."""
+
+    genesis: Genesis
+    lenders: tuple[Member, ...]
+    """Who is to read the statement."""
+    decisions: int
+    """Products that answer to what is asked for: so many decisions can be waited for."""
+
+
+async def make_plan(
+    client: NodeClient,
+    key: PublicKey,
+    *,
+    currency: str,
+    terms: dict[str, Any],
+    lenders: tuple[str, ...],
+    genesis_path: Path | None,
+) -> Plan:
+    """The plan, or the end of the command: wrong_network, lender_unknown, account_unknown, no_product."""
+    genesis = await client.get_genesis()
+    if genesis_path is not None and read_genesis(genesis_path).calculate_chain_id() != genesis.calculate_chain_id():
+        fail("wrong_network", f"The node belongs to another network than {genesis_path}: nothing was sent.")
+    known = list_lenders(genesis)
+    unknown = sorted(set(lenders) - {one.name for one in known})
+    if unknown:
+        names = ", ".join(one.name for one in known)
+        fail("lender_unknown", f"{', '.join(unknown)} is no lender of this network: choose among {names}.")
+    try:
+        await client.get(f"/v1/accounts/{key.hex()}")
+    except ApiError as error:
+        if error.code != "not_found":
+            raise
+        fail("account_unknown", "No account belongs to your key: open it with liushui account open. Nothing was sent.")
+    chosen = tuple(one for one in known if not lenders or one.name in lenders)
+    return Plan(genesis, chosen, await _count_products(client, chosen, currency, terms))
+
+
+async def _count_products(client: NodeClient, lenders: tuple[Member, ...], currency: str, terms: dict[str, Any]) -> int:
+    """How many products answer to the terms; none at all ends the command."""
+    page = await client.get("/v1/products", limit="200")
+    accounts = {one.account.hex() for one in lenders}
+    unit, every = terms["every"]
+    wanted = f"{every}{unit[0].lower()}"
+    able = [
+        one
+        for one in page["items"]
+        if one["lender"] in accounts
+        and (one["segment"], one["currency"], one["every"]) == (terms["segment"], currency, wanted)
+    ]
+    fitting = [
+        one
+        for one in able
+        if one["amount_min"] <= terms["amount_minor"] <= one["amount_max"]
+        and one["instalments_min"] <= terms["periods"] <= one["instalments_max"]
+    ]
+    readable = [one for one in fitting if one["attestations_min"] <= len(lenders)]
+    if fitting and not readable:
+        least = min(one["attestations_min"] for one in fitting)
+        fail("readers_too_few", f"Fitting products are decided by {least} lenders' equal readings: name more --lender.")
+    if not fitting and page["next"] is None:
+        why = (
+            f"these lenders have no {terms['segment']} loan in {currency} every {wanted}: see --segment and --every"
+            if not able
+            else "those of this kind have other amounts or numbers of instalments: see --amount-minor and --periods"
+        )
+        fail("no_product", f"No product fits, {why}, and liushui product list. Nothing was sent.")
+    return max(1, len(readable))
+
+
+def show_consent(plan: Plan, language: str) -> None:
+    """The words agreed to, and beside them the names and the date that they speak of. On stderr."""
+    until = datetime.fromtimestamp((read_clock_ms() + CONSENT_MS) // 1000, tz=UTC).date().isoformat()
+    names = ", ".join(one.name for one in plan.lenders)
+    click.echo(UNDERWRITE[language], err=True)
+    click.echo(
+        f"贷款机构：{names}\n期限：{until}" if language == "zh" else f"Lenders: {names}\nUntil: {until}", err=True
+    )
