@@ -1,8 +1,8 @@
 """`ledger.sqlite`: finalised blocks, their batches, receipts, events, and the state rows after the last of them.
 
-One writer connection and a few readers through aiosqlite (WAL). A block is saved in one transaction with everything
-that follows from it, so a crash leaves the block saved or not there at all. Never save what is not finalised, and
-never cancel inside a transaction.
+One writer (`node.store.blockwriter`) and a few readers through aiosqlite (WAL). A block is saved in one transaction
+with everything that follows from it, so a crash leaves the block saved or not there at all. Never save what is not
+finalised, and never cancel inside a transaction.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import aiosqlite
 import msgspec
 
+from node.store.blockwriter import BlockWriter, Rows
 from node.store.schema import PRAGMAS, SCHEMA_VERSION, TABLES
 from protocol.batch import Batch, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
@@ -30,8 +31,8 @@ from protocol.transactions.envelope import Transaction
 
 READERS = 2
 
-Statements = list[tuple[str, Sequence[tuple[object, ...]]]]
-_UPSERT_STATE = "INSERT INTO state VALUES (?, ?, ?) ON CONFLICT (family, key) DO UPDATE SET value = excluded.value"
+_INSERT_STATE = "INSERT INTO state VALUES"
+_OR_UPDATE_STATE = "ON CONFLICT (family, key) DO UPDATE SET value = excluded.value"
 
 
 class StoreError(Exception):
@@ -87,7 +88,7 @@ class ExecRow(NamedTuple):
 class ChainStore:
     """The open database of one node."""
 
-    def __init__(self, writer: aiosqlite.Connection, readers: list[aiosqlite.Connection], lock: int) -> None:
+    def __init__(self, writer: BlockWriter, readers: list[aiosqlite.Connection], lock: int) -> None:
         self._writer = writer
         self._readers = readers
         self._lock = lock
@@ -100,8 +101,9 @@ class ChainStore:
         """Open or create the database for `genesis`. Raises StoreError with the fix named."""
         lock = _lock_file(path.with_suffix(".lock"))
         connections: list[aiosqlite.Connection] = []
+        writer: BlockWriter | None = None
         try:
-            for _ in range(1 + READERS):
+            for _ in range(READERS):
                 connection = await aiosqlite.connect(path, isolation_level=None)
                 connections.append(connection)
                 for pragma in PRAGMAS:
@@ -109,11 +111,14 @@ class ChainStore:
                 if len(connections) == 1:
                     for table in TABLES:
                         await connection.execute(table)
-            store = cls(connections[0], connections[1:], lock)
+            writer = BlockWriter(path, PRAGMAS)
+            store = cls(writer, connections, lock)
             await store._check_identity(genesis)
         except BaseException as error:
             for connection in connections:
                 await connection.close()
+            if writer is not None:
+                await writer.close()
             os.close(lock)
             if isinstance(error, sqlite3.Error):
                 raise _explain(error, path) from error
@@ -125,8 +130,8 @@ class ChainStore:
         self._genesis_digest = calculate_genesis_digest(chain_id)
         held = await self._read_meta("chain_id")
         if held is None:
-            await self._writer.execute("INSERT INTO meta VALUES ('chain_id', ?)", (chain_id,))
-            await self._writer.execute("INSERT INTO meta VALUES ('schema', ?)", (str(SCHEMA_VERSION).encode(),))
+            schema = str(SCHEMA_VERSION).encode()
+            await self._writer.write([Rows("INSERT INTO meta VALUES", [("chain_id", chain_id), ("schema", schema)])])
         elif held != chain_id:
             raise StoreError(
                 "wrong_genesis",
@@ -141,7 +146,7 @@ class ChainStore:
             )
 
     async def _read_meta(self, key: str) -> bytes | None:
-        rows = list(await self._writer.execute_fetchall("SELECT value FROM meta WHERE key = ?", (key,)))
+        rows = await self._fetch("SELECT value FROM meta WHERE key = ?", (key,))
         return rows[0][0] if rows else None
 
     async def _fetch(self, sql: str, parameters: tuple[object, ...]) -> list[sqlite3.Row]:
@@ -186,7 +191,7 @@ class ChainStore:
 
         Raises StoreError("disk_full" ...) when the disk refuses; nothing of the block is saved then.
         """
-        statements = _make_statements(
+        tables = _make_tables(
             block=block,
             digest=digest,
             finalization=finalization,
@@ -196,22 +201,14 @@ class ChainStore:
             transactions=transactions,
         )
         if rows := list(genesis_rows):
-            statements.insert(0, (_UPSERT_STATE, rows))
+            tables.insert(0, Rows(_INSERT_STATE, rows, _OR_UPDATE_STATE))
         # The lock belongs to the write, not to whoever waits: a cancelled waiter must not let the next save in.
-        await asyncio.shield(asyncio.ensure_future(self._write(statements)))
+        await asyncio.shield(asyncio.ensure_future(self._write(tables)))
 
-    async def _write(self, statements: Statements) -> None:
+    async def _write(self, tables: Sequence[Rows]) -> None:
         async with self._writing:
             try:
-                await self._writer.execute("BEGIN IMMEDIATE")
-                try:
-                    for sql, parameters in statements:
-                        if parameters:
-                            await self._writer.executemany(sql, parameters)
-                except BaseException:
-                    await self._writer.execute("ROLLBACK")
-                    raise
-                await self._writer.execute("COMMIT")
+                await self._writer.write(tables)
             except sqlite3.Error as error:
                 raise _explain(error, None) from error
 
@@ -297,12 +294,13 @@ class ChainStore:
     async def close(self) -> None:
         """Finish a running save, then close every connection (their threads would keep the process alive)."""
         async with self._writing:
-            for connection in (*self._readers, self._writer):
+            for connection in self._readers:
                 await connection.close()
+            await self._writer.close()
             os.close(self._lock)
 
 
-def _make_statements(
+def _make_tables(
     *,
     block: Block,
     digest: BlockDigest,
@@ -311,8 +309,8 @@ def _make_statements(
     batches: Sequence[tuple[BatchDigest, bytes]],
     execution: Execution,
     transactions: Sequence[tuple[Transaction, Receipt, BatchDigest]],
-) -> Statements:
-    """Everything one block leaves behind, as SQL, in order."""
+) -> list[Rows]:
+    """Everything one block leaves behind, by table, in order."""
     height = execution.height
     certificate = None if finalization is None else encode(finalization)
     roots = (execution.state_root, execution.receipts_root, execution.exec_root)
@@ -321,23 +319,26 @@ def _make_statements(
     if certificate is not None:
         meta.append(("finalization", certificate))
     return [
-        ("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?)", [(height, digest, encode(block), certificate, *roots)]),
-        (
-            "INSERT OR IGNORE INTO batches (digest, height, raw) VALUES (?, ?, ?)",
-            [(one, height, raw) for one, raw in batches],
+        Rows("INSERT INTO blocks VALUES", [(height, digest, encode(block), certificate, *roots)]),
+        Rows(
+            "INSERT OR IGNORE INTO batches (digest, height, raw) VALUES", [(one, height, raw) for one, raw in batches]
         ),
-        (
-            "INSERT INTO transactions VALUES (?, ?, ?, ?, ?)",
+        Rows(
+            "INSERT INTO transactions VALUES",
             [(height, receipt.index, one.id, batch, encode(receipt)) for one, receipt, batch in transactions],
         ),
-        (_UPSERT_STATE, [row for row in execution.changes if row[2] is not None]),
-        ("DELETE FROM state WHERE family = ? AND key = ?", [row[:2] for row in execution.changes if row[2] is None]),
-        (
-            "INSERT INTO events VALUES (?, ?, ?, ?)",
+        Rows(_INSERT_STATE, [row for row in execution.changes if row[2] is not None], _OR_UPDATE_STATE),
+        Rows(
+            "DELETE FROM state WHERE (family, key) IN (VALUES",
+            [row[:2] for row in execution.changes if row[2] is None],
+            ")",
+        ),
+        Rows(
+            "INSERT INTO events VALUES",
             [(height, event.index, event.kind, msgspec.json.encode(event.data)) for event in execution.events],
         ),
-        ("INSERT INTO event_subjects VALUES (?, ?, ?)", subjects),
-        ("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta),
+        Rows("INSERT INTO event_subjects VALUES", subjects),
+        Rows("INSERT OR REPLACE INTO meta VALUES", meta),
     ]
 
 
