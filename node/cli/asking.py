@@ -77,7 +77,10 @@ async def _count_products(client: NodeClient, lenders: tuple[Member, ...], curre
     readable = [one for one in fitting if one["attestations_min"] <= len(lenders)]
     if fitting and not readable:
         least = min(one["attestations_min"] for one in fitting)
-        fail("readers_too_few", f"Fitting products are decided by {least} lenders' equal readings: name more --lender.")
+        fail(
+            "readers_too_few",
+            f"Fitting products are decided by {least} lenders' equal readings: name more with --lender.",
+        )
     if not fitting and page["next"] is None:
         why = (
             f"these lenders have no {terms['segment']} loan in {currency} every {wanted}: see --segment and --every"

@@ -73,19 +73,11 @@ def apply(
     """
     from node.cli import asking, remote
     from node.client.keyfile import derive_enc_key
-    from protocol.crypto import KeySigner
     from protocol.ids import BoxKey
 
     seed = remote.open_key(*key)
     prepared = _prepare(path, seed)
-    currency, public_key = prepared.statement.currency, KeySigner(seed).public_key
-
-    async def ask(client: "NodeClient") -> "Plan":
-        return await asking.make_plan(
-            client, public_key, currency=currency, terms=terms, lenders=lenders, genesis_path=genesis_path
-        )
-
-    plan: Plan = _run(node_url, ask, lang)
+    plan = _plan(node_url, seed, prepared.statement.currency, terms, lenders, genesis_path, lang)
     asking.show_consent(plan, lang)
     if not yes:
         click.confirm("同意？" if lang == "zh" else "Do you agree?", abort=True, err=True)
@@ -106,6 +98,27 @@ def apply(
 
     application, found = _run(node_url, work, lang)
     _tell_applied(application, found, as_json=as_json)
+
+
+def _plan(
+    node_url: str,
+    seed: bytes,
+    currency: str,
+    terms: dict[str, Any],
+    lenders: tuple[str, ...],
+    genesis_path: Path | None,
+    lang: str,
+) -> "Plan":
+    from node.cli.asking import make_plan
+    from protocol.crypto import KeySigner
+
+    key = KeySigner(seed).public_key
+
+    async def ask(client: "NodeClient") -> "Plan":
+        return await make_plan(client, key, currency=currency, terms=terms, lenders=lenders, genesis_path=genesis_path)
+
+    plan: Plan = _run(node_url, ask, lang)
+    return plan
 
 
 def _tell_applied(application: "Application", found: Any, *, as_json: bool) -> None:
