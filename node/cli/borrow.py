@@ -77,7 +77,9 @@ def apply(
 
     seed = remote.open_key(*key)
     prepared = _prepare(path, seed)
-    plan = _plan(node_url, seed, prepared.statement.currency, terms, lenders, genesis_path, lang)
+    plan = _plan(
+        node_url, seed, prepared.statement.currency, terms=terms, lenders=lenders, genesis_path=genesis_path, lang=lang
+    )
     asking.show_consent(plan, lang)
     if not yes:
         click.confirm("同意？" if lang == "zh" else "Do you agree?", abort=True, err=True)
@@ -104,6 +106,7 @@ def _plan(
     node_url: str,
     seed: bytes,
     currency: str,
+    *,
     terms: dict[str, Any],
     lenders: tuple[str, ...],
     genesis_path: Path | None,

@@ -108,7 +108,8 @@ def test_one_person_has_one_tag_however_the_number_is_typed() -> None:
         assert calculate_subject_tag(seed, typed) == tag
     assert calculate_subject_tag(seed, "11010119900307124X") != tag
     assert calculate_subject_tag(bytes(32), number) != tag
-    assert normalise_subject(number).encode() not in tag
+    assert len(tag) == 32
+    assert normalise_subject(" 1101-01 x ") == "110101X"
 
 
 def test_wrong_use_is_told_before_any_node_is_asked(tmp_path: Path) -> None:
