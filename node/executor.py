@@ -22,10 +22,12 @@ from protocol.certificate import Certificate
 from protocol.ids import BatchDigest, Digest, Height, PublicKey, TransactionId
 from protocol.ledger.execute import Execution, Ledger
 from protocol.ledger.records import Receipt
+from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction
 
 SLICE_S: Final = 0.005
 BLOCKS_GATHERED_MAX: Final = 16
+DEAD_KEPT_MAX: Final = 4_096
 
 
 class BatchSource(Protocol):
@@ -72,6 +74,8 @@ class Executor:
         self._settled.set()
         self._saved = asyncio.Condition()
         self._waiters: dict[TransactionId, list[asyncio.Future[None]]] = {}
+        self._dead: dict[TransactionId, None] = {}
+        """The latest transactions whose nonce another one used; nothing will come of them."""
         self._log = get_logger("executor")
         self.height = floor.exec_height
         """The last block executed and saved."""
@@ -113,6 +117,7 @@ class Executor:
         header = block.header
         assert header.height == self.height + 1, "final blocks come in order"
         executed: list[tuple[Transaction, Receipt, BatchDigest]] = []
+        dead: list[TransactionId] = []
         ledger = self._ledger
         self._settled.clear()
         ledger.begin_block(header)
@@ -122,12 +127,15 @@ class Executor:
                 receipt = ledger.execute(transaction, item.sidecars)
                 if receipt is not None:
                     executed.append((transaction, receipt, batch.digest))
+                elif ledger.check_door(transaction, header.time_ms) is Rejection.NONCE_USED:
+                    dead.append(transaction.id)
                 if time.monotonic() > until_s:
                     await asyncio.sleep(0)
                     until_s = time.monotonic() + SLICE_S
         execution = ledger.end_block()
         await self._save(final, execution, held, executed)
         await self._tell(header.height, execution.exec_root, block, executed)
+        self._bury(dead)
 
     async def _obtain(self, ref: BatchRef) -> HeldBatch:
         while True:
@@ -170,12 +178,22 @@ class Executor:
         ids = [transaction.id for transaction, _, _ in executed]
         self._mempool.on_executed([ref.digest for ref in block.batches], ids, height, self._clock_ms())
         self._on_executed(height, exec_root)
-        for transaction, _, _ in executed:
-            for waiter in self._waiters.get(transaction.id, ()):
-                if not waiter.done():
-                    waiter.set_result(None)
+        self._wake(ids)
         async with self._saved:
             self._saved.notify_all()
+
+    def _bury(self, ids: Sequence[TransactionId]) -> None:
+        for one in ids:
+            self._dead[one] = None
+            if len(self._dead) > DEAD_KEPT_MAX:
+                del self._dead[next(iter(self._dead))]
+        self._wake(ids)
+
+    def _wake(self, ids: Sequence[TransactionId]) -> None:
+        for one in ids:
+            for waiter in self._waiters.get(one, ()):
+                if not waiter.done():
+                    waiter.set_result(None)
 
     async def close(self) -> None:
         """End what is being obtained."""
@@ -200,14 +218,14 @@ class Executor:
         return self.height
 
     async def wait_final(self, transaction_id: TransactionId, timeout_s: float) -> StoredTransaction | None:
-        """The transaction once it is saved, or None when time is up."""
+        """The transaction once it is saved; None when time is up, or when its nonce was used by another."""
         saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiters = self._waiters.setdefault(transaction_id, [])
         waiters.append(saved)
         try:
             # Looked up after the waiter stands, so that a save in between is not missed.
             found = await self._store.find_transaction(transaction_id)
-            if found is None:
+            if found is None and transaction_id not in self._dead:
                 await asyncio.wait((saved,), timeout=timeout_s)
                 if saved.done():
                     found = await self._store.find_transaction(transaction_id)

@@ -5,6 +5,7 @@ ledger's rules here: the door and the ledger refuse, this file only tells.
 """
 
 import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -14,14 +15,15 @@ from aiohttp import web
 from node.api.answers import RejectionView, SubmitAnswer, SubmitRequest, SubmitResult
 from node.api.ports import NodePort, Submission
 from node.api.problems import KINDS, TYPE_PREFIX, ProblemError, pick_language
-from node.api.reading import get_node, get_number, parse_hex32, respond
+from node.api.reading import NOW_MS, get_node, get_number, parse_hex32, respond
 from node.store.chain import StoredTransaction
-from protocol.batch import BatchItem, Sidecar
+from protocol.batch import BatchItem, Sidecar, calculate_transaction_id
 from protocol.codec import CodecError, decode
-from protocol.ids import Digest, ModelId
+from protocol.ids import Digest, ModelId, TimeMs
 from protocol.ledger.records import Receipt
 from protocol.limits import BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
 from protocol.rejections import SENTENCES, Rejection
+from protocol.transactions.envelope import Transaction, decode_transaction
 
 WAIT_MS_DEFAULT: Final = 10_000
 WAIT_MS_MAX: Final = 60_000
@@ -39,6 +41,8 @@ async def submit(request: web.Request) -> web.Response:
     answers = [given if given is not None else submissions.pop(0) for given in early]
     deadline = asyncio.get_running_loop().time() + (timeout_ms / 1000 if wait == "final" else 0)
     results = [await _tell(node, one, deadline if wait == "final" else None) for one in answers]
+    if wait == "final":
+        results = _find_dead(node, items, results, request.app[NOW_MS]())
     answer = SubmitAnswer(height=node.status().exec_height, results=results)
     if all(one.status == "rejected" for one in results):
         return _refuse(request, answer)
@@ -92,6 +96,20 @@ async def _tell(node: NodePort, submission: Submission, deadline: float | None) 
     if stored is None:
         return SubmitResult(id=shown, status="accepted")
     return view_stored(stored)
+
+
+def _find_dead(
+    node: NodePort, items: Sequence[BatchItem], results: Sequence[SubmitResult], now_ms: TimeMs
+) -> list[SubmitResult]:
+    """What waits in vain is told so: another transaction of the key was executed with the same nonce."""
+    raw = {calculate_transaction_id(item.transaction).hex(): item.transaction for item in items}
+    answers: list[SubmitResult] = []
+    for result in results:
+        found = decode_transaction(raw[result.id]) if result.status == "accepted" and result.id in raw else None
+        dead = isinstance(found, Transaction) and node.ledger.check_door(found, now_ms) is Rejection.NONCE_USED
+        told = SubmitResult(id=result.id, status="rejected", rejection=view_rejection(Rejection.NONCE_USED))
+        answers.append(told if dead else result)
+    return answers
 
 
 def view_stored(stored: StoredTransaction) -> SubmitResult:

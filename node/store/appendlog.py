@@ -19,6 +19,9 @@ import msgpack
 GROUP_MAGIC = b"LSG1"
 _HEAD = struct.Struct(">4sQII")
 GROUP_BYTES_MAX = 64 * 1024 * 1024
+"""What a reader believes of a length field."""
+GROUP_BYTES_SPLIT = 16 * 1024 * 1024
+"""A writer begins another group here, so that whatever is acknowledged can be read back."""
 
 
 class LogError(Exception):
@@ -37,7 +40,24 @@ def _checksum(sequence: int, payload: bytes) -> int:
 def encode_group(sequence: int, records: Sequence[bytes]) -> bytes:
     """Bytes of one group."""
     payload = msgpack.packb(list(records), use_bin_type=True)
+    assert len(payload) <= GROUP_BYTES_MAX, "a group that could not be read back must not be acknowledged"
     return _HEAD.pack(GROUP_MAGIC, sequence, len(payload), _checksum(sequence, payload)) + bytes(payload)
+
+
+def encode_groups(sequence: int, records: Sequence[bytes]) -> tuple[bytes, int]:
+    """Bytes of as many groups as the records need, and the next sequence number."""
+    parts: list[bytes] = []
+    group: list[bytes] = []
+    size = 0
+    for record in records:
+        if group and size + len(record) > GROUP_BYTES_SPLIT:
+            parts.append(encode_group(sequence + len(parts), group))
+            group, size = [], 0
+        group.append(record)
+        size += len(record)
+    if group:
+        parts.append(encode_group(sequence + len(parts), group))
+    return b"".join(parts), sequence + len(parts)
 
 
 def _read_group(raw: bytes, offset: int) -> tuple[int, list[bytes], int] | None:
@@ -65,7 +85,7 @@ def parse_groups(raw: bytes, name: str) -> tuple[list[list[bytes]], int, int]:
     while offset < len(raw):
         group = _read_group(raw, offset)
         if group is None or (expected is not None and group[0] != expected):
-            if _holds_later_group(raw, offset + 1):
+            if _holds_later_group(raw, offset + 1, 0 if expected is None else expected):
                 raise LogError(
                     "log_damaged",
                     f"{name} is damaged at byte {offset}, before its end: restore it from this node's own disk,"
@@ -77,10 +97,15 @@ def parse_groups(raw: bytes, name: str) -> tuple[list[list[bytes]], int, int]:
     return groups, offset, 0 if expected is None else expected
 
 
-def _holds_later_group(raw: bytes, start: int) -> bool:
+def _holds_later_group(raw: bytes, start: int, expected: int) -> bool:
+    """Whether a group that was written after the broken one stands behind it.
+
+    Records may hold a user's bytes, and those may look like a group: only a later sequence number counts.
+    """
     at = raw.find(GROUP_MAGIC, start)
     while at >= 0:
-        if _read_group(raw, at) is not None:
+        group = _read_group(raw, at)
+        if group is not None and expected < group[0] <= expected + len(raw):
             return True
         at = raw.find(GROUP_MAGIC, at + 1)
     return False
@@ -163,29 +188,39 @@ class AppendLog:
             self._flusher = None
 
     def _write(self, records: Sequence[bytes]) -> None:
-        self._handle.write(encode_group(self._sequence, records))
+        raw, following = encode_groups(self._sequence, records)
+        self._handle.write(raw)
         self._handle.flush()
         os.fdatasync(self._handle.fileno())
-        self._sequence += 1
+        self._sequence = following
 
     async def rewrite(self, keep: Callable[[bytes], bool]) -> None:
-        """Drop the records that `keep` refuses: new file, fsync, rename, fsync of the directory."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._rewrite, keep)
+        """Drop the records that `keep` refuses: new file, fsync, rename, fsync of the directory.
+
+        Raises LogError when the disk refuses; the log goes on as it was unless the new file already took its place.
+        """
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._rewrite, keep)
+        except OSError as error:
+            raise LogError(
+                "log_rewrite_failed", f"{self._path.name} could not be shortened ({error.strerror}): free the disk."
+            ) from error
 
     def _rewrite(self, keep: Callable[[bytes], bool]) -> None:
         groups, _, _ = parse_groups(self._path.read_bytes(), self._path.name)
         kept = [record for group in groups for record in group if keep(record)]
         fresh = self._path.with_suffix(".new")
+        # A log that was used is never a file of no bytes: that is how a lost one is told.
+        raw, following = encode_groups(0, kept) if kept else (encode_group(0, []), 1)
         with fresh.open("wb") as handle:
-            if kept:
-                handle.write(encode_group(0, kept))
+            handle.write(raw)
             handle.flush()
             os.fsync(handle.fileno())
         fresh.replace(self._path)
         sync_directory(self._path.parent)
         self._handle.close()
         self._handle = self._path.open("a+b")
-        self._sequence = 1 if kept else 0
+        self._sequence = following
 
     async def close(self) -> None:
         """Wait for what was appended, then close."""

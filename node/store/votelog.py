@@ -34,8 +34,10 @@ def calculate_record_view(record: Record) -> View:
 class VoteLog:
     """An open vote log."""
 
-    def __init__(self, log: AppendLog) -> None:
+    def __init__(self, log: AppendLog, mark: Path) -> None:
         self._log = log
+        self._mark: Path | None = mark if mark.stat().st_size == 0 else None
+        """Still to be told that the log has been used."""
 
     @classmethod
     def open(cls, path: Path) -> tuple["VoteLog", list[Record]]:
@@ -47,15 +49,25 @@ class VoteLog:
                 f"{path.name} existed and is gone: this node cannot know how it voted. Restore the file from this"
                 " node's own disk, or rotate the validator key.",
             )
+        if mark.exists() and mark.stat().st_size and path.stat().st_size == 0:
+            raise LogError(
+                "vote_log_emptied",
+                f"{path.name} held votes and is empty: this node cannot know how it voted. Restore the file from this"
+                " node's own disk, or rotate the validator key.",
+            )
         log, raw = AppendLog.open(path)
         if not mark.exists():
             mark.touch(mode=0o600)
             sync_directory(path.parent)
-        return cls(log), [_decode_record(one) for one in raw]
+        return cls(log, mark), [_decode_record(one) for one in raw]
 
     async def append(self, records: Sequence[Record]) -> None:
         """Return when the records are durable."""
         await self._log.append([encode(record) for record in records])
+        if self._mark is not None:
+            # From the first record on, an empty log is a lost one.
+            self._mark.write_bytes(b"used\n")
+            self._mark = None
 
     async def prune(self, keep_from_view: View) -> None:
         """Forget records of earlier views."""

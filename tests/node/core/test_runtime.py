@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from node import setup
+from node.client.http import NodeClient
 from node.config import NodeConfig, load_config
 from node.core import read_clock_ms
 from node.keystore import write_key
@@ -126,6 +127,23 @@ async def test_a_network_of_one_serves_its_clients_and_says_where_it_stands(tmp_
             while (raw := await node.make_receipt_file(answer.id)) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert isinstance(verify_receipt_file(raw, net.genesis), VerifiedReceipt)
+    finally:
+        await node.stop(drain_s=0)
+
+
+async def test_what_lost_its_nonce_to_another_is_told_so_at_once(tmp_path: Path) -> None:
+    """Two transactions with one key and nonce: one is executed, the other hears `nonce_used` before its timeout."""
+    net = found(tmp_path)
+    node = Node(load(net))
+    await node.start()
+    try:
+        agents = [Purse(net.directory / "authorities" / "clearing", node.chain_id) for _ in range(2)]
+        account = Purse(net.directory / "solo", node.chain_id).account
+        group = [agent.mint(account, 100 + index) for index, agent in enumerate(agents)]
+        async with NodeClient(f"http://127.0.0.1:{node.api_port}") as client, asyncio.timeout(8):
+            results = await client.submit(group, wait_final=True, timeout_ms=30_000)
+        assert sorted(one.status for one in results) == ["finalised", "rejected"]
+        assert [one.rejection.code for one in results if one.rejection is not None] == ["nonce_used"]
     finally:
         await node.stop(drain_s=0)
 

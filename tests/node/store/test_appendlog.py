@@ -77,3 +77,25 @@ async def test_rewrite_keeps_what_is_asked_and_goes_on(tmp_path: Path) -> None:
     await log.append([b"newer"])
     await log.close()
     assert await reread(path) == [b"new", b"newer"]
+
+
+async def test_a_large_append_is_split_so_that_it_can_be_read_back(tmp_path: Path) -> None:
+    """What is acknowledged is readable: one turn's records beyond the bound of a group become several groups."""
+    path = tmp_path / "some.log"
+    records = [bytes((i,)) * (9 * 1024 * 1024) for i in range(4)]
+    log, _ = AppendLog.open(path)
+    await log.append(records)
+    await log.rewrite(lambda record: record[:1] != b"\x01")
+    await log.append([b"after"])
+    await log.close()
+    assert await reread(path) == [records[0], records[2], records[3], b"after"]
+    groups, _, _ = parse_groups(path.read_bytes(), "some.log")
+    assert len(groups) >= 4
+
+
+def test_a_users_bytes_that_look_like_a_group_do_not_pass_for_one() -> None:
+    """A torn tail that carries a whole group inside a record is still a torn tail."""
+    first = encode_group(0, [b"one"])
+    torn = encode_group(1, [encode_group(0, [b"planted"]), b"rest" * 10])[:-3]
+    groups, whole, sequence = parse_groups(first + torn, "log")
+    assert (groups, whole, sequence) == ([[b"one"]], len(first), 1)

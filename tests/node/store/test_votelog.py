@@ -47,3 +47,23 @@ async def test_a_log_that_was_there_and_is_gone_stops_the_node(tmp_path: Path) -
     with pytest.raises(LogError) as caught:
         VoteLog.open(path)
     assert caught.value.code == "vote_log_missing"
+
+
+async def test_an_emptied_log_stops_the_node_but_a_new_one_does_not(tmp_path: Path) -> None:
+    """Amnesia rule: once a vote was logged, a log of no bytes is a lost one; before the first vote it is only new."""
+    path = tmp_path / "votes.wal"
+    for _ in range(2):
+        log, records = VoteLog.open(path)
+        assert records == []
+        await log.close()
+    log, _ = VoteLog.open(path)
+    await log.append([make_record(1)])
+    await log.prune(View(9))
+    await log.close()
+    log, records = VoteLog.open(path)
+    assert records == []
+    await log.close()
+    path.write_bytes(b"")
+    with pytest.raises(LogError) as caught:
+        VoteLog.open(path)
+    assert caught.value.code == "vote_log_emptied"
