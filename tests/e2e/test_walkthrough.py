@@ -82,6 +82,9 @@ class Reader:
     def _wait_ready(self, url: str) -> None:
         """As a person would: until the node says that it takes part."""
         while time.monotonic() < self.deadline:
+            for i, node in enumerate(self.nodes):
+                if node.poll() is not None:
+                    pytest.fail(f"a node ended: {(self.folder / f'node{i}.log').read_text()[-500:]}")
             try:
                 with urllib.request.urlopen(f"{url}/readyz", timeout=2):
                     return
