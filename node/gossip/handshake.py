@@ -1,7 +1,8 @@
 """Who speaks, on which chain: the two greetings and the proof that binds them, and which of two links to keep.
 
-Rules only; the websocket is `node.gossip.link`'s. Both sides say Hello at once, each with a fresh challenge; then each
-signs both greetings, the dialler's first, with its node key. Strangers are refused: a network is its genesis members.
+Rules only; the websocket is `node.gossip.link`'s. Both sides say Hello at once, each with a fresh challenge. Then the
+dialler, and only after it the listener, signs with its node key its role and both greetings: a proof sent back to the
+one who made it proves nothing. Strangers are refused: a network is its genesis members.
 """
 
 from collections.abc import Mapping
@@ -46,6 +47,13 @@ class Identity(NamedTuple):
     """Name by node key, for every member of the genesis, this node included."""
 
 
+class Role(Enum):
+    """Which end of a connection a side is; part of what it signs."""
+
+    DIALLER = b"dialler"
+    LISTENER = b"listener"
+
+
 class LinkFacts(NamedTuple):
     """What decides between two links to one peer."""
 
@@ -86,21 +94,20 @@ def check_hello(identity: Identity, hello: Hello, expected: PublicKey | None) ->
     return None
 
 
-def calculate_proof_bytes(signer: PublicKey, dialler: Hello, listener: Hello) -> bytes:
-    """The 32 bytes a side signs: H(signer | H(dialler's greeting) | H(listener's greeting))."""
-    return calculate_hash(
-        "hello-proof", signer, calculate_hash("hello", encode(dialler)), calculate_hash("hello", encode(listener))
-    )
+def calculate_proof_bytes(signer: PublicKey, role: Role, dialler: Hello, listener: Hello) -> bytes:
+    """The 32 bytes a side signs: H(its role | its key | H(dialler's greeting) | H(listener's greeting))."""
+    greetings = (calculate_hash("hello", encode(dialler)), calculate_hash("hello", encode(listener)))
+    return calculate_hash("hello-proof", role.value, signer, *greetings)
 
 
-def make_proof(signer: Signer, dialler: Hello, listener: Hello) -> HelloProof:
-    """This node's proof over both greetings."""
-    return HelloProof(signature=signer.sign(calculate_proof_bytes(signer.public_key, dialler, listener)))
+def make_proof(signer: Signer, role: Role, dialler: Hello, listener: Hello) -> HelloProof:
+    """This node's proof, in its role, over both greetings."""
+    return HelloProof(signature=signer.sign(calculate_proof_bytes(signer.public_key, role, dialler, listener)))
 
 
-def check_proof(proof: HelloProof, signer: PublicKey, dialler: Hello, listener: Hello) -> CloseCode | None:
-    """Why a proof does not hold, or None."""
-    message = calculate_proof_bytes(signer, dialler, listener)
+def check_proof(proof: HelloProof, signer: PublicKey, role: Role, dialler: Hello, listener: Hello) -> CloseCode | None:
+    """Why the proof of the side in `role` does not hold, or None."""
+    message = calculate_proof_bytes(signer, role, dialler, listener)
     return None if check_signature(signer, message, proof.signature) else CloseCode.UNPROVEN
 
 

@@ -13,7 +13,16 @@ from typing import Final, NamedTuple
 from aiohttp import ClientWebSocketResponse, WebSocketError, WSMessage, WSMsgType, web
 
 from node.gossip.frames import DOCUMENT_FRAME_BYTES_MAX, PRIORITIES, decode_frame
-from node.gossip.handshake import CloseCode, Identity, LinkFacts, check_hello, check_proof, make_hello, make_proof
+from node.gossip.handshake import (
+    CloseCode,
+    Identity,
+    LinkFacts,
+    Role,
+    check_hello,
+    check_proof,
+    make_hello,
+    make_proof,
+)
 from node.gossip.sendqueue import SendQueue
 from protocol.codec import CodecError, encode
 from protocol.ids import Digest, PublicKey
@@ -74,18 +83,27 @@ async def greet(socket: Socket, identity: Identity, challenge: Digest, expected:
                 raise RefusedError(CloseCode.MALFORMED)
             if (reason := check_hello(identity, theirs, expected)) is not None:
                 raise RefusedError(reason)
-            dialler, listener = (theirs, own) if expected is None else (own, theirs)
-            await socket.send_bytes(encode(make_proof(identity.signer, dialler, listener)))
-            proof = await _receive_greeting(socket)
+            if expected is None:  # no proof of ours before theirs holds: a caller gets nothing to send back to us
+                await _receive_proof(socket, Role.DIALLER, theirs, own)
+                await socket.send_bytes(encode(make_proof(identity.signer, Role.LISTENER, theirs, own)))
+            else:
+                await socket.send_bytes(encode(make_proof(identity.signer, Role.DIALLER, own, theirs)))
+                await _receive_proof(socket, Role.LISTENER, own, theirs)
     except TimeoutError:
         raise RefusedError(CloseCode.TIMEOUT) from None
     except (ConnectionError, OSError, RuntimeError):
         raise RefusedError(CloseCode.GOING_AWAY, theirs=True) from None
+    dialler = theirs if expected is None else own
+    return Greeted(theirs.node_key, LinkFacts(theirs.instance, dialler.node_key))
+
+
+async def _receive_proof(socket: Socket, role: Role, dialler: Hello, listener: Hello) -> None:
+    proof = await _receive_greeting(socket)
     if not isinstance(proof, HelloProof):
         raise RefusedError(CloseCode.MALFORMED)
-    if (reason := check_proof(proof, theirs.node_key, dialler, listener)) is not None:
+    signer = dialler.node_key if role is Role.DIALLER else listener.node_key
+    if (reason := check_proof(proof, signer, role, dialler, listener)) is not None:
         raise RefusedError(reason)
-    return Greeted(theirs.node_key, LinkFacts(theirs.instance, dialler.node_key))
 
 
 async def close_socket(socket: Socket, code: int) -> None:

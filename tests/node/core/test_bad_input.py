@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from node.api.ports import Busy, Submission
-from node.gossip.handshake import Identity, make_hello, make_proof
+from node.gossip.handshake import Identity, Role, make_hello, make_proof
 from node.keystore import load_node_keys
 from node.mempool import Mempool
 from protocol.batch import Batch, BatchItem
@@ -127,7 +127,7 @@ async def impostor(net: Cluster, at: str) -> AsyncIterator[aiohttp.ClientWebSock
         await socket.send_bytes(encode(own))
         theirs = decode_message(await socket.receive_bytes())
         assert isinstance(theirs, Hello)
-        await socket.send_bytes(encode(make_proof(signer, own, theirs)))
+        await socket.send_bytes(encode(make_proof(signer, Role.DIALLER, own, theirs)))
         await socket.receive_bytes()
         yield socket
 

@@ -11,6 +11,7 @@ from node.gossip.handshake import (
     CloseCode,
     Identity,
     LinkFacts,
+    Role,
     check_hello,
     check_proof,
     choose_link,
@@ -59,15 +60,18 @@ def test_a_greeting_is_refused_for_the_first_reason_that_holds(
     assert check_hello(ONE, make_hello(speaker, CHALLENGE), expected) is code
 
 
-def test_a_proof_binds_both_greetings_their_order_and_its_signer() -> None:
-    """A proof made for other challenges, the other direction or by another key does not hold."""
+def test_a_proof_binds_both_greetings_its_role_and_its_signer() -> None:
+    """A proof made for other challenges, the other direction, the other role or by another key does not hold."""
     mine, theirs = make_hello(ONE, CHALLENGE), make_hello(TWO, Digest(b"\x07" * 32))
-    proof = make_proof(TWO.signer, mine, theirs)
+    proof = make_proof(TWO.signer, Role.LISTENER, mine, theirs)
     key = TWO.signer.public_key
-    assert check_proof(proof, key, mine, theirs) is None
-    assert check_proof(proof, key, theirs, mine) is CloseCode.UNPROVEN
-    assert check_proof(proof, ONE.signer.public_key, mine, theirs) is CloseCode.UNPROVEN
-    assert check_proof(proof, key, make_hello(ONE, Digest(b"\x08" * 32)), theirs) is CloseCode.UNPROVEN
+    assert check_proof(proof, key, Role.LISTENER, mine, theirs) is None
+    assert check_proof(proof, key, Role.DIALLER, mine, theirs) is CloseCode.UNPROVEN
+    assert check_proof(proof, key, Role.LISTENER, theirs, mine) is CloseCode.UNPROVEN
+    assert check_proof(proof, key, Role.DIALLER, theirs, mine) is CloseCode.UNPROVEN
+    assert check_proof(proof, ONE.signer.public_key, Role.LISTENER, mine, theirs) is CloseCode.UNPROVEN
+    other = make_hello(ONE, Digest(b"\x08" * 32))
+    assert check_proof(proof, key, Role.LISTENER, other, theirs) is CloseCode.UNPROVEN
 
 
 def test_crossing_dials_end_in_one_link_on_both_sides_in_any_order() -> None:

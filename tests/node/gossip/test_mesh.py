@@ -10,14 +10,14 @@ import aiohttp
 import pytest
 
 from node.config import PeerAddress
-from node.gossip.handshake import CloseCode, Identity, make_hello, make_proof
+from node.gossip.handshake import CloseCode, Identity, Role, make_hello, make_proof
 from node.gossip.network import PATH, Gossip, GossipError
 from node.setup import find_free_ports
 from protocol.codec import encode
 from protocol.crypto import KeySigner
 from protocol.ids import BatchDigest, ChainId, Digest, PublicKey
 from protocol.limits import FRAME_BYTES_MAX
-from protocol.messages import GetBatch, Hello, Message, decode_message
+from protocol.messages import GetBatch, Hello, HelloProof, Message, decode_message
 
 CHAIN = ChainId(sha256(b"chain").digest())
 SIGNERS = sorted((KeySigner(bytes([one]) * 32) for one in range(1, 5)), key=lambda one: one.public_key)
@@ -106,7 +106,7 @@ async def greet_by_hand(socket: aiohttp.ClientWebSocketResponse, index: int, ins
     await socket.send_bytes(encode(own))
     theirs = decode_message(await socket.receive_bytes())
     assert isinstance(theirs, Hello)
-    await socket.send_bytes(encode(make_proof(SIGNERS[index], own, theirs)))
+    await socket.send_bytes(encode(make_proof(SIGNERS[index], Role.DIALLER, own, theirs)))
     await socket.receive_bytes()
 
 
@@ -173,7 +173,7 @@ async def _prove_with_another_key(socket: aiohttp.ClientWebSocketResponse) -> No
     await socket.send_bytes(encode(own))
     theirs = decode_message(await socket.receive_bytes())
     assert isinstance(theirs, Hello)
-    await socket.send_bytes(encode(make_proof(SIGNERS[2], own, theirs)))
+    await socket.send_bytes(encode(make_proof(SIGNERS[2], Role.DIALLER, own, theirs)))
 
 
 async def _speak_before_greeting(socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -200,6 +200,36 @@ async def test_who_does_not_greet_rightly_is_told_why_and_counted(
         assert await read_close_code(socket) == code
         assert node.gossip.closed[code.name.lower()] == 1
         assert (node.handler.up, node.handler.heard) == ([], [])
+
+
+async def test_a_caller_that_claims_our_own_key_gets_no_proof_to_send_back_and_silences_nobody() -> None:
+    """The listener proves last, and a proof in its own role is not one of the dialler: only the key itself is proof."""
+    async with station(0, {}) as node:
+        for signer, role in ((SIGNERS[0], Role.LISTENER), (SIGNERS[1], Role.DIALLER)):
+            async with raw_socket(node.port) as socket:
+                own = make_hello(make_identity(0, instance=7), Digest(bytes(32)))
+                await socket.send_bytes(encode(own))
+                theirs = decode_message(await socket.receive_bytes())
+                assert isinstance(theirs, Hello)
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.2):
+                        await socket.receive()
+            async with raw_socket(node.port) as socket:
+                await socket.send_bytes(encode(own))
+                theirs = decode_message(await socket.receive_bytes())
+                assert isinstance(theirs, Hello)
+                await socket.send_bytes(encode(make_proof(signer, role, own, theirs)))
+                assert await read_close_code(socket) == CloseCode.UNPROVEN
+        assert node.handler.key_in_use == []
+        async with raw_socket(node.port) as socket:  # whoever does hold the key is believed
+            own = make_hello(make_identity(0, instance=7), Digest(bytes(32)))
+            await socket.send_bytes(encode(own))
+            theirs = decode_message(await socket.receive_bytes())
+            assert isinstance(theirs, Hello)
+            await socket.send_bytes(encode(make_proof(SIGNERS[0], Role.DIALLER, own, theirs)))
+            assert isinstance(decode_message(await socket.receive_bytes()), HelloProof)
+            assert await read_close_code(socket) == CloseCode.KEY_IN_USE
+        assert node.handler.key_in_use == [SIGNERS[0].public_key]
 
 
 @pytest.mark.parametrize("frame", [b"\xc1", b"\x92\x0c", bytes(FRAME_BYTES_MAX + 1), encode(QUESTION) + b"\x00"])
