@@ -5,6 +5,7 @@ Never a business rule here.
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -87,13 +88,19 @@ def respond(value: object, *, status: int = 200, height: int | None = None) -> w
     )
 
 
+@cache
+def _get_names(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    """Field names of a struct with the names they are shown by; looked up once, for it is slow."""
+    return tuple((field.name, field.encode_name) for field in msgspec.structs.fields(kind))
+
+
 def to_plain(value: Any) -> Any:
     """JSON values: structs as objects by field name (with their type where tagged), bytes as hex, enums as numbers."""
     match value:
         case bytes() | bytearray() | memoryview():
             return bytes(value).hex()
         case msgspec.Struct():
-            return {field.encode_name: to_plain(getattr(value, field.name)) for field in msgspec.structs.fields(value)}
+            return {shown: to_plain(getattr(value, name)) for name, shown in _get_names(type(value))}
         case tuple() if hasattr(value, "_fields"):
             return {name: to_plain(each) for name, each in zip(value._fields, value, strict=True)}
         case list() | tuple():

@@ -9,6 +9,7 @@ PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-32768",
     "PRAGMA busy_timeout=5000",
+    "PRAGMA wal_autocheckpoint=8192",  # 32 MiB: a page that ten blocks change is copied once, not ten times
 )
 
 TABLES = (
