@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from node.allowance import Allowance
 from node.gossip.fetch import Fetcher
 from node.mempool import OWN, HeldBatch, Mempool
 from node.verifier import Verifier
@@ -24,6 +25,8 @@ from protocol.transactions.envelope import Transaction
 INBOX_MAX: Final = 64  # pushed batches waiting for verification, per peer; a dropped one is asked for once ordered
 PUSH_GRACE_S: Final = 0.02  # a batch that a proposal names is usually on its way: its push travels behind
 PUSH_AGAIN_MS: Final = 3_000
+SIGNATURES_PER_S: Final = 4_096  # of pushed batches, per peer: under a quarter of one core (55 us each)
+SIGNATURES_AT_ONCE: Final = 8_192  # what a peer that was quiet may cause in one go
 BATCH_WEIGHT_MAX: Final = BATCH_BYTES_MAX + TRANSACTION_BYTES_MAX + 65_536
 
 
@@ -79,7 +82,9 @@ class BatchRoom:
         self._grace_s = PUSH_GRACE_S if is_pushed_to else 0.0
         self._inbox: dict[PublicKey, deque[Batch]] = {}
         self._replies: deque[tuple[PublicKey, BatchReply]] = deque()
-        self._arrived = asyncio.Event()
+        self._allowances: dict[PublicKey, Allowance] = {}
+        self._pushed = asyncio.Event()
+        self._replied = asyncio.Event()
         self._submitted = asyncio.Event()
         self._waiters: dict[BatchDigest, asyncio.Event] = {}
         self._fetcher: Fetcher[BatchDigest, HeldBatch | BatchInvalidError] = Fetcher(self._ask, mesh.get_connected)
@@ -137,19 +142,43 @@ class BatchRoom:
             self.pushes_dropped += 1
             return
         inbox.append(message.batch)
-        self._arrived.set()
+        self._pushed.set()
 
     async def run_intake(self) -> None:
-        """Verify what was asked for, then pushed batches, one of each peer in turn."""
+        """Verify what was asked for at once, and beside it pushed batches, one of each peer in turn."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._take_replies())
+            group.create_task(self._take_pushes())
+
+    async def _take_pushes(self) -> None:
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            while self._replies or any(self._inbox.values()):
-                for inbox in list(self._inbox.items()):
-                    while self._replies:
-                        await self._take_reply(*self._replies.popleft())
-                    if inbox[1]:
-                        await self._take(inbox[0], inbox[1].popleft())
+            self._pushed.clear()
+            if (wait_ms := await self._take_round()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_ms / 1000):
+                        await self._pushed.wait()
+            elif not any(self._inbox.values()):
+                await self._pushed.wait()
+
+    async def _take_round(self) -> int:
+        """Take one batch of each peer that may cause work now; how long to wait when no peer that has one may."""
+        waits: list[int] = []
+        taken = False
+        for peer, inbox in list(self._inbox.items()):
+            if inbox:
+                wait_ms = self._get_allowance(peer).calculate_wait_ms(self._clock_ms())
+                if wait_ms:
+                    waits.append(wait_ms)
+                else:
+                    taken = True
+                    await self._take(peer, inbox.popleft())
+        return 0 if taken else min(waits, default=0)
+
+    def _get_allowance(self, peer: PublicKey) -> Allowance:
+        held = self._allowances.get(peer)
+        if held is None:
+            held = self._allowances[peer] = Allowance(SIGNATURES_PER_S, SIGNATURES_AT_ONCE, self._clock_ms())
+        return held
 
     async def _take(self, peer: PublicKey, batch: Batch) -> None:
         digest = calculate_batch_digest([calculate_transaction_id(item.transaction) for item in batch.items])
@@ -158,6 +187,7 @@ class BatchRoom:
         if self._mempool.check_push(peer, len(batch.items)) is not None and digest not in self._waiters:
             self.pushes_dropped += 1
             return
+        self._get_allowance(peer).spend(self._verifier.count_signatures(batch.items), self._clock_ms())
         held = await self._verify(batch, peer)
         if isinstance(held, HeldBatch):
             if digest in self._waiters:
@@ -169,6 +199,8 @@ class BatchRoom:
     async def _verify(self, batch: Batch, origin: bytes) -> HeldBatch | BatchInvalidError | None:
         """The batch ready to hold; None when only this copy is wrong; an error when its digest can never be valid."""
         raw = encode(batch)
+        if len(raw) > BATCH_WEIGHT_MAX:  # before any signature: a large frame would cost half a second
+            return None  # ids do not cover sidecars: another copy may be leaner
         transactions: list[Transaction] = []
         for verdict in await self._verifier.check(batch.items):
             if verdict is Rejection.SIDECAR_MISMATCH:
@@ -176,8 +208,6 @@ class BatchRoom:
             if isinstance(verdict, Rejection):
                 return BatchInvalidError(verdict.code)
             transactions.append(verdict)
-        if len(raw) > BATCH_WEIGHT_MAX:
-            return None  # ids do not cover sidecars: another copy may be leaner
         return HeldBatch(batch, tuple(transactions), origin, self._clock_ms(), raw)
 
     # ------------------------------------------------------------------ batches that blocks order
@@ -228,8 +258,14 @@ class BatchRoom:
         """A peer's answer; unasked ones are not looked at."""
         if self._fetcher.is_wanted(message.digest) and len(self._replies) < INBOX_MAX:
             self._replies.append((peer, message))
-            self._inbox.setdefault(peer, deque())
-            self._arrived.set()
+            self._replied.set()
+
+    async def _take_replies(self) -> None:
+        while True:
+            await self._replied.wait()
+            self._replied.clear()
+            while self._replies:
+                await self._take_reply(*self._replies.popleft())
 
     async def _take_reply(self, peer: PublicKey, message: BatchReply) -> None:
         digest, batch = message.digest, message.batch

@@ -13,10 +13,11 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Final
 
 from protocol.batch import BatchItem, calculate_transaction_id
-from protocol.codec import decode, encode
+from protocol.codec import CodecError, decode, encode
 from protocol.ids import ChainId, TransactionId
 from protocol.rejections import Rejection
 from protocol.transactions.envelope import (
+    SignedTransaction,
     Transaction,
     check_sidecars,
     check_stateless,
@@ -55,6 +56,17 @@ class Verifier:
         else:
             await self._check_here(items, missing, verdicts)
         return [verdict for verdict in verdicts if verdict is not None]
+
+    def count_signatures(self, items: Sequence[BatchItem]) -> int:
+        """How many signatures `check` would have to verify: none of transactions that it remembers."""
+        count = 0
+        for item in items:
+            if calculate_transaction_id(item.transaction) not in self._verified:
+                try:
+                    count += 1 + len(decode(item.transaction, SignedTransaction).cosignatures)
+                except CodecError:
+                    count += 1  # refused without verifying anything, but not for nothing
+        return count
 
     def _recall(self, item: BatchItem) -> Verdict | None:
         transaction = self._verified.get(calculate_transaction_id(item.transaction))

@@ -1,23 +1,39 @@
 """Batches between nodes: pushed, verified, asked for, refused and handed on, over an imaginary mesh."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
-from node.batches import INBOX_MAX, PUSH_GRACE_S, BatchInvalidError, BatchRoom
+from node.allowance import Allowance
+from node.batches import (
+    BATCH_WEIGHT_MAX,
+    INBOX_MAX,
+    PUSH_GRACE_S,
+    SIGNATURES_AT_ONCE,
+    SIGNATURES_PER_S,
+    BatchInvalidError,
+    BatchRoom,
+)
 from node.gossip.fetch import Fetcher, NobodyHasItError
 from node.mempool import HeldBatch, Mempool
-from node.verifier import REMEMBERED_MAX, Verifier, check_items
-from protocol.batch import Batch, BatchItem, BatchRef, Sidecar
+from node.verifier import REMEMBERED_MAX, Verdict, Verifier, check_items
+from protocol.batch import (
+    Batch,
+    BatchItem,
+    BatchRef,
+    Sidecar,
+    calculate_batch_digest,
+    calculate_transaction_id,
+)
 from protocol.codec import encode
 from protocol.crypto import KeySigner
 from protocol.ids import BatchDigest, ChainId, Digest, ModelId, PublicKey
 from protocol.messages import BatchReply, GetBatch, Message, PushBatch
 from protocol.rejections import Rejection
-from protocol.transactions.envelope import Transaction
-from tests.node.core.chaintools import CHAIN, make_held, make_item, make_transaction, until
+from protocol.transactions.envelope import Transaction, sign_transaction
+from tests.node.core.chaintools import CHAIN, SENDER, make_held, make_item, make_transaction, until
 
 A, B, C = (PublicKey(bytes([one]) * 32) for one in (1, 2, 3))
 SIDECAR = Sidecar(model=ModelId(bytes(32)), salt=Digest(bytes(32)), bins=(1,))
@@ -26,14 +42,14 @@ SIDECAR = Sidecar(model=ModelId(bytes(32)), salt=Digest(bytes(32)), bins=(1,))
 class Around:
     """Mesh and store around one room."""
 
-    def __init__(self) -> None:
+    def __init__(self, verifier: Verifier | None = None) -> None:
         self.sent: list[tuple[PublicKey, Message]] = []
         self.connected = (A, B, C)
         self.stored: dict[BatchDigest, bytes] = {}
         self.now_ms = 1_000
         self.held_calls = 0
         self.mempool = Mempool()
-        self.verifier = Verifier(CHAIN)
+        self.verifier = verifier or Verifier(CHAIN)
         self.room = BatchRoom(
             mempool=self.mempool,
             verifier=self.verifier,
@@ -70,9 +86,9 @@ class Around:
 
 
 @asynccontextmanager
-async def around() -> AsyncIterator[Around]:
+async def around(verifier: Verifier | None = None) -> AsyncIterator[Around]:
     """A room at work."""
-    here = Around()
+    here = Around(verifier)
     tasks = [asyncio.create_task(here.room.run_sealing()), asyncio.create_task(here.room.run_intake())]
     try:
         yield here
@@ -138,6 +154,90 @@ async def test_a_flood_of_pushes_is_dropped_and_other_peers_are_served_in_turn()
     assert order.index(make_held([make_item(10_000)]).digest) == 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+class CountingVerifier(Verifier):
+    """Counts what it is given; every transaction claims to carry `weight` signatures."""
+
+    weight = 1
+
+    def __init__(self) -> None:
+        super().__init__(CHAIN)
+        self.checked = 0
+
+    def count_signatures(self, items: Sequence[BatchItem]) -> int:
+        return self.weight * super().count_signatures(items)
+
+    async def check(self, items: Sequence[BatchItem]) -> list[Verdict]:
+        self.checked += len(items)
+        return await super().check(items)
+
+
+async def test_a_batch_that_is_too_heavy_is_refused_before_any_signature_is_verified() -> None:
+    """Pushed or brought when asked for: its length is known for nothing, its signatures cost half a second."""
+    verifier = CountingVerifier()
+    async with around(verifier) as here:
+        item = make_item(1)
+        fat = BatchItem(transaction=bytes(16_000))
+        heavy = Batch(items=(item, *(fat for _ in range(BATCH_WEIGHT_MAX // 16_000 + 1))))
+        here.room.on_push(A, PushBatch(batch=heavy))
+        here.room.on_push(A, PushBatch(batch=Batch(items=(make_item(2),))))
+        await until(lambda: here.held_calls == 1)
+        assert verifier.checked == 1
+        digest = calculate_batch_digest([calculate_transaction_id(one.transaction) for one in heavy.items])
+        wanted = asyncio.create_task(here.room.obtain(BatchRef(digest=digest, tx_count=1, size=1), (A,)))
+        await until(lambda: here.asked() == [A])
+        here.room.on_reply(A, BatchReply(digest=digest, batch=heavy))
+        await until(lambda: len(here.asked()) == 2)
+        assert verifier.checked == 1
+        wanted.cancel()
+        await asyncio.gather(wanted, return_exceptions=True)
+
+
+async def test_a_peer_whose_batches_carry_many_signatures_waits_and_others_and_asked_ones_do_not() -> None:
+    """Work is charged by signatures, to who pushed; the debt is waited off, and what a block orders is not charged."""
+    verifier = CountingVerifier()
+    verifier.weight = SIGNATURES_AT_ONCE
+    async with around(verifier) as here:
+        for i in range(3):
+            here.room.on_push(A, PushBatch(batch=Batch(items=(make_item(i), make_item(100 + i)))))
+        await until(lambda: here.held_calls == 1)
+        here.room.on_push(B, PushBatch(batch=Batch(items=(make_item(3),))))
+        await until(lambda: here.held_calls == 2)
+        await asyncio.sleep(0.05)
+        assert here.held_calls == 2, "A is in debt by as much as it may spend in one go"
+        held = make_held([make_item(5)])
+        wanted = asyncio.create_task(here.room.obtain(held.ref, (A,), in_haste=True))
+        await until(lambda: here.asked() == [A])
+        here.room.on_reply(A, BatchReply(digest=held.digest, batch=held.batch))
+        assert (await wanted).digest == held.digest
+        here.now_ms += 1_000 * SIGNATURES_AT_ONCE // SIGNATURES_PER_S + 2
+        here.room.on_push(B, PushBatch(batch=held.batch))  # wakes the room; held already
+        await until(lambda: here.held_calls == 4)
+
+
+def test_an_allowance_is_overdrawn_once_waited_off_and_never_grows_beyond_its_bound() -> None:
+    """The wait ends to the millisecond; a clock that stands still gives nothing."""
+    allowance = Allowance(per_second=1_000, bound=10, now_ms=0)
+    allowance.spend(30, 0)
+    assert allowance.calculate_wait_ms(0) == 21
+    assert allowance.calculate_wait_ms(20) == 1
+    assert allowance.calculate_wait_ms(21) == 0
+    allowance.spend(1, 10_000)
+    allowance.spend(9, 10_000)
+    assert allowance.calculate_wait_ms(10_000) == 1, "ten at most had gathered"
+
+
+async def test_signatures_are_counted_before_they_are_verified_and_known_ones_are_free() -> None:
+    """Sender and co-signers each; garbage counts as one."""
+    verifier = Verifier(CHAIN)
+    alone = make_item(1)
+    body = make_transaction(alone).body
+    together = BatchItem(transaction=sign_transaction(body, SENDER, tuple(KeySigner(bytes([i]) * 32) for i in (1, 2))))
+    items = [alone, together, BatchItem(transaction=b"\xc1")]
+    assert verifier.count_signatures(items) == 1 + 3 + 1
+    await verifier.check(items)
+    assert verifier.count_signatures(items) == 1
 
 
 async def test_a_batch_on_its_way_is_awaited_and_not_asked_for() -> None:
