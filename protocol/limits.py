@@ -35,6 +35,7 @@ FRAME_BYTES_MAX: Final = 1_048_576  # one websocket message
 DOCUMENT_BYTES_MAX: Final = 4_194_304  # an encrypted statement in the vault
 STATEMENT_BYTES_MAX: Final = 20_971_520  # a statement file before parsing
 REQUEST_BODY_BYTES_MAX: Final = 8_388_608  # one HTTP request
+SUBMIT_BODY_BYTES_MAX: Final = 2_097_152  # one submission: eight full batches
 POOL_TRANSACTIONS_MAX: Final = 50_000  # waiting to be ordered; beyond it clients hear "busy, retry after"
 BATCHES_HELD_MAX: Final = 4_096  # unfinalised batches in memory
 PEER_QUEUE_FRAMES_MAX: Final = 2_048  # frames waiting for one slow peer before it is dropped

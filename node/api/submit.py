@@ -7,7 +7,7 @@ ledger's rules here: the door and the ledger refuse, this file only tells.
 import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import web
@@ -21,12 +21,21 @@ from protocol.batch import BatchItem, Sidecar, calculate_transaction_id
 from protocol.codec import CodecError, decode
 from protocol.ids import Digest, ModelId, TimeMs
 from protocol.ledger.records import Receipt
-from protocol.limits import BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX
+from protocol.limits import (
+    BATCH_TRANSACTIONS_MAX,
+    SIDECARS_PER_APPLICATION_MAX,
+    SUBMIT_BODY_BYTES_MAX,
+    TRANSACTION_BYTES_MAX,
+)
 from protocol.rejections import SENTENCES, Rejection
 from protocol.transactions.envelope import Transaction, decode_transaction
 
 WAIT_MS_DEFAULT: Final = 10_000
 WAIT_MS_MAX: Final = 60_000
+_Group = Annotated[list[BatchItem], msgspec.Meta(min_length=1, max_length=BATCH_TRANSACTIONS_MAX)]
+"""The length is in the first bytes, so that a list of millions is refused before any of it is decoded."""
+_OBJECTS_MAX: Final = 1 + BATCH_TRANSACTIONS_MAX * (1 + SIDECARS_PER_APPLICATION_MAX)
+"""Opening braces of the largest JSON request; no string in it may hold one."""
 
 
 async def submit(request: web.Request) -> web.Response:
@@ -36,7 +45,8 @@ async def submit(request: web.Request) -> web.Response:
     if wait not in ("none", "final"):
         raise ProblemError("malformed_request", "wait is none or final.")
     timeout_ms = get_number(request, "timeout_ms", default=WAIT_MS_DEFAULT, lowest=0, highest=WAIT_MS_MAX)
-    items, early = _read_items(request.content_type, await request.read())
+    body = await request.clone(client_max_size=SUBMIT_BODY_BYTES_MAX).read()
+    items, early = _read_items(request.content_type, body)
     submissions = list(await node.submit(items)) if items else []
     answers = [given if given is not None else submissions.pop(0) for given in early]
     deadline = asyncio.get_running_loop().time() + (timeout_ms / 1000 if wait == "final" else 0)
@@ -54,14 +64,15 @@ def _read_items(content_type: str, body: bytes) -> tuple[list[BatchItem], list[S
     """Items to submit, and for each transaction of the request an answer known already, or None."""
     if content_type in ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"):
         try:
-            group = decode(body, list[BatchItem])
+            group: list[BatchItem] = decode(body, _Group)
         except CodecError as error:
-            raise ProblemError("malformed_request", f"Not a canonical list of items: {error}.") from error
-        if not 1 <= len(group) <= BATCH_TRANSACTIONS_MAX:
-            raise ProblemError("malformed_request", f"A request holds 1 to {BATCH_TRANSACTIONS_MAX} transactions.")
+            told = f"Not a canonical list of 1 to {BATCH_TRANSACTIONS_MAX} items: {error}."
+            raise ProblemError("malformed_request", told) from error
         return group, [None] * len(group)
     if content_type != "application/json":
         raise ProblemError("unsupported_media", "Send application/json or application/msgpack.")
+    if body.count(b"{") > _OBJECTS_MAX:  # JSON does not say its length: count before anything is decoded
+        raise ProblemError("malformed_request", f"A request holds 1 to {BATCH_TRANSACTIONS_MAX} transactions.")
     try:
         asked = msgspec.json.decode(body, type=SubmitRequest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -10,13 +11,15 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
+from node.api.problems import ProblemError
+from node.api.submit import _read_items
 from node.client.http import ApiError, NodeClient
 from node.client.wallet import Wallet
 from protocol.batch import BatchItem, Sidecar
 from protocol.codec import encode
 from protocol.crypto import KeySigner
 from protocol.ids import ChainId, Digest, ModelId, TimeMs
-from protocol.limits import REQUEST_BODY_BYTES_MAX, TRANSACTION_BYTES_MAX, VALID_FOR_MS_MAX
+from protocol.limits import REQUEST_BODY_BYTES_MAX, SUBMIT_BODY_BYTES_MAX, TRANSACTION_BYTES_MAX, VALID_FOR_MS_MAX
 from protocol.money import Amount, Currency
 from tests.node.api.harness import CNY, DevNode, make_seed
 
@@ -180,8 +183,28 @@ async def test_a_broken_request_is_a_problem(
 
 async def test_an_oversized_body_is_a_problem(server: TestServer) -> None:
     """Beyond the limit the node stops reading and says so."""
-    status, problem = await post(server, bytes(REQUEST_BODY_BYTES_MAX + 1), "application/msgpack")
+    assert SUBMIT_BODY_BYTES_MAX < REQUEST_BODY_BYTES_MAX
+    status, problem = await post(server, bytes(SUBMIT_BODY_BYTES_MAX + 1), "application/msgpack")
     assert (status, problem["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/msgpack", b"\xdd" + (500_000).to_bytes(4) + b"\x92\xc4\x00\x90" * 500_000),
+        ("application/json", b'{"transactions":[' + b",".join([b'{"transaction":""}'] * 100_000) + b"]}"),
+    ],
+)
+def test_a_request_of_too_many_transactions_is_refused_before_they_are_decoded(kind: str, body: bytes) -> None:
+    """A list of a hundred thousand costs no objects: a node that decoded it would stand still meanwhile."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProblemError) as caught:
+            _read_items(kind, body)
+        assert caught.value.code == "malformed_request"
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_problems_speak_the_readers_language(server: TestServer) -> None:
