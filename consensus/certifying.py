@@ -193,7 +193,10 @@ def on_proposal(m: Machine, propose: Propose, now_ms: TimeMs) -> None:
     leader = m.validators.calculate_leader(view)
     digest = header.calculate_digest()
     held = m.slots.get(view)
-    if held is not None and (digest in held.proposals or len(held.proposals) >= PROPOSALS_MAX):
+    if held is not None and digest in held.proposals:
+        _read_carried(m, propose)  # the copy heard first may have lost on its way what this one brings
+        return
+    if held is not None and len(held.proposals) >= PROPOSALS_MAX:
         return
     if check_header(
         header,
@@ -228,7 +231,10 @@ def on_proposal(m: Machine, propose: Propose, now_ms: TimeMs) -> None:
 
 
 def _read_carried(m: Machine, propose: Propose) -> None:
-    """The certificates in a proposal, ascending; the first that proves nothing ends the reading."""
+    """The certificates in a proposal, ascending; the first that proves nothing ends the reading.
+
+    No signature covers them: they prove themselves or nothing, and never speak against the block.
+    """
     carried = [one for one in (propose.finalization, propose.parent_cert) if one is not None]
     for certificate in (*carried, *propose.nullifications):
         if certificate.view >= propose.view or not on_certificate(m, certificate):

@@ -52,31 +52,28 @@ def check_may_finalize(slot: Slot, digest: BlockDigest, path: Path) -> str | Non
 
 
 def find_unproven_view(slots: dict[View, Slot], chain: Chain, propose: Propose) -> View | None:
-    """S4: the first view whose certificate I lack for `propose`, or None when parent and skipped views are proven."""
-    final, parent_view = chain.final, propose.parent_view
-    if parent_view <= final.view:
-        # Only the last finalised block can be a parent from there on; the caller refused any other.
-        parent_view = final.view
-    else:
-        parent = slots.get(parent_view)
-        if parent is None or parent.certified != propose.block.header.parent_digest:
-            return parent_view
-    for at in range(parent_view + 1, propose.view):
-        skipped = slots.get(View(at))
-        if skipped is None or skipped.nullification is None:
-            return View(at)
-    return None
+    """S4: the first view whose certificate I lack for `propose`, or None when parent and skipped views are proven.
+
+    Where the parent stands is read from certificates: the leader signs the header alone, and whoever relays a
+    proposal may write anything beside it. Its `parent_view` says only where to begin asking.
+    """
+    final, digest = chain.final, propose.block.header.parent_digest
+    lacking: View | None = None
+    for at in range(propose.view - 1, final.view, -1):
+        slot = slots.get(View(at))
+        if slot is not None and slot.certified == digest:
+            return lacking
+        if slot is None or slot.nullification is None:
+            lacking = View(at)
+    if digest == final.digest:
+        return lacking
+    return View(max(final.view + 1, min(propose.parent_view, propose.view - 1)))
 
 
-def check_parent(chain: Chain, propose: Propose) -> str | None:
-    """A parent below the last finalised block, or another one at its place, can never become final."""
-    header = propose.block.header
-    if propose.parent_view >= propose.view:
-        return "parent_view"
-    if propose.parent_view < chain.final.view:
-        return "parent_stale"
-    is_final = header.parent_digest == chain.final.digest
-    return "parent_forked" if (propose.parent_view == chain.final.view) != is_final else None
+def check_parent(chain: Chain, header: Header) -> str | None:
+    """Right above the last finalised block only its own child can become final; the rest needs the parent known."""
+    is_child = header.parent_digest == chain.final.digest
+    return "parent_forked" if (header.height == chain.final.height + 1) != is_child else None
 
 
 # ---------------------------------------------------------------------- blocks

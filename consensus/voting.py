@@ -56,7 +56,7 @@ def _is_acceptable(m: Machine, digest: BlockDigest, propose: Propose, now_ms: Ti
     entry = m.chain.entries.get(digest)
     if entry is None:
         return False
-    if check_parent(m.chain, propose) is not None:
+    if check_parent(m.chain, entry.header) is not None:
         entry.sound = False
         return False
     unproven = find_unproven_view(m.slots, m.chain, propose)

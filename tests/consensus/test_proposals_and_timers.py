@@ -1,5 +1,6 @@
 """What a proposal needs to get a vote, and when a view is given up."""
 
+import msgspec
 import pytest
 
 from consensus.effects import (
@@ -23,7 +24,7 @@ from protocol.block import Block
 from protocol.certificate import VoteKind
 from protocol.ids import BlockDigest, Digest, Height, TimeMs, View
 from protocol.limits import EXECUTION_LAG_MAX
-from tests.consensus.bench import CHAIN, NO_BLOCK, Bench, certificates_in, make_follower, pick, root_of, votes_in
+from tests.consensus.bench import CHAIN, NO_BLOCK, Bench, certificates_in, make_follower, ok, pick, root_of, votes_in
 
 N, U, F = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
 
@@ -262,3 +263,51 @@ def test_a_repeated_vote_of_an_old_view_is_answered_with_what_let_me_go_on() -> 
     bench.wait(5_000)
     assert [c.view for c in certificates_in(bench.step(old))] == [1]
     assert certificates_in(bench.step(old)) == []
+
+
+@pytest.mark.parametrize(
+    "unsigned",
+    [
+        {"parent_view": View(0)},
+        {"parent_view": View(4)},
+        {"parent_view": View(10**9)},
+        {"parent_cert": None, "nullifications": ()},
+        {"parent_view": View(4), "parent_cert": None, "nullifications": (), "finalization": None},
+    ],
+)
+def test_what_a_relay_writes_beside_the_header_speaks_against_nobody(unsigned: dict[str, object]) -> None:
+    """The leader signs the header alone: after an altered copy the true one is heard, and the block gets its vote."""
+    bench = Bench()
+    bench.me = next(index for index in range(4) if index not in (bench.leader(1), bench.leader(4)))
+    bench.engine = bench.make_engine()
+    bench.start()
+    first = bench.block(1)
+    bench.hear_block(first)
+    bench.drive(ReceivedCertificate(certificate=bench.nullification(3)))
+    assert bench.engine.view == 4
+    block = bench.block(4, first)
+    true = bench.propose(block, first)
+    said = bench.drive(ReceivedProposal(propose=msgspec.structs.replace(true, **unsigned)))
+    said += bench.drive(ok(block))
+    said += bench.drive(ReceivedProposal(propose=true))
+    assert [vote.digest for vote in votes_in(said, N)] == [block.header.calculate_digest()]
+    assert votes_in(bench.drive(TimerFired(name=TimerName.LEAD, view=View(4))), U) == []
+
+
+def test_a_stripped_proposal_is_completed_by_certificates_from_anywhere() -> None:
+    """Its `parent_view` may be a lie too: parent and skipped views are found by their certificates."""
+    bench = Bench()
+    bench.me = next(index for index in range(4) if index not in (bench.leader(1), bench.leader(4)))
+    bench.engine = bench.make_engine()
+    bench.start()
+    first = bench.block(1)
+    bench.hear_block(first)
+    bench.drive(ReceivedCertificate(certificate=bench.nullification(3)))
+    block = bench.block(4, first)
+    true = bench.propose(block, first)
+    changes = {"parent_view": View(9), "parent_cert": None, "nullifications": ()}
+    bench.drive(ReceivedProposal(propose=msgspec.structs.replace(true, **changes)), ok(block))
+    said = bench.drive(ReceivedCertificate(certificate=bench.certificate(N, 1, first.header.calculate_digest())))
+    assert votes_in(said, N) == []
+    said = bench.drive(ReceivedCertificate(certificate=bench.nullification(2)))
+    assert len(votes_in(said, N)) == 1

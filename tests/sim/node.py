@@ -63,6 +63,8 @@ class SimNode:
     """A validator or an observer."""
 
     honest = True
+    near = False
+    """Whether what is sent to it arrives at once."""
 
     def __init__(self, world: "World", place: int, index: int | None, signer: SimSigner | None) -> None:
         self.world = world

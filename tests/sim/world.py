@@ -98,7 +98,7 @@ class World:
         copies = 2 if weather.duplicate_permille and rng.random() * 1000 < weather.duplicate_permille else 1
         for _ in range(copies):
             low, high = weather.delay_ms_min, weather.delay_ms_max
-            delay_ms = low + int(rng.random() * (high - low + 1))
+            delay_ms = 0 if self.nodes[target].near else low + int(rng.random() * (high - low + 1))
             if weather.slow_permille and rng.random() * 1000 < weather.slow_permille:
                 delay_ms += int(rng.random() * 2000)
             self.schedule(delay_ms, self.deliver, source, target, what, argument)

@@ -9,6 +9,7 @@ from tests.sim.actors.impersonator import Impersonator
 from tests.sim.actors.invalid import InvalidProposer
 from tests.sim.actors.late import LateProposer
 from tests.sim.actors.liar import SyncLiar
+from tests.sim.actors.relay import AlteringRelay
 from tests.sim.actors.replayer import Replayer
 from tests.sim.actors.withholder import Withholder
 from tests.sim.node import SimNode
@@ -23,6 +24,7 @@ ACTORS: dict[str, type[SimNode]] = {
     "invalid": InvalidProposer,
     "late": LateProposer,
     "liar": SyncLiar,
+    "relay": AlteringRelay,
     "replayer": Replayer,
     "withholder": Withholder,
 }
