@@ -131,9 +131,8 @@ class Core:
     def _wire_peers(self, own: PublicKey) -> None:
         """What peers say and are told."""
         opened = self.opened
-        self.documents = DocumentRoom(
-            opened.vault, self.gossip, {member.node_key: member.account for member in opened.genesis.members}
-        )
+        accounts = {member.node_key: member.account for member in opened.genesis.members}
+        self.documents = DocumentRoom(opened.vault, self.gossip, accounts, own=accounts[own], now_ms=read_clock_ms)
         self.catchup = CatchUp(
             plan=self.sync,
             driver=self.driver,

@@ -53,7 +53,7 @@ class Grant(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_u
     """The owner lets one organisation open one document for one purpose."""
 
     document: DigestField
-    """Hash of the ciphertext."""
+    """The envelope's digest."""
     recipient: AccountIdField
     purpose: Purpose
     until_ms: TimeMsField
@@ -77,12 +77,24 @@ class VaultEnvelope(msgspec.Struct, frozen=True, array_like=True, kw_only=True, 
     @property
     def digest(self) -> Digest:
         """By which the ledger's anchor names it and peers fetch it; grants may change without changing it."""
-        return calculate_document_digest(self.nonce, self.ciphertext)
+        return calculate_document_digest(
+            owner=PublicKey(self.owner),
+            rows_root=Digest(self.rows_root),
+            nonce=self.nonce,
+            ciphertext=self.ciphertext,
+            version=self.version,
+        )
 
 
-def calculate_document_digest(nonce: bytes, ciphertext: bytes) -> Digest:
-    """Hash of nonce (24 bytes) and ciphertext."""
-    return calculate_hash("document", nonce, ciphertext)
+def calculate_document_digest(
+    *, owner: PublicKey, rows_root: Digest, nonce: bytes, ciphertext: bytes, version: int = ENVELOPE_VERSION
+) -> Digest:
+    """Hash of everything in an envelope but its grants.
+
+    A digest that left out owner or root would name many envelopes, and whoever brings a false one first would keep
+    the true one out of every vault.
+    """
+    return calculate_hash("document", encode((version, owner, rows_root, nonce)), ciphertext)
 
 
 def calculate_associated_data(owner: PublicKey, rows_root: Digest) -> Digest:

@@ -1,7 +1,8 @@
 """Ask one peer after another for one thing by its name until somebody brings it.
 
 A peer that says "not here" is passed by at once, a silent one after a deadline that grows round by round. Whether what
-a peer brings is right is the caller's check, made before `offer`; never trust a reply here.
+a peer brings is right is the caller's check, made before `offer`; never trust a reply here. Where a name does not
+determine all that is brought, the caller also looks at `was_asked`.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ class _Search(Generic[V]):
         self.found: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self.denied = asyncio.Event()
         self.asked: PublicKey | None = None
+        self.ever_asked: dict[PublicKey, bool] = {}
 
 
 class Fetcher(Generic[K, V]):
@@ -46,6 +48,11 @@ class Fetcher(Generic[K, V]):
     def is_wanted(self, key: K) -> bool:
         """Whether a search for `key` is under way: anything else a peer offers was not asked for."""
         return key in self._searches
+
+    def was_asked(self, key: K, peer: PublicKey) -> bool:
+        """Whether the search for `key` under way has asked this peer; a late answer is an answer too."""
+        held = self._searches.get(key)
+        return held is not None and peer in held[0].ever_asked
 
     async def fetch(
         self, key: K, first: Sequence[PublicKey] = (), *, give_up_s: float = GIVE_UP_S, rounds_max: int | None = None
@@ -93,6 +100,7 @@ class Fetcher(Generic[K, V]):
                     if done == rounds_max:
                         break
                     for peer in self._make_round(first):
+                        search.ever_asked[peer] = True
                         if self._ask(peer, key) and await self._has_come(search, peer, reply_s):
                             return search.found.result()
                     # Nobody is connected, or nobody has it yet; it may still come by another way.

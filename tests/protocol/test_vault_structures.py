@@ -56,14 +56,15 @@ def make_grant(document: Digest, owner: KeySigner = OWNER) -> Grant:
 
 def make_envelope(**fields: object) -> VaultEnvelope:
     """An envelope with one grant."""
-    nonce, ciphertext = bytes(24), bytes(40)
+    nonce, ciphertext, root = bytes(24), bytes(40), calculate_rows_root(ROWS, SALT_KEY)
+    digest = calculate_document_digest(owner=OWNER.public_key, rows_root=root, nonce=nonce, ciphertext=ciphertext)
     envelope = VaultEnvelope(
         version=ENVELOPE_VERSION,
         owner=OWNER.public_key,
-        rows_root=calculate_rows_root(ROWS, SALT_KEY),
+        rows_root=root,
         nonce=nonce,
         ciphertext=ciphertext,
-        grants=(make_grant(calculate_document_digest(nonce, ciphertext)),),
+        grants=(make_grant(digest),),
     )
     return msgspec.structs.replace(envelope, **fields)
 
@@ -124,8 +125,26 @@ def test_an_envelope_agrees_with_its_grants() -> None:
     assert check_envelope(make_envelope(version=2)) == "envelope_version"
     assert check_envelope(make_envelope(grants=envelope.grants * 2)) == "grant_twice"
     assert check_envelope(make_envelope(ciphertext=bytes(41))) == "grant_document"
-    assert check_envelope(make_envelope(owner=OTHER.public_key)) == "grant_signature"
+    assert check_envelope(make_envelope(owner=OTHER.public_key)) == "grant_document"
     assert check_envelope(make_envelope(grants=())) is None
+    forged = msgspec.structs.replace(envelope.grants[0], until_ms=TimeMs(2_000))
+    assert check_envelope(make_envelope(grants=(forged,))) == "grant_signature"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"version": 2},
+        {"owner": OTHER.public_key},
+        {"rows_root": bytes(32)},
+        {"nonce": bytes(23) + b"\x01"},
+        {"ciphertext": bytes(41)},
+    ],
+)
+def test_a_digest_names_one_envelope(fields: dict[str, object]) -> None:
+    """Everything but the grants is in the digest: no other owner, root or version travels under the same name."""
+    assert make_envelope(**fields).digest != make_envelope().digest
+    assert make_envelope(grants=()).digest == make_envelope().digest
 
 
 def test_a_ciphertext_opens_only_as_what_it_was_sealed_as() -> None:

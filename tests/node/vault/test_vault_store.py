@@ -105,10 +105,21 @@ def test_a_ciphertext_is_bound_to_its_owner_and_root() -> None:
         until_ms=UNTIL,
     )
     other_root = msgspec.structs.replace(sealed.envelope, rows_root=bytes(32))
-    for envelope in (regranted, other_root):
+    for envelope, code in ((regranted, "cannot_decrypt"), (other_root, "grant_document")):
         with pytest.raises(OpenError) as caught:
             open_document(envelope, account=ALICE_ID, key=ALICE)
-        assert caught.value.code == "cannot_decrypt"
+        assert caught.value.code == code
+
+
+async def test_a_thiefs_copy_does_not_take_the_place_of_the_owners(vault: Vault) -> None:
+    """The same ciphertext under another owner, put first, is another document: the true one is kept and opens."""
+    sealed, thief = seal(), KeySigner(bytes([9]) * 32)
+    stolen = msgspec.structs.replace(sealed.envelope, owner=thief.public_key, grants=())
+    assert await vault.put(encode(stolen)) != sealed.envelope.digest
+    digest = await vault.put(encode(sealed.envelope))
+    raw = await vault.get(digest)
+    assert raw is not None
+    assert open_document(decode(raw, VaultEnvelope), account=ALICE_ID, key=ALICE).rows
 
 
 def test_content_that_contradicts_itself_is_not_believed() -> None:
