@@ -4,29 +4,58 @@ Totals stand under a subject tag, which nobody outside the issuers can turn into
 one order, so two lenders cannot both grant the last of a cap. Never a product's own limit here.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from protocol.ids import Day, Digest, ObjectId
 from protocol.ledger.books import Books
 from protocol.ledger.rows import Disclosure, Exposure
+from protocol.ledger.servicing import calculate_loan_at
 from protocol.ledger.state import CONTRACTS, EXPOSURES, LOANS, replace
+from protocol.loans.calendar import Period, calculate_monthly_instalment
 from protocol.money import share_floor
 from protocol.rejections import Rejection
 
-WINDOW_DAYS = 30
+WINDOW_DAYS = 31
+"""The longest month: a monthly loan always shows one instalment."""
+
+
+class Due(NamedTuple):
+    """What is still owed on one day, in minor units."""
+
+    due_on: int
+    unpaid: int
+
+
+def calculate_burden(rows: Sequence[Due], period: Period, today: Day) -> int:
+    """What a loan takes out of a month from today, minor units: what falls due in it, overdue amounts included.
+
+    Never less than the monthly equivalent of all that is left, so no loan weighs nothing because its first date is far.
+    """
+    left = [row.unpaid for row in rows if row.unpaid]
+    if not left:
+        return 0
+    due = sum(row.unpaid for row in rows if row.due_on <= today + WINDOW_DAYS)
+    return max(due, calculate_monthly_instalment(sum(left), len(left), period))
 
 
 def calculate_due30(books: Books, exposure: Exposure) -> int:
-    """What the open loans ask for within 30 days from today, overdue amounts included; minor units."""
+    """What the open loans take out of a month from today, each brought to today first; minor units."""
     total = 0
     for loan_id in exposure.loans:
-        tz_offset_min = books.state.need(CONTRACTS, loan_id).disclosure.tz_offset_min
-        until = books.calculate_day(tz_offset_min) + WINDOW_DAYS
-        total += sum(row.unpaid for row in books.state.need(LOANS, loan_id).rows if row.due_on <= until)
+        contract = books.state.need(CONTRACTS, loan_id)
+        today = books.calculate_day(contract.disclosure.tz_offset_min)
+        # Late charges whose event still waits for a later block count already.
+        loan = calculate_loan_at(contract, books.state.need(LOANS, loan_id), today, books.policy.materiality)
+        rows = tuple(Due(row.due_on, row.unpaid) for row in loan.rows)
+        total += calculate_burden(rows, contract.disclosure.schedule.period, today)
     return total
 
 
 def calculate_new_due30(disclosure: Disclosure, today: Day) -> int:
-    """What a loan taken today asks for within 30 days."""
-    return sum(one.total_due for one in disclosure.instalments if one.due_on <= today + WINDOW_DAYS)
+    """What a loan taken today takes out of a month."""
+    rows = tuple(Due(one.due_on, one.total_due) for one in disclosure.instalments)
+    return calculate_burden(rows, disclosure.schedule.period, today)
 
 
 def find_lenders(books: Books, exposure: Exposure) -> tuple[bytes, ...]:

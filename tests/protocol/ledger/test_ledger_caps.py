@@ -1,0 +1,89 @@
+"""The caps hold against whoever tries to get round them: far first dates, one lender's word, junk before others."""
+
+import datetime
+
+import pytest
+
+from protocol.ids import Day, ObjectId
+from protocol.ledger import execute
+from protocol.ledger.exposure import Due, calculate_burden, calculate_due30
+from protocol.ledger.invariants import find_violations
+from protocol.ledger.state import ACCOUNTS, EXPOSURES
+from protocol.loans.calendar import Period
+from protocol.loans.terms import Amortisation, PeriodUnit
+from protocol.money import Amount
+from protocol.rejections import Rejection
+from scoring.reasons import AFFORDABILITY
+from tests.protocol.ledger.world import LENDERS, World
+
+
+def pass_to_a_long_month(world: World) -> None:
+    """Days pass until a month from today has 31 days."""
+    while (date := datetime.date.fromordinal(world.today)).month != 1 or date.day != 15:
+        world.pass_days(1)
+
+
+def ask_monthly(world: World, amount: int, instalments: int = 12) -> ObjectId:
+    """Ann applies for a loan in months."""
+    data, consent = world.anchor("ann")
+    sidecar = world.sidecar("ann")
+    payload = world.application(
+        "ann", data, consent, amount=amount, sidecar=sidecar, period_unit=PeriodUnit.MONTH, instalments=instalments
+    )
+    world.must("ann", payload, sidecars=(sidecar,))
+    return world.made("application", "ann")
+
+
+@pytest.mark.parametrize("amortisation", [Amortisation.LEVEL, Amortisation.BULLET])
+def test_a_monthly_loan_in_a_long_month_weighs_its_instalment(amortisation: Amortisation) -> None:
+    """With no cash flow at all there is no offer, with a first date 31 days ahead or interest alone due."""
+    world = World()
+    world.found_lender("harbour", period_unit=PeriodUnit.MONTH, tz_offset_min=0, amortisation=amortisation)
+    world.open_account("ann")
+    pass_to_a_long_month(world)
+    decided = world.attest(ask_monthly(world, 1_200_000), "ann", capacity30=70_000)
+    # 60 % of 70,000 are 42,000; a twelfth of the principal alone is 100,000.
+    assert [(one.offer, one.reasons) for one in decided] == [(None, (AFFORDABILITY,))]
+
+
+def test_monthly_loans_add_up_in_a_long_month() -> None:
+    """Three loans of 31-day first periods on one day: the one that would pass the share of cash flow is refused."""
+    world = World(debt_cap=20_000_000, lenders_max=3)
+    world.open_account("ann")
+    for lender in LENDERS:
+        world.found_lender(lender, period_unit=PeriodUnit.MONTH, tz_offset_min=0, cash=10**8, borrower_max=10**8)
+    pass_to_a_long_month(world)
+    outcomes = []
+    for lender in LENDERS:
+        decided = world.attest(ask_monthly(world, 2_000_000), "ann", capacity30=600_000)
+        offer = next(one.offer for one in decided if one.lender == world.account(lender))
+        assert offer is not None
+        outcomes.append(world.accept("ann", offer).rejection)
+    # An instalment is about 173,000 of the 360,000 allowed: two fit, three do not.
+    assert outcomes == [None, None, Rejection.CAP_INSTALMENTS]
+    assert find_violations(world.ledger) == {}
+
+
+def test_a_burden_is_what_falls_due_or_the_monthly_equivalent() -> None:
+    """Overdue and due rows count whole; a far date counts by its share of a month; a paid loan weighs nothing."""
+    year = Period(unit=PeriodUnit.MONTH, every=12)
+    assert calculate_burden((Due(765, 1_200),), year, Day(400)) == 100
+    assert calculate_burden((Due(431, 1_200),), year, Day(400)) == 1_200
+    assert calculate_burden((Due(300, 0), Due(400, 700), Due(765, 500)), year, Day(400)) == 700
+    assert calculate_burden((Due(300, 0),), year, Day(400)) == 0
+
+
+def test_late_charges_count_before_their_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day roll that is carried over hides no late fee from the instalment cap."""
+    world = World()
+    world.open_account("ann")
+    world.found_lender("harbour", late_fee=Amount(50_000))
+    world.borrow("ann")
+    tag = world.ledger.books.state.need(ACCOUNTS, world.account("ann")).subject_tag
+    exposure = world.ledger.books.state.need(EXPOSURES, tag)
+    monkeypatch.setattr(execute, "DAY_EVENTS_PER_BLOCK_MAX", 0)
+    world.pass_days(20)
+    pending = calculate_due30(world.ledger.books, exposure)
+    monkeypatch.undo()
+    world.block()
+    assert pending == calculate_due30(world.ledger.books, exposure)
