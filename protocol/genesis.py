@@ -79,6 +79,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A statement that ends longer before the application's date is refused."""
     application_days: Annotated[int, msgspec.Meta(ge=1, le=90)]
     """How long an application stands open, in ledger days."""
+    attestations_floor: Annotated[int, msgspec.Meta(ge=1, le=16)]
+    """Fewest equal attestations a product may decide on; a network of fewer organisations asks for all of them."""
 
 
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

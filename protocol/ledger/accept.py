@@ -7,6 +7,7 @@ from protocol.crypto import calculate_object_id
 from protocol.ids import ObjectId
 from protocol.ledger.applications import close_application
 from protocol.ledger.books import Books, Call, EventKind
+from protocol.ledger.decisions import calculate_capacity30
 from protocol.ledger.exposure import apply_loan_made, calculate_pool_exposure, check_caps
 from protocol.ledger.journal import Book, Posting
 from protocol.ledger.loans import save_loan
@@ -47,7 +48,7 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
     if payload.terms_hash != offer.terms_hash:
         return Rejection.TERMS_MISMATCH
     _assert_recomputes(offer)
-    refused = check_caps(books, call.row.subject_tag, disclosure, offer.capacity30)
+    refused = check_caps(books, call.row.subject_tag, disclosure, calculate_capacity30(application))
     refused = refused or _check_lender(books, call, disclosure)
     if refused is None and today > disclosure.schedule.start:
         contract, loan = make_loan(payload.offer, offer, call, books)

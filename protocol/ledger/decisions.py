@@ -30,6 +30,15 @@ def find_equal_attestations(application: Application, like: Attestation) -> tupl
     )
 
 
+def calculate_capacity30(application: Application) -> Amount:
+    """The smallest net cash flow that anybody attested whose bins were the application's own.
+
+    Who confirmed the same bins read the same rows, so the larger of two figures is nobody's to lend on.
+    """
+    committed = {one.model: one.commitment for one in application.request.sidecars}
+    return min(one.capacity30 for one in application.attestations if one.commitment == committed[one.model])
+
+
 def decide_products(
     books: Books, application_id: ObjectId, like: Attestation, equal: tuple[Attestation, ...]
 ) -> tuple[Fact, ...]:
@@ -84,8 +93,8 @@ class Case(NamedTuple):
 
     @property
     def capacity30(self) -> Amount:
-        """What the equal attestations say."""
-        return self.equal[0].capacity30
+        """What the caps count on."""
+        return calculate_capacity30(self.application)
 
 
 def _decide(books: Books, case: Case) -> Decided:

@@ -30,6 +30,9 @@ def check_product(books: Books, call: Call, payload: TermProduct) -> Rejection |
     if not _are_terms_sound(books, payload):
         return Rejection.PRODUCT_TERMS_INVALID
     policy = books.policy
+    if payload.attestations_min < min(policy.attestations_floor, _count_attesters(books)):
+        # A lender alone could attest any cash flow, and the instalment cap would be its own to set.
+        return Rejection.POLICY_BROKEN
     rates = [band.rate_ppm for band in payload.bands]
     if max(rates) > policy.apr_cap_ppm or max(rates) + payload.late_rate_ppm > policy.late_cap_ppm:
         return Rejection.POLICY_BROKEN
@@ -40,6 +43,11 @@ def check_product(books: Books, call: Call, payload: TermProduct) -> Rejection |
     if model is None or model.currency != pool.currency:
         return Rejection.MODEL_UNKNOWN
     return Rejection.PRODUCT_LIMIT_REACHED if books.state.count(PRODUCTS) >= PRODUCTS_MAX else None
+
+
+def _count_attesters(books: Books) -> int:
+    """Organisations that may attest."""
+    return sum(one.lender or one.validator_key is not None for one in books.genesis.members)
 
 
 def _are_terms_sound(books: Books, payload: TermProduct) -> bool:

@@ -260,7 +260,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_u
     disclosure: Disclosure
     terms_hash: DigestField
     capacity30: AmountField
-    """Attested net cash flow of 30 days, for the instalment cap."""
+    """Attested net cash flow of 30 days as it stood at the decision; acceptance counts later attestations too."""
     state: OfferState
     posted_ms: TimeMsField
     expires_ms: TimeMsField

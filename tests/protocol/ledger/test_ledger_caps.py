@@ -13,8 +13,9 @@ from protocol.loans.calendar import Period
 from protocol.loans.terms import Amortisation, PeriodUnit
 from protocol.money import Amount
 from protocol.rejections import Rejection
+from protocol.transactions.pools import PoolOpen
 from scoring.reasons import AFFORDABILITY
-from tests.protocol.ledger.world import LENDERS, World
+from tests.protocol.ledger.world import CNY, LENDERS, World
 
 
 def pass_to_a_long_month(world: World) -> None:
@@ -87,3 +88,36 @@ def test_late_charges_count_before_their_event(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.undo()
     world.block()
     assert pending == calculate_due30(world.ledger.books, exposure)
+
+
+def test_a_lenders_own_word_opens_no_cap() -> None:
+    """Two say 1,000, a lender that decides alone says more than anybody earns: no offer. Said first: no acceptance."""
+    for order in (("harbour", "plum", "jade"), ("jade", "harbour", "plum")):
+        world = World()
+        world.open_account("ann")
+        world.found_lender("jade", attestations_min=1)
+        application = world.apply("ann")
+        offers = [
+            one.offer
+            for lender in order
+            for one in world.attest(
+                application, "ann", lenders=(lender,), capacity30=9 * 10**15 if lender == "jade" else 1_000
+            )
+        ]
+        if order[0] == "jade":
+            assert offers[0] is not None
+            assert world.accept("ann", offers[0]).rejection is Rejection.CAP_INSTALMENTS
+        else:
+            assert offers == [None]
+        assert find_violations(world.ledger) == {}
+
+
+@pytest.mark.parametrize(("floor", "given", "code"), [(2, 1, Rejection.POLICY_BROKEN), (2, 2, None), (9, 3, None)])
+def test_a_product_decides_on_no_fewer_attestations_than_the_policy(
+    floor: int, given: int, code: Rejection | None
+) -> None:
+    """Below the policy's floor a product is refused; three organisations can never be asked for nine."""
+    world = World(attestations_floor=floor)
+    world.must("harbour", PoolOpen(currency=CNY, borrower_max=Amount(1)))
+    payload = world.product(world.made("pool", "harbour"), attestations_min=given)
+    assert world.do("harbour", payload).rejection is code

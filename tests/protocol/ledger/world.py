@@ -80,6 +80,7 @@ POLICY = Policy(
     materiality=Amount(100),
     statement_age_days_max=3,
     application_days=14,
+    attestations_floor=1,
 )
 
 
