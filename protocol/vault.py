@@ -23,7 +23,7 @@ from protocol.ids import (
     SignatureField,
     TimeMsField,
 )
-from protocol.limits import DOCUMENT_BYTES_MAX, GRANTEES_MAX
+from protocol.limits import DOCUMENT_BYTES_MAX, GRANTEES_MAX, STATEMENT_ROWS_MAX
 from protocol.merkle import calculate_path, calculate_root
 from protocol.money import AMOUNT_MAX, CurrencyField
 from protocol.transactions.data import Purpose
@@ -46,7 +46,7 @@ class VaultPlain(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
     provenance: Annotated[int, msgspec.Meta(ge=1, le=4)]
     salt_key: DigestField
     """Random; each row's salt derives from it, so a root says nothing about a guessed row."""
-    rows: tuple[Row, ...]
+    rows: Annotated[tuple[Row, ...], msgspec.Meta(max_length=STATEMENT_ROWS_MAX)]
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

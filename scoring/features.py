@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from scoring.feature_table import FEATURE_SPEC, FEATURES, FeatureDef, render_table
+from scoring.matching import AmountIndex
 from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row
 from scoring.series import (
     FIXED,
@@ -226,23 +227,32 @@ def _calculate_stress(series: Series, *, instalment: int) -> _Values:
 
 
 def _calculate_roundtrip(series: Series, income: Sequence[Row]) -> int:
-    """Income of 180 days that went back to its payer within 3 days, give or take 2 %; each outflow matches once."""
+    """Income of 180 days that went back to its payer within 3 days, give or take 2 %; each outflow matches once.
+
+    An income takes the first outflow, in the order of the chain, that fits. `income` is in that order too, so what
+    is too old for one income is too old for all that follow.
+    """
     outflows: dict[bytes, list[Row]] = {}
     for row in series.since(180):
         if row.amount < 0 and row.counterparty != NO_COUNTERPARTY:
             outflows.setdefault(row.counterparty, []).append(row)
+    found = {party: AmountIndex([-row.amount for row in rows]) for party, rows in outflows.items()}
+    begins = dict.fromkeys(outflows, 0)
     returned = 0
     for row in income:
-        candidates = outflows.get(row.counterparty, [])
-        while candidates and candidates[0].day < row.day - ROUNDTRIP_DAYS:
-            del candidates[0]
-        for index, other in enumerate(candidates):
-            if other.day > row.day + ROUNDTRIP_DAYS:
-                break
-            if abs(row.amount + other.amount) * 100 <= row.amount * ROUNDTRIP_PERCENT:
-                returned += row.amount
-                del candidates[index]
-                break
+        candidates = outflows.get(row.counterparty)
+        if candidates is None:
+            continue
+        index, begin = found[row.counterparty], begins[row.counterparty]
+        while begin < len(candidates) and candidates[begin].day < row.day - ROUNDTRIP_DAYS:
+            index.remove(begin)
+            begin += 1
+        begins[row.counterparty] = begin
+        slack = row.amount * ROUNDTRIP_PERCENT // 100
+        first = index.find_first(row.amount - slack, row.amount + slack)
+        if first is not None and candidates[first].day <= row.day + ROUNDTRIP_DAYS:
+            returned += row.amount
+            index.remove(first)
     return returned
 
 

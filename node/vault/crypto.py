@@ -20,7 +20,7 @@ from protocol.codec import CodecError, decode, encode
 from protocol.crypto import Signer
 from protocol.ids import AccountId, BoxKey, Day, Digest, Signature, TimeMs
 from protocol.ids import PublicKey as SigningPublicKey
-from protocol.limits import DOCUMENT_BYTES_MAX
+from protocol.limits import DOCUMENT_BYTES_MAX, STATEMENT_ROWS_MAX
 from protocol.money import AMOUNT_MAX
 from protocol.transactions.data import Purpose
 from protocol.vault import (
@@ -71,6 +71,10 @@ def seal_document(
     plain: VaultPlain, *, owner: Signer, recipients: Sequence[Recipient], purpose: Purpose, until_ms: TimeMs
 ) -> Sealed:
     """Encrypt `plain` once and grant it to each recipient. Raises OpenError(document_too_large)."""
+    if len(plain.rows) > STATEMENT_ROWS_MAX:
+        raise OpenError(
+            "document_too_large", f"A statement holds at most {STATEMENT_ROWS_MAX} rows: take fewer months."
+        )
     rows_root = calculate_rows_root(plain.rows, Digest(plain.salt_key))
     data_key, nonce = random(KEY_BYTES), random(NONCE_BYTES)
     extra = calculate_associated_data(owner.public_key, rows_root)

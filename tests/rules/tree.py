@@ -6,7 +6,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("node", "protocol", "consensus", "scoring")
-VERIFIED_SCORING: Final = ("rows", "feature_table", "series", "points", "reasons", "selftest")
+VERIFIED_SCORING: Final = ("rows", "feature_table", "series", "matching", "points", "reasons", "selftest")
 """The files of scoring that every checker repeats byte for byte, besides `features*`."""
 
 

@@ -9,10 +9,10 @@ from nacl.public import PrivateKey
 
 from node.vault.crypto import OpenError, Recipient, Sealed, add_grants, make_salt_key, open_document, seal_document
 from node.vault.store import DOCUMENTS_PER_OWNER_MAX, Vault, VaultError
-from protocol.codec import decode, encode
+from protocol.codec import CodecError, decode, encode
 from protocol.crypto import KeySigner, calculate_account_id
 from protocol.ids import AccountId, BoxKey, Day, Digest, TimeMs
-from protocol.limits import DOCUMENT_BYTES_MAX
+from protocol.limits import DOCUMENT_BYTES_MAX, STATEMENT_ROWS_MAX
 from protocol.money import Currency
 from protocol.transactions.data import Purpose
 from protocol.vault import VaultEnvelope, VaultPlain
@@ -142,6 +142,18 @@ def test_content_that_contradicts_itself_is_not_believed() -> None:
             with pytest.raises(OpenError) as caught:
                 open_document(seal(one).envelope, account=ALICE_ID, key=ALICE)
             assert caught.value.code == code, one
+
+
+def test_a_statement_has_a_limit_of_rows() -> None:
+    """One row too many is not sealed, and is no statement for who reads a document that holds it."""
+    (first, *_), most = make_plain().rows, STATEMENT_ROWS_MAX
+    rows = tuple(msgspec.structs.replace(first, seq=seq) for seq in range(most + 1))
+    with pytest.raises(OpenError) as caught:
+        seal(make_plain(rows=rows, provenance=3))
+    assert caught.value.code == "document_too_large"
+    with pytest.raises(CodecError):
+        decode(encode(make_plain(rows=rows)), VaultPlain)
+    assert len(decode(encode(make_plain(rows=rows[:most])), VaultPlain).rows) == most
 
 
 async def test_the_vault_hands_each_its_own_grants(vault: Vault) -> None:
