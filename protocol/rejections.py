@@ -69,6 +69,7 @@ class Rejection(IntEnum):
     ATTESTER_NOT_GRANTED = 706
     ATTESTED_ALREADY = 707
     ATTESTATION_MISMATCH = 708
+    STATEMENT_CURRENCY = 709
     # offers and accept
     OFFER_UNKNOWN = 800
     OFFER_EXPIRED = 801
@@ -146,6 +147,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.ATTESTER_NOT_GRANTED: "The attester was not granted this data.",
     Rejection.ATTESTED_ALREADY: "This attester has already attested the application.",
     Rejection.ATTESTATION_MISMATCH: "The attestation is not in a form that others can equal (two significant digits).",
+    Rejection.STATEMENT_CURRENCY: "The statement is in another currency than the loan asked for.",
     Rejection.OFFER_UNKNOWN: "The offer does not exist.",
     Rejection.OFFER_EXPIRED: "The offer has expired.",
     Rejection.OFFER_TAKEN: "The offer or its application was already taken.",

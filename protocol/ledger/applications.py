@@ -7,7 +7,7 @@ so that bins can be erased everywhere. Whether a score leads to an offer is `dec
 from protocol.crypto import calculate_object_id
 from protocol.ids import ObjectId, TimeMs
 from protocol.ledger.books import Books, Call, EventKind
-from protocol.ledger.data import check_consent_covers, check_owned_data
+from protocol.ledger.data import EAST_MOST_MIN, check_consent_covers, check_owned_data
 from protocol.ledger.decisions import decide_products, find_equal_attestations
 from protocol.ledger.products import does_product_fit
 from protocol.ledger.records import Assessed, Dissented, Fact, Made
@@ -18,8 +18,6 @@ from protocol.money import Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Apply, ApplyWithdraw, Attest
 
-EAST_MOST_MIN = 840
-"""Where a day begins first (UTC+14), minutes."""
 SIGNIFICANT = 100
 """Capacities are floored to two significant digits."""
 
@@ -50,6 +48,9 @@ def check_apply(books: Books, call: Call, payload: Apply) -> Rejection | None:
         return Rejection.STATEMENT_STALE
     if product is not None and all(one.model != product.terms.model for one in payload.sidecars):
         return Rejection.SIDECAR_MISSING
+    if any(books.state.need(DATA, one).anchor.currency != payload.currency for one in payload.data):
+        # Cash flow is counted in the statement's units, instalments in the loan's: only equal ones compare.
+        return Rejection.STATEMENT_CURRENCY
     return None
 
 

@@ -12,12 +12,18 @@ from protocol.ledger.state import ACCOUNTS, CONSENTS, DATA, replace
 from protocol.rejections import Rejection
 from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor, Purpose
 
+EAST_MOST_MIN = 840
+"""Where a day begins first (UTC+14), minutes."""
+
 
 def check_data_anchor(books: Books, call: Call, payload: DataAnchor) -> Rejection | None:
     """Why the data cannot be anchored."""
     if payload.currency not in books.currencies:
         return Rejection.CURRENCY_UNKNOWN
-    return Rejection.PERIOD_INVALID if payload.last_day < payload.first_day else None
+    if payload.last_day < payload.first_day or payload.last_day > books.calculate_day(EAST_MOST_MIN):
+        # A statement of days to come would never grow stale.
+        return Rejection.PERIOD_INVALID
+    return None
 
 
 def apply_data_anchor(books: Books, call: Call, payload: DataAnchor) -> tuple[Fact, ...]:

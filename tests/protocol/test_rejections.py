@@ -56,6 +56,7 @@ PRECEDENCE = [
     (706, "attester_not_granted"),
     (707, "attested_already"),
     (708, "attestation_mismatch"),
+    (709, "statement_currency"),
     (800, "offer_unknown"),
     (801, "offer_expired"),
     (802, "offer_taken"),
