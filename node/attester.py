@@ -30,6 +30,7 @@ from protocol.ledger.records import Made, Receipt
 from protocol.ledger.rows import Application, ApplicationState, Data
 from protocol.ledger.state import APPLICATIONS, CONSENTS, DATA, KEYS
 from protocol.limits import PAGE_ITEMS_MAX
+from protocol.rejections import Rejection
 from protocol.transactions.data import Purpose
 from protocol.transactions.lending import Apply, Attest
 from protocol.vault import VaultEnvelope, VaultPlain, calculate_rows_mark
@@ -39,6 +40,8 @@ from scoring.selftest import run_selftest
 WAIT_S: Final = 5.0
 FINAL_S: Final = 10.0
 RETRY_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+PASSING: Final = (Rejection.EXPIRED, Rejection.VALID_TO_TOO_FAR, Rejection.NONCE_USED, Rejection.NONCE_TOO_FAR)
+"""Of the clock and the nonce: the next attempt signs both anew. Every other rejection would come again."""
 AT_ONCE_MAX: Final = 4
 """Applications worked on at the same time; the rest wait their turn."""
 
@@ -265,6 +268,8 @@ class Attester:
             if submission.rejection is not None:
                 self._log.warning("attestation_rejected", application=application, reason=submission.rejection.code)
                 self._wallet.nonce_next = max(self._wallet.nonce_next, self._find_nonce())
+                if submission.rejection not in PASSING:
+                    raise RefusalError(submission.rejection.code)
                 return False
         submit_ms = round((asyncio.get_running_loop().time() - began_s) * 1000)
         for submission in submissions:
@@ -273,6 +278,8 @@ class Attester:
             if stored is None:
                 return False
             rejection = decode(stored.receipt, Receipt).rejection
+            if rejection in PASSING:
+                return False
             if rejection is not None:
                 raise RefusalError(rejection.code)
         self._log.info("application_attested", application=application, rows=finding.rows, submit_ms=submit_ms)

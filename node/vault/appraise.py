@@ -4,12 +4,18 @@ The borrower's device and every attester call these same functions, so they agre
 lies. Only `scoring`'s verified zone is used; never a clock, a file or an own rule here.
 """
 
+from typing import Final
+
 from protocol.loans.calendar import Period, calculate_monthly_instalment
-from protocol.money import Amount
+from protocol.money import AMOUNT_MAX, Amount
 from protocol.transactions.lending import Apply
 from protocol.vault import VaultPlain
 from scoring.features import calculate_features, calculate_net_cashflow30
 from scoring.points import PointsModel
+
+_STEP: Final = 10 ** (len(str(AMOUNT_MAX)) - 2)
+CAPACITY_MAX: Final = Amount(AMOUNT_MAX // _STEP * _STEP)
+"""The largest amount of two significant digits: what a month's rows sum to may be no amount at all."""
 
 
 def calculate_bins(plain: VaultPlain, request: Apply, model: PointsModel) -> tuple[int, ...]:
@@ -26,5 +32,5 @@ def calculate_bins(plain: VaultPlain, request: Apply, model: PointsModel) -> tup
 
 
 def calculate_capacity30(plain: VaultPlain, request: Apply) -> Amount:
-    """Net cash flow of 30 days before `as_of`, floored to two significant digits."""
-    return Amount(calculate_net_cashflow30(plain.rows, as_of=request.as_of))
+    """Net cash flow of 30 days before `as_of`, floored to two significant digits, at most CAPACITY_MAX."""
+    return Amount(min(CAPACITY_MAX, calculate_net_cashflow30(plain.rows, as_of=request.as_of)))

@@ -14,16 +14,20 @@ from node.attester import check_anchor
 from node.client.borrower import Application, Prepared
 from node.client.wallet import Wallet
 from node.demo.statements import Format, Profile
+from node.vault.appraise import CAPACITY_MAX
 from node.vault.crypto import Recipient, Sealed, check_plain, open_document, seal_document
 from protocol.batch import Sidecar
 from protocol.codec import encode
 from protocol.crypto import KeySigner, calculate_account_id
-from protocol.ids import Digest, ObjectId, PublicKey, TimeMs
+from protocol.ids import Day, Digest, ObjectId, PublicKey, TimeMs
+from protocol.ledger.applications import is_capacity_floored
 from protocol.ledger.rows import Data
 from protocol.ledger.state import APPLICATIONS
+from protocol.money import AMOUNT_MAX
 from protocol.transactions.data import ConsentGrant, DataAnchor, Purpose
 from protocol.transactions.envelope import Transaction, decode_transaction
 from protocol.transactions.lending import SidecarCommitment
+from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row
 from tests.node.api.harness import DevNode, make_keys
 from tests.node.api.lending import apply_for, attesting, make_wish, read_sample
 
@@ -170,6 +174,51 @@ async def test_a_withdrawn_consent_stops_the_attester(node: DevNode) -> None:
     await node.do(wallet.revoke_consent(application.consent))
     assert await refuse(node, application) == "consent_ended"
     assert await node.vault.read_access_log(application.data) == []
+
+
+def make_rich() -> Prepared:
+    """A salary of the largest amount there is, every day: a month of it is no amount any more."""
+    prepared = read_sample()
+    last = prepared.plain.last_day
+    rows = tuple(
+        Row(
+            day=last - 118 + seq,
+            seq=seq,
+            amount=AMOUNT_MAX,
+            balance=None,
+            counterparty=NO_COUNTERPARTY,
+            category=Category.SALARY,
+            channel=Channel.UNKNOWN,
+            minute=-1,
+        )
+        for seq in range(118)
+    )
+    first = Day(last - 118)
+    plain = msgspec.structs.replace(prepared.plain, rows=rows, provenance=3, opening_balance=None, first_day=first)
+    return prepared._replace(plain=plain)
+
+
+async def test_a_capacity_beyond_any_amount_is_attested_as_the_largest(node: DevNode) -> None:
+    """What does not fit an amount is clipped to the largest floored one, which the ledger takes."""
+    wallet = await node.open_borrower("li-na")
+    application = apply_for(node, wallet, make_rich(), make_wish())
+    await send(node, application)
+    with capture_logs() as logs:
+        async with attesting(node, "harbour"):
+            assert await watch(node, logs, "application_attested")
+    (found,) = node.ledger.books.state.need(APPLICATIONS, application.application).attestations
+    assert found.capacity30 == CAPACITY_MAX == 9_000_000_000_000_000
+    assert is_capacity_floored(CAPACITY_MAX)
+
+
+async def test_what_the_door_will_never_take_is_refused_once(node: DevNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attestation that is malformed today is so tomorrow: the statement is opened once, not every few seconds."""
+    monkeypatch.setattr(attester, "calculate_capacity30", lambda *_: 2**53)
+    monkeypatch.setattr(attester, "RETRY_S", (0.01,))
+    application = apply_for(node, await node.open_borrower("li-na"), read_sample(), make_wish())
+    await send(node, application)
+    assert await refuse(node, application) == "malformed"
+    assert len(await node.vault.read_access_log(application.data)) == 1
 
 
 @pytest.mark.parametrize("format", [Format.OFX, Format.MT940, Format.CSV, Format.ALIPAY, Format.WECHAT])
