@@ -442,7 +442,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=True, highlight=False)
     with contextlib.ExitStack() as stack:
         directory = asked.data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        report = asyncio.run(_run_bounded(asked, directory / "network", console))
+        try:
+            report = asyncio.run(_run_bounded(asked, directory / "network", console))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            console.print("Stopped; all nodes have ended.")
+            return 130
     if asked.json:
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
     else:
