@@ -130,7 +130,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.PRODUCT_TERMS_INVALID: "The product's terms contradict each other.",
     Rejection.POLICY_BROKEN: "The terms pass a limit of the network's policy.",
     Rejection.MODEL_UNKNOWN: "The scoring model is not registered.",
-    Rejection.PRODUCT_LIMIT_REACHED: "The network holds as many products as it may.",
+    Rejection.PRODUCT_LIMIT_REACHED: "The lender has as many products on sale as allowed.",
     Rejection.DATA_UNKNOWN: "The data anchor does not exist.",
     Rejection.DATA_NOT_YOURS: "The data anchor belongs to another account.",
     Rejection.PERIOD_INVALID: "The period is empty or ends before it begins.",

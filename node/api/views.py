@@ -16,7 +16,7 @@ from protocol.codec import encode
 from protocol.ids import ObjectId
 from protocol.ledger.rows import Application, Decision, Offer, Pool, Product
 from protocol.ledger.state import BUDGETS, DECISIONS, OFFERS, PRODUCTS
-from protocol.limits import PRODUCTS_MAX
+from protocol.limits import DECISIONS_PER_LENDER_MAX, GRANTEES_MAX
 from scoring.reasons import REASONS
 
 
@@ -361,7 +361,7 @@ def view_decision(node: NodePort, product: ObjectId, row: Decision, language: st
 def view_application(node: NodePort, application: ObjectId, row: Application, language: str) -> ApplicationView:
     """An application with all that came of it."""
     request = row.request
-    assert len(row.products) <= PRODUCTS_MAX
+    assert len(row.products) <= GRANTEES_MAX * DECISIONS_PER_LENDER_MAX
     decisions: list[DecisionView] = []
     offers: list[OfferView] = []
     for product in row.products:

@@ -7,7 +7,7 @@ of the application, and carries at most four specific reasons.
 from typing import NamedTuple
 
 from protocol.crypto import calculate_hash
-from protocol.ids import Day, ObjectId, TimeMs
+from protocol.ids import AccountId, Day, ObjectId, TimeMs
 from protocol.ledger.books import Books, EventKind
 from protocol.ledger.exposure import calculate_new_due30
 from protocol.ledger.offers import calculate_terms_hash, make_disclosure
@@ -15,7 +15,7 @@ from protocol.ledger.products import does_product_fit
 from protocol.ledger.records import Assessed, Decided, Fact
 from protocol.ledger.rows import Application, Attestation, Decision, Disclosure, Offer, OfferState, Product
 from protocol.ledger.state import APPLICATIONS, BUDGETS, DECISIONS, OFFERS, PRODUCTS, replace
-from protocol.limits import OFFERS_PER_APPLICATION_MAX
+from protocol.limits import DECISIONS_PER_LENDER_MAX, OFFERS_PER_LENDER_MAX
 from protocol.money import Amount, share_floor
 from protocol.rejections import Rejection
 from scoring.reasons import AFFORDABILITY, AMOUNT_REQUESTED
@@ -54,8 +54,8 @@ def decide_products(
             and len(equal) >= terms.attestations_min
             and terms.auto_budget > 0
             and product_id not in application.products
-            and len(application.products) < OFFERS_PER_APPLICATION_MAX
             and does_product_fit(books, product, application.request)
+            and _has_place(books, application_id, application, product.lender)
         )
         if not ready:
             continue
@@ -64,6 +64,14 @@ def decide_products(
         facts.append(_decide(books, case))
     books.state.put(APPLICATIONS, application_id, application)
     return tuple(sorted(facts, key=_rank))
+
+
+def _has_place(books: Books, application_id: ObjectId, application: Application, lender: AccountId) -> bool:
+    """Whether a lender may still answer: counted for itself alone, so that nobody fills the others' places."""
+    decided = [books.state.need(DECISIONS, application_id + one) for one in application.products]
+    own = [one for one in decided if one.lender == lender]
+    offers = sum(one.offer is not None for one in own)
+    return len(own) < DECISIONS_PER_LENDER_MAX and offers < OFFERS_PER_LENDER_MAX
 
 
 def _rank(fact: Decided) -> tuple[bool, int, bytes]:

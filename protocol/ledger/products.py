@@ -9,7 +9,7 @@ from protocol.ledger.books import Books, Call
 from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Budget, Product
 from protocol.ledger.state import BUDGETS, POOLS, PRODUCTS
-from protocol.limits import PRODUCTS_MAX
+from protocol.limits import PRODUCTS_PER_LENDER_MAX
 from protocol.loans.terms import Amortisation, PeriodUnit
 from protocol.money import Amount
 from protocol.rejections import Rejection
@@ -42,7 +42,8 @@ def check_product(books: Books, call: Call, payload: TermProduct) -> Rejection |
     model = books.models.get(payload.model)
     if model is None or model.currency != pool.currency:
         return Rejection.MODEL_UNKNOWN
-    return Rejection.PRODUCT_LIMIT_REACHED if books.state.count(PRODUCTS) >= PRODUCTS_MAX else None
+    on_sale = sum(is_on_sale(books, one.terms) for _, one in find_products(books, call.account))
+    return Rejection.PRODUCT_LIMIT_REACHED if on_sale >= PRODUCTS_PER_LENDER_MAX else None
 
 
 def _count_attesters(books: Books) -> int:
@@ -90,8 +91,13 @@ def does_product_fit(books: Books, product: Product, request: Apply) -> bool:
         and terms.period_every == request.period_every
         and terms.amount_min <= request.amount <= terms.amount_max
         and terms.instalments_min <= request.instalments <= terms.instalments_max
-        and books.calculate_day(terms.tz_offset_min) <= terms.expires_on
+        and is_on_sale(books, terms)
     )
+
+
+def is_on_sale(books: Books, terms: TermProduct) -> bool:
+    """Whether applications may still come in."""
+    return books.calculate_day(terms.tz_offset_min) <= terms.expires_on
 
 
 def find_products(books: Books, lender: AccountId) -> list[tuple[ObjectId, Product]]:

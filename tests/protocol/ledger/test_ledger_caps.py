@@ -8,12 +8,13 @@ from protocol.ids import Day, ObjectId
 from protocol.ledger import execute
 from protocol.ledger.exposure import Due, calculate_burden, calculate_due30
 from protocol.ledger.invariants import find_violations
-from protocol.ledger.state import ACCOUNTS, EXPOSURES
+from protocol.ledger.state import ACCOUNTS, EXPOSURES, POOLS
 from protocol.loans.calendar import Period
 from protocol.loans.terms import Amortisation, PeriodUnit
-from protocol.money import Amount
+from protocol.money import Amount, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.pools import PoolOpen
+from protocol.transactions.products import BandPrice
 from scoring.reasons import AFFORDABILITY
 from tests.protocol.ledger.world import CNY, LENDERS, World
 
@@ -121,3 +122,21 @@ def test_a_product_decides_on_no_fewer_attestations_than_the_policy(
     world.must("harbour", PoolOpen(currency=CNY, borrower_max=Amount(1)))
     payload = world.product(world.made("pool", "harbour"), attestations_min=given)
     assert world.do("harbour", payload).rejection is code
+
+
+@pytest.mark.parametrize(("band_max", "answers"), [(1, 16), (2_000_000, 4)])
+def test_a_lenders_many_products_leave_room_for_the_others(band_max: int, answers: int) -> None:
+    """Whoever attests first with 20 products gives 16 declines or 4 offers; another lender still makes its offer."""
+    world = World()
+    world.open_account("ann")
+    bands = (BandPrice(rate_ppm=Ppm(72_000), amount_max=Amount(band_max)),)
+    world.found_lender("jade", attestations_min=1, bands=bands)
+    pool = ObjectId(next(key for key, _ in world.ledger.books.state.items(POOLS)))
+    for _ in range(19):
+        world.must("jade", world.product(pool, attestations_min=1, bands=bands))
+    world.found_lender("harbour")
+    application = world.apply("ann")
+    assert len(world.attest(application, "ann", lenders=("jade",))) == answers
+    decided = world.attest(application, "ann", lenders=("harbour", "plum"))
+    assert [one.offer is not None for one in decided if one.lender == world.account("harbour")] == [True]
+    assert find_violations(world.ledger) == {}

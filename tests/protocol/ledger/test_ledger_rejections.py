@@ -8,7 +8,7 @@ import pytest
 from protocol.crypto import calculate_hash
 from protocol.ids import ZERO_DIGEST, BoxKey, Day, ObjectId, TimeMs
 from protocol.ledger.state import ACCOUNTS, CONSENTS, POOLS, PRODUCTS
-from protocol.limits import PRODUCTS_MAX
+from protocol.limits import PRODUCTS_PER_LENDER_MAX
 from protocol.loans.terms import Amortisation, ExcessRule
 from protocol.money import AMOUNT_MAX, Amount, Currency, Ppm
 from protocol.rejections import Rejection
@@ -234,18 +234,20 @@ def test_products(world: World, terms: dict[str, Any], code: Rejection | None) -
 
 
 def test_products_need_a_pool_of_ones_own_in_the_first_currency(world: World) -> None:
-    """Another's pool, no pool, a second currency, and one product too many."""
+    """Another's pool, no pool, a second currency, one product on sale too many; one's limit is not another's."""
+    state = world.ledger.books.state
     pool = ObjectId(next(k for k, one in world.ledger.books.state.items(POOLS) if one.owner == world.account("jade")))
     assert refused(world, "harbour", world.product(NOTHING)) is Rejection.POOL_UNKNOWN
     assert refused(world, "harbour", world.product(pool)) is Rejection.POOL_NOT_YOURS
     world.must("harbour", PoolOpen(currency=Currency("EUR"), borrower_max=Amount(1)))
     assert refused(world, "harbour", world.product(world.made("pool", "harbour"))) is Rejection.POLICY_BROKEN
-    state = world.ledger.books.state
-    _, product = next(state.items(PRODUCTS))
-    for index in range(PRODUCTS_MAX - state.count(PRODUCTS)):
-        state.put(PRODUCTS, calculate_hash("filler", index.to_bytes(4, "big")), product)
-    state.keep()
+    for _ in range(PRODUCTS_PER_LENDER_MAX - 1):
+        world.must("jade", world.product(pool, expires_on=Day(world.today + 1)))
     assert world.do("jade", world.product(pool)).rejection is Rejection.PRODUCT_LIMIT_REACHED
+    others = [k for k, one in state.items(POOLS) if (one.owner, one.currency) == (world.account("harbour"), CNY)]
+    assert world.do("harbour", world.product(ObjectId(others[0]))).rejection is None
+    world.pass_days(2)
+    assert world.do("jade", world.product(pool)).rejection is None
 
 
 # ---------------------------------------------------------------------- data, consent, applications
