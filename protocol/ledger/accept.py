@@ -43,20 +43,26 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
     if offer.state is OfferState.EXPIRED or offer.expires_ms <= books.now_ms or today > disclosure.expires_on:
         return Rejection.OFFER_EXPIRED
     application = books.state.need(APPLICATIONS, disclosure.application)
+    if application.expires_ms <= books.now_ms:
+        # Its event may still wait behind a thousand others of the day.
+        return Rejection.OFFER_EXPIRED
     if offer.state is not OfferState.POSTED or application.state is not ApplicationState.OPEN:
         return Rejection.OFFER_TAKEN
     if payload.terms_hash != offer.terms_hash:
         return Rejection.TERMS_MISMATCH
-    _assert_recomputes(offer)
     refused = check_caps(books, call.row.subject_tag, disclosure, calculate_capacity30(application))
     refused = refused or _check_lender(books, call, disclosure)
-    if refused is None and today > disclosure.schedule.start:
+    if refused is not None:
+        return refused
+    # Last, because it costs a hundred times the caps: nobody gets it for a refusal.
+    _assert_recomputes(offer)
+    if today > disclosure.schedule.start:
         contract, loan = make_loan(payload.offer, offer, call, books)
         apr_ppm = calculate_apr_from(disclosure, contract.disbursed_on, loan.rows[0].interest_due)
         if apr_ppm is None or apr_ppm > books.policy.apr_cap_ppm:
             # A fee weighs more over a shorter time; what was lawful on the day of the offer may not be any more.
             return Rejection.RATE_TOO_HIGH
-    return refused
+    return None
 
 
 def _assert_recomputes(offer: Offer) -> None:

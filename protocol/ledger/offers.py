@@ -10,7 +10,7 @@ from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.books import Books
 from protocol.ledger.rows import Disclosure, Product
 from protocol.loans.apr import calculate_apr_effective_ppm
-from protocol.loans.calendar import Period, calculate_due_dates
+from protocol.loans.calendar import DAY_MAX, Period, calculate_due_dates
 from protocol.loans.schedule import ScheduleFault, ScheduleTerms, calculate_schedule
 from protocol.money import AMOUNT_MAX, PPM, Amount, Ppm, share_floor
 from protocol.rejections import Rejection
@@ -30,6 +30,9 @@ def make_disclosure(
     """The disclosure of a loan that starts today, or POLICY_BROKEN when no lawful schedule has these terms."""
     terms = product.terms
     start = books.calculate_day(terms.tz_offset_min)
+    if start > DAY_MAX:
+        # The calendar itself ends soon after; a date beyond it cannot even be counted.
+        return Rejection.POLICY_BROKEN
     period = Period(unit=terms.period_unit, every=terms.period_every)
     schedule = ScheduleTerms(
         principal=request.amount,
