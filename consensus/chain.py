@@ -131,6 +131,8 @@ class Chain:
         self.roots: dict[Height, Digest] = {**dict(floor.roots), floor.exec_height: floor.exec_root}
         self.claims: dict[Height, Header] = {}
         """Finalised headers that name a height not executed yet."""
+        self.known: dict[Height, BlockDigest] = {}
+        """Digests above the last finalised block that headers tie to a finalization: one for each page of headers."""
         self.full_height = floor.nonempty_height
         """The last finalised height that ordered batches."""
 
@@ -184,6 +186,11 @@ class Chain:
         """What the unfinalised blocks up to `digest` order."""
         return tuple(ref.digest for entry in self.find_path(digest).entries for ref in entry.block.batches)
 
+    @property
+    def lowest_known(self) -> Height:
+        """The lowest height above the last finalised block whose final digest is known without its block; 0: none."""
+        return min(self.known, default=GENESIS_HEIGHT)
+
     # ------------------------------------------------------------------ finality and execution
 
     def advance(self, path: tuple[Entry, ...], finalization: Certificate) -> None:
@@ -198,7 +205,8 @@ class Chain:
             if entry.header.exec_height > self.executed:
                 self.claims[entry.header.exec_height] = entry.header
         self.final = last
-        self.finalization = finalization
+        self.finalization = finalization if finalization.digest == last.digest else None
+        self.known = {height: digest for height, digest in self.known.items() if height > last.height}
         self.entries = {
             digest: entry
             for digest, entry in self.entries.items()

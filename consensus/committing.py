@@ -10,6 +10,7 @@ from consensus.chain import RootState
 from consensus.effects import Commit
 from consensus.machine import Machine
 from consensus.rules import check_block
+from protocol.block import Header
 from protocol.certificate import Certificate, VoteKind
 from protocol.ids import BlockDigest, Digest, Height
 from protocol.messages import Blocks
@@ -30,7 +31,7 @@ def try_commit(m: Machine) -> None:
         m.raise_alarm(path.entries[0].header, "finalization_forks_chain")
         return
     if path.missing is None:
-        _commit(m, finalization)
+        _commit(m, finalization.digest, finalization)
         return
     lowest = path.entries[0].height if path.entries else m.chain.final.height + 1
     if lowest - m.chain.final.height <= HOLE_BLOCKS_MAX:
@@ -38,16 +39,16 @@ def try_commit(m: Machine) -> None:
     m.fetch_blocks()
 
 
-def _commit(m: Machine, finalization: Certificate) -> None:
-    """Make the whole path to `finalization` final, each block once and in order."""
-    path = m.chain.find_path(finalization.digest)
+def _commit(m: Machine, last: BlockDigest, finalization: Certificate) -> None:
+    """Make the whole path to `last`, which `finalization` covers, final: each block once and in order."""
+    path = m.chain.find_path(last)
     assert path.is_whole, "only a whole path is committed"
     for entry in path.entries:
         if m.chain.check_root(entry.header) is RootState.BAD:
             m.raise_alarm(entry.header, "exec_root_diverged")
     m.chain.advance(path.entries, finalization)
     m.out.append(Commit(blocks=tuple(entry.block for entry in path.entries), finalization=finalization))
-    if m.finalization is not None and m.finalization.view <= finalization.view:
+    if m.finalization is not None and m.finalization.view <= m.chain.final.view:
         m.finalization = None
     m.prune()
     m.asked_sync = False
@@ -55,38 +56,66 @@ def _commit(m: Machine, finalization: Certificate) -> None:
 
 
 def on_blocks(m: Machine, blocks: Blocks) -> None:
-    """A stretch from sync: hash chain from the last final block to a finalization of one of its blocks."""
+    """A stretch from sync: a hash chain from the last final block up to what a finalization covers.
+
+    Its upper end is the finalization's own block, or one that headers tied to a finalization before. Headers alone
+    tie what stands below them; they make nothing final here.
+    """
     finalization = blocks.finalization
     if finalization is None or finalization.kind is not VoteKind.FINALIZE or finalization.epoch != m.epoch:
         return
     if finalization.view <= m.chain.final.view:
         return
-    digests: list[BlockDigest] = []
-    at: BlockDigest = m.chain.final.digest
-    height = m.chain.final.height
-    above = [block for block in blocks.blocks if block.header.height > height]
-    for block in above:
-        header = block.header
-        height = Height(height + 1)
-        if header.height != height or header.parent_digest != at or check_block(block) is not None:
-            return
-        at = header.calculate_digest()
-        digests.append(at)
-        if at == finalization.digest:
-            break
-    if not digests or digests[-1] != finalization.digest or above[len(digests) - 1].header.view != finalization.view:
+    above = tuple(block for block in blocks.blocks if block.header.height > m.chain.final.height)
+    if any(check_block(block) is not None for block in above) or (blocks.blocks and not above):
         return
+    headers = (*(block.header for block in above), *blocks.trailing)
+    digests = _link(headers)
+    proof = _prove(m, headers[-1], digests[-1], finalization) if digests else None
+    if proof is None:
+        return
+    if not above:
+        _know(m, headers[0])
+    elif headers[0].parent_digest == m.chain.final.digest and headers[0].height == m.chain.final.height + 1:
+        for digest, block in zip(digests, above, strict=False):
+            m.chain.add(digest, block)
+        _commit(m, digests[len(above) - 1], proof)
+
+
+def _link(headers: tuple[Header, ...]) -> tuple[BlockDigest, ...]:
+    """The headers' digests; none when one does not follow from the one before."""
+    digests: list[BlockDigest] = []
+    for place, header in enumerate(headers):
+        if digests and (header.parent_digest != digests[-1] or header.height != headers[place - 1].height + 1):
+            return ()
+        digests.append(header.calculate_digest())
+    return tuple(digests)
+
+
+def _prove(m: Machine, last: Header, digest: BlockDigest, finalization: Certificate) -> Certificate | None:
+    """The proven finalization that covers the last header: the one given, or that which made the header known."""
+    if m.chain.known.get(last.height) == digest:
+        assert m.finalization is not None, "what is known hangs below a finalization still to be committed"
+        return m.finalization
+    if finalization.digest != digest or finalization.view != last.view:
+        return None
     slot = m.slots.get(finalization.view)
     held = slot.finalization if slot is not None else None
-    if held is None:
-        if not prove_certificate(m, slot, finalization):
-            return
-        accept_certificate(m, m.open_slot(finalization.view), finalization)
-    elif held.digest != finalization.digest:
-        return
-    for digest, block in zip(digests, above, strict=False):
-        m.chain.add(digest, block)
-    _commit(m, held or finalization)
+    if held is not None:
+        return held if held.digest == digest else None
+    if not prove_certificate(m, slot, finalization):
+        return None
+    accept_certificate(m, m.open_slot(finalization.view), finalization)
+    return finalization
+
+
+def _know(m: Machine, lowest: Header) -> None:
+    """A page of headers hangs together and from what is final: its lowest parent is final too."""
+    below = Height(lowest.height - 1)
+    if below > m.chain.final.height and below not in m.chain.known:
+        m.chain.known[below] = lowest.parent_digest
+        m.asked_sync = False
+        m.dirty = True
 
 
 def check_divergence(m: Machine) -> None:

@@ -9,9 +9,9 @@ import msgspec
 
 from consensus.events import TimerName
 from consensus.records import Record
-from protocol.block import Block, Header
+from protocol.block import GENESIS_HEIGHT, Block, Header
 from protocol.certificate import Certificate, Vote
-from protocol.ids import BatchDigest, BlockDigest, TimeMs, View
+from protocol.ids import BatchDigest, BlockDigest, Height, TimeMs, View
 from protocol.messages import Propose
 
 
@@ -82,6 +82,9 @@ class FetchCertificates(msgspec.Struct, frozen=True, kw_only=True):
 class FetchBlocks(msgspec.Struct, frozen=True, kw_only=True):
     """A finalization was seen whose ancestors are unknown: catch up by sync from the last finalised height."""
 
+    known: Height = GENESIS_HEIGHT
+    """The lowest height above it whose digest is known to be final; 0 when none is but the finalization's own."""
+
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
     """These blocks, ascending, are final: execute and save them, each once, in this order.
@@ -91,8 +94,7 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
 
     blocks: tuple[Block, ...]
     finalization: Certificate
-    """Of the last block, or of a descendant that is not among them (then the headers between are `trailing`)."""
-    trailing: tuple[Header, ...] = ()
+    """Of the last block, or of a descendant that is not among them."""
 
 
 class ReportEvidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -148,7 +148,7 @@ class Machine:
         """Ask for sync once per retry."""
         if self.started and not self.asked_sync:
             self.asked_sync = True
-            self.out.append(FetchBlocks())
+            self.out.append(FetchBlocks(known=self.chain.lowest_known))
 
     def raise_alarm(self, header: Header, reason: str) -> None:
         """Stop voting for good, once."""

@@ -112,8 +112,8 @@ class EngineDuties:
                 self._keep(self._fetch_block(digest))
             case FetchCertificates(view_from=view_from):
                 self._fetch_certificates(view_from)
-            case FetchBlocks():
-                self._sync.on_wanted(self.tip.height)
+            case FetchBlocks(known=known):
+                self._sync.on_wanted(self.tip.height, known)
             case Commit():
                 self._commit(effect)
             case _:

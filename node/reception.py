@@ -18,7 +18,7 @@ from node.sync import SyncPlan
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote
 from protocol.ids import BlockDigest, Height, PublicKey, View
-from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX
+from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX, SYNC_HEADERS_PER_REPLY_MAX
 from protocol.messages import (
     BatchReply,
     BlockReply,
@@ -182,7 +182,7 @@ class Reception:
         self._send(peer, BlockReply(digest=message.digest, block=block))
 
     async def _answer_blocks(self, peer: PublicKey, message: GetBlocks) -> None:
-        self._send(peer, await read_stretch(self._store, message.height_from, message.count))
+        self._send(peer, await read_stretch(self._store, message))
 
     async def _answer_document(self, peer: PublicKey, message: GetDocument) -> None:
         self._send(peer, await self._documents.on_get(peer, message))
@@ -199,19 +199,45 @@ async def _await(answer: Awaitable[None]) -> None:
     await answer
 
 
-async def read_stretch(store: ChainStore, height_from: Height, count: int) -> Blocks:
+class Saved(Protocol):
+    """What is asked of the store for peers that catch up."""
+
+    async def read_blocks(self, height_from: Height, count: int) -> tuple[Block, ...]:
+        """Consecutive saved blocks."""
+
+    async def read_finalization(self, height_at_least: Height) -> tuple[Height, Certificate] | None:
+        """The lowest saved finalization at or above a height."""
+
+
+async def read_stretch(store: Saved, wanted: GetBlocks) -> Blocks:
     """Up to `count` saved blocks from `height_from` on that end at a block with its own finalization.
 
     When the last of them has none, the stretch goes on to the next that has, or, where that is too far for one reply,
-    ends at the one before.
+    ends at the one before. When there is none before either, headers lead on to it, or to what the asker knows.
     """
-    last, end = height_from + count - 1, height_from + SYNC_BLOCKS_PER_REPLY_MAX - 1
-    found = await store.read_finalization(Height(last))
-    if found is None or found[0] > end:
-        found, at = None, height_from
+    first, last = wanted.height_from, Height(wanted.height_from + wanted.count - 1)
+    found = await store.read_finalization(last)
+    if found is None or found[0] > first + SYNC_BLOCKS_PER_REPLY_MAX - 1:
+        found, at = None, first
         while (one := await store.read_finalization(at)) is not None and one[0] <= last:
             found, at = one, Height(one[0] + 1)
     if found is None:
-        return Blocks(blocks=(), finalization=None)
-    blocks = await store.read_blocks(height_from, found[0] - height_from + 1)
+        beyond = await store.read_finalization(first)
+        return Blocks(blocks=(), finalization=None) if beyond is None else await _read_led(store, wanted, *beyond)
+    blocks = await store.read_blocks(first, found[0] - first + 1)
     return Blocks(blocks=blocks, finalization=found[1])
+
+
+async def _read_led(store: Saved, wanted: GetBlocks, height: Height, finalization: Certificate) -> Blocks:
+    """Blocks with headers up to the finalised `height` or the known one; the topmost page of headers when too far."""
+    first = wanted.height_from
+    top = wanted.known if first <= wanted.known < height else height
+    last = min(top, first + wanted.count - 1)
+    if top - last > SYNC_HEADERS_PER_REPLY_MAX:
+        page = await store.read_blocks(Height(top - SYNC_HEADERS_PER_REPLY_MAX + 1), SYNC_HEADERS_PER_REPLY_MAX)
+        return Blocks(blocks=(), finalization=finalization, trailing=tuple(block.header for block in page))
+    found = await store.read_blocks(first, top - first + 1)
+    count = last - first + 1
+    return Blocks(
+        blocks=found[:count], finalization=finalization, trailing=tuple(block.header for block in found[count:])
+    )

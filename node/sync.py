@@ -6,6 +6,9 @@ claims what it cannot show is not believed for a while. Never move a view here.
 
 from typing import Final, NamedTuple
 
+import msgspec
+
+from protocol.block import GENESIS_HEIGHT
 from protocol.ids import Height, PublicKey
 from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX
 from protocol.messages import Blocks, GetBlocks, Status
@@ -41,6 +44,8 @@ class SyncPlan:
         self._windows: dict[Height, Window] = {}
         self._distrusted_until_ms: dict[PublicKey, int] = {}
         self._wanted_at: Height | None = None
+        self._known = GENESIS_HEIGHT
+        self._pages: list[Window] = []
 
     # ------------------------------------------------------------------ what peers say
 
@@ -55,9 +60,9 @@ class SyncPlan:
         self._claims.pop(peer, None)
         self._asked.pop(peer, None)
 
-    def on_wanted(self, final_height: Height) -> None:
-        """The engine, at `final_height`, saw a finalization whose ancestors it does not know."""
-        self._wanted_at = final_height
+    def on_wanted(self, final_height: Height, known: Height = GENESIS_HEIGHT) -> None:
+        """The engine, at `final_height`, saw a finalization whose ancestors it does not know, but for `known`."""
+        self._wanted_at, self._known = final_height, known
 
     def get_claim(self, peer: PublicKey) -> Height:
         """The final height a peer last claimed; 0 when it never did."""
@@ -99,7 +104,7 @@ class SyncPlan:
             if count < 1 or start > final_height + WINDOWS_AHEAD_MAX * SYNC_BLOCKS_PER_REPLY_MAX:
                 continue
             self._asked[peer] = Asked(start, Height(start + count - 1), now_ms)
-            requests.append((peer, GetBlocks(height_from=start, count=count)))
+            requests.append((peer, GetBlocks(height_from=start, count=count, known=self._known)))
         return requests
 
     def _find_gap(self, final_height: Height) -> Height:
@@ -125,23 +130,35 @@ class SyncPlan:
             return
         heights = [block.header.height for block in blocks.blocks]
         expected = list(range(asked.height_from, asked.height_from + len(heights)))
-        if not heights or blocks.finalization is None or heights != expected:
+        is_page = not heights and bool(blocks.trailing)
+        if not (heights or is_page) or blocks.finalization is None or heights != expected:
             self._distrust(peer, now_ms)
+            return
+        if is_page:
+            self._pages.append(Window(peer, blocks))
             return
         self._windows[asked.height_from] = Window(peer, blocks)
 
     def pop_ready(self, final_height: Height) -> Window | None:
-        """What follows the final height, if it is there; blocks that are final by now are cut off."""
+        """A page of headers, or what follows the final height, if it is there; what is final by now is cut off."""
+        if self._pages:
+            return self._pages.pop(0)
         for start in sorted(self._windows):
             if start <= final_height + 1 <= _end(self._windows[start].blocks):
                 window = self._windows.pop(start)
                 rest = window.blocks.blocks[final_height + 1 - start :]
-                return Window(window.peer, Blocks(blocks=rest, finalization=window.blocks.finalization))
+                return Window(window.peer, msgspec.structs.replace(window.blocks, blocks=rest))
         return None
 
     def on_stepped(self, window: Window, final_height: Height, now_ms: int) -> None:
         """The engine saw the window; when that did not bring it there, the peer's blocks were not what it claimed."""
-        if final_height < _end(window.blocks):
+        blocks = window.blocks
+        if blocks.blocks:
+            fruitful = final_height >= _end(blocks)
+        else:
+            below = blocks.trailing[0].height - 1
+            fruitful = final_height >= below or 0 < self._known <= below
+        if not fruitful:
             self._distrust(window.peer, now_ms)
 
 

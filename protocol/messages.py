@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import msgspec
 
 from protocol.batch import Batch
-from protocol.block import Block
+from protocol.block import GENESIS_HEIGHT, Block, Header
 from protocol.certificate import Certificate, Vote
 from protocol.codec import decode
 from protocol.ids import (
@@ -23,7 +23,13 @@ from protocol.ids import (
     SignatureField,
     ViewField,
 )
-from protocol.limits import DOCUMENT_BYTES_MAX, SYNC_BLOCKS_PER_REPLY_MAX, VIEW_WINDOW_AHEAD, VIEW_WINDOW_PAST
+from protocol.limits import (
+    DOCUMENT_BYTES_MAX,
+    SYNC_BLOCKS_PER_REPLY_MAX,
+    SYNC_HEADERS_PER_REPLY_MAX,
+    VIEW_WINDOW_AHEAD,
+    VIEW_WINDOW_PAST,
+)
 
 ViewWindow = VIEW_WINDOW_PAST + VIEW_WINDOW_AHEAD
 
@@ -75,14 +81,20 @@ class GetBlocks(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forb
 
     height_from: HeightField
     count: Annotated[int, msgspec.Meta(ge=1, le=SYNC_BLOCKS_PER_REPLY_MAX)]
+    known: HeightField = GENESIS_HEIGHT
+    """A height above, whose final digest the asker knows already: headers may end there; 0 when it knows none."""
 
 
 class Blocks(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=8):
-    """Consecutive finalised blocks and one finalization that covers the last of them."""
+    """Consecutive finalised blocks, the headers that go on from them, and one finalization that covers them all.
+
+    No blocks but headers: the page right below what the asker knows, when that is too far above to be reached at once.
+    """
 
     blocks: Annotated[tuple[Block, ...], msgspec.Meta(max_length=SYNC_BLOCKS_PER_REPLY_MAX)]
     finalization: Certificate | None
-    """Of the last block, or of a descendant whose chain of parents is in `blocks`; None for an empty reply."""
+    """Of the last block or header, or of a descendant of the `known` one they end at; None for an empty reply."""
+    trailing: Annotated[tuple[Header, ...], msgspec.Meta(max_length=SYNC_HEADERS_PER_REPLY_MAX)] = ()
 
 
 class GetBlock(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=9):

@@ -20,10 +20,13 @@ from consensus.events import (
     TimerName,
     WorkChanged,
 )
+from node.reception import read_stretch
 from protocol.block import Block
-from protocol.certificate import VoteKind
-from protocol.ids import BlockDigest, TimeMs, View
-from protocol.messages import Blocks
+from protocol.certificate import Certificate, VoteKind
+from protocol.codec import encode
+from protocol.ids import BlockDigest, Height, TimeMs, View
+from protocol.limits import FRAME_BYTES_MAX
+from protocol.messages import Blocks, GetBlocks, decode_message
 from tests.consensus.bench import (
     CHAIN,
     GENESIS_ROOT,
@@ -244,3 +247,90 @@ def test_the_genesis_floor_is_where_everybody_begins() -> None:
     bench = Bench()
     assert bench.floor == make_genesis_floor(CHAIN, GENESIS_ROOT)
     assert (bench.engine.view, bench.engine.final_height) == (1, 0)
+
+
+def make_line(count: int) -> tuple[Bench, list[Block]]:
+    """An observer and a chain of empty blocks that became final at once, long enough for pages of headers."""
+    bench = Bench(me=None)
+    bench.start()
+    blocks: list[Block] = []
+    for view in range(1, count + 1):
+        parent = blocks[-1] if blocks else None
+        block = bench.block(view, parent, batches=0)
+        bench.below[block.header.calculate_digest()] = bench.history(parent)
+        blocks.append(block)
+    return bench, blocks
+
+
+class Archive:
+    """A store whose last block alone has a finalization."""
+
+    def __init__(self, blocks: list[Block], finalization: Certificate) -> None:
+        self.blocks, self.finalization = blocks, finalization
+
+    async def read_blocks(self, height_from: Height, count: int) -> tuple[Block, ...]:
+        """A stretch."""
+        return tuple(self.blocks[height_from - 1 : height_from - 1 + count])
+
+    async def read_finalization(self, height_at_least: Height) -> tuple[Height, Certificate] | None:
+        """The last block's."""
+        last = Height(len(self.blocks))
+        return (last, self.finalization) if height_at_least <= last else None
+
+
+@pytest.mark.parametrize("count", [65, 64 + 1_024, 2_500])
+async def test_sync_crosses_any_number_of_blocks_under_one_finalization(count: int) -> None:
+    """Headers lead from each reply to the finalization, page by page from above where one frame cannot hold them."""
+    bench, blocks = make_line(count)
+    archive = Archive(blocks, bench.certificate(F, count, blocks[-1].header.calculate_digest()))
+    known, replies = Height(0), 0
+    committed: list[Block] = []
+    while len(committed) < count:
+        wanted = GetBlocks(height_from=Height(len(committed) + 1), count=64, known=known)
+        reply = await read_stretch(archive, wanted)
+        assert len(encode(reply)) <= FRAME_BYTES_MAX
+        assert decode_message(encode(reply)) == reply
+        effects = bench.drive(ReceivedBlocks(blocks=reply))
+        committed += [block for one in pick(effects, Commit) for block in one.blocks]
+        known = pick(effects, FetchBlocks)[-1].known if len(committed) < count else known
+        replies += 1
+    assert committed == blocks
+    assert bench.engine.final_height == count
+    assert replies <= -(-count // 64) + count // 1_024 + 1
+
+
+@pytest.mark.parametrize("lie", ["cut", "other", "unsigned", "digest", "known"])
+def test_headers_that_do_not_lead_to_a_proven_finalization_make_nothing_final(lie: str) -> None:
+    """A gap, another header, too few signatures, another block's finalization: the chain stays where it was."""
+    bench, blocks = make_line(80)
+    final = bench.certificate(F, 80, blocks[-1].header.calculate_digest())
+    trailing = [block.header for block in blocks[64:]]
+    match lie:
+        case "cut":
+            trailing = trailing[1:]
+        case "other":
+            trailing[3] = msgspec.structs.replace(trailing[3], time_ms=TimeMs(1))
+        case "unsigned":
+            final = bench.certificate(F, 80, final.digest, count=2)
+        case "digest":
+            final = bench.certificate(F, 80, blocks[0].header.calculate_digest())
+        case "known":
+            trailing = trailing[:-1]
+    given = Blocks(blocks=tuple(blocks[:64]), finalization=final, trailing=tuple(trailing))
+    assert pick(bench.drive(ReceivedBlocks(blocks=given)), Commit) == []
+    page = Blocks(blocks=(), finalization=final, trailing=tuple(trailing))
+    bench.drive(ReceivedBlocks(blocks=page))
+    short = Blocks(blocks=tuple(blocks[:64]), finalization=final)
+    assert pick(bench.drive(ReceivedBlocks(blocks=short)), Commit) == []
+    assert bench.engine.final_height == 0
+
+
+def test_what_headers_made_known_is_committed_under_the_finalization_that_was_proven() -> None:
+    """A forged certificate beside known blocks is neither believed nor handed on."""
+    bench, blocks = make_line(80)
+    final = bench.certificate(F, 80, blocks[-1].header.calculate_digest())
+    page = Blocks(blocks=(), finalization=final, trailing=tuple(block.header for block in blocks[64:]))
+    assert pick(bench.drive(ReceivedBlocks(blocks=page)), FetchBlocks)[-1].known == 64
+    forged = msgspec.structs.replace(bench.certificate(F, 64, NO_BLOCK), digest=blocks[63].header.calculate_digest())
+    given = Blocks(blocks=tuple(blocks[:64]), finalization=forged)
+    assert [one.finalization for one in pick(bench.drive(ReceivedBlocks(blocks=given)), Commit)] == [final]

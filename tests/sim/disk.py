@@ -3,12 +3,16 @@
 A group that was not durable is gone as a whole, as a torn group is truncated. Never keep memory here.
 """
 
+from typing import cast
+
 from consensus.chain import Floor, Point, make_genesis_floor
 from consensus.records import CertificateRecord, Record, VoteRecord
+from node.reception import read_stretch
 from protocol.block import Block
 from protocol.certificate import Certificate, VoteKind
 from protocol.ids import BatchDigest, BlockDigest, ChainId, Digest, Height, View
 from protocol.merkle import NO_MOUNTAINS, Mountains
+from protocol.messages import Blocks, GetBlocks
 
 KEEP_VIEWS = 40
 
@@ -68,6 +72,26 @@ class Disk:
             lowest = saved.block.header.view - KEEP_VIEWS
             self.records = [record for record in self.records if _get_view(record) >= lowest]
             self.blocks = {digest: one for digest, one in self.blocks.items() if one.header.view >= lowest}
+
+    async def read_blocks(self, height_from: Height, count: int) -> tuple[Block, ...]:
+        """As the store of a node does."""
+        return tuple(one.block for one in self.saved[height_from - 1 : height_from - 1 + count])
+
+    async def read_finalization(self, height_at_least: Height) -> tuple[Height, Certificate] | None:
+        """As the store of a node does."""
+        for one in self.saved[height_at_least - 1 :]:
+            if one.finalization is not None:
+                return one.block.header.height, one.finalization
+        return None
+
+    def answer(self, wanted: GetBlocks) -> Blocks:
+        """What a node answers from its store, in the node's own words; nothing here ever waits."""
+        reading = read_stretch(self, wanted)
+        try:
+            reading.send(None)
+        except StopIteration as ended:
+            return cast("Blocks", ended.value)
+        raise AssertionError("reading a simulated disk never waits")
 
     @property
     def root(self) -> Digest:

@@ -46,7 +46,7 @@ from protocol.batch import BatchRef
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote, VoteKind
 from protocol.ids import BatchDigest, BlockDigest, Digest, Height, TimeMs, View
-from protocol.messages import Blocks, Certificates, Propose
+from protocol.messages import Certificates, GetBlocks, Propose
 from tests.sim.disk import Disk, Saved
 from tests.sim.invariants import BrokenLawError
 from tests.sim.keys import SimSigner
@@ -99,6 +99,7 @@ class SimNode:
         self.to_execute: deque[tuple[Block, Certificate]] = deque()
         self.executing = False
         self.final = Height(len(self.disk.saved))
+        self.known = Height(0)
         self.ordered: dict[BatchDigest, bool] = {ref.digest: True for s in self.disk.saved for ref in s.block.batches}
         self.engine = Engine(
             chain_id=self.world.chain_id,
@@ -238,8 +239,9 @@ class SimNode:
                     self.commit(effect)
                 case FetchBlock(digest=digest):
                     self.fetch_block(digest)
-                case FetchBlocks():
-                    self.ask_some(1, "get_blocks", self.final)
+                case FetchBlocks(known=known):
+                    self.known = known
+                    self.ask_some(1, "get_blocks", (self.final, known))
                 case FetchCertificates(view_from=view_from):
                     self.ask_some(2, "get_certificates", view_from)
                 case ReportEvidence():
@@ -402,7 +404,7 @@ class SimNode:
                 self.post(ReceivedBlocks(blocks=argument))
             case "status":
                 if argument > self.final:
-                    self.world.send(self.place, source, "get_blocks", self.final)
+                    self.world.send(self.place, source, "get_blocks", (self.final, self.known))
             case _:
                 self.answer(source, what, argument)
 
@@ -422,12 +424,10 @@ class SimNode:
                 if found:
                     send(here, source, "certificates", Certificates(certificates=found))
             case "get_blocks":
-                stretch = self.disk.saved[argument : argument + 64]
-                while stretch and stretch[-1].finalization is None:
-                    stretch.pop()
-                if stretch:
-                    blocks = tuple(one.block for one in stretch)
-                    send(here, source, "blocks", Blocks(blocks=blocks, finalization=stretch[-1].finalization))
+                final, known = argument
+                found = self.disk.answer(GetBlocks(height_from=Height(final + 1), count=64, known=known))
+                if found.finalization is not None:
+                    send(here, source, "blocks", found)
 
     def check_memory(self) -> None:
         """Bounded whatever peers send: linear in the views since the last final block and in the set."""

@@ -16,8 +16,8 @@ class SyncLiar(Actor):
         """One lie per kind of question."""
         rng, send = self.world.rng, self.world.send
         saved = self.disk.saved
-        if what == "get_blocks" and len(saved) > argument:
-            stretch = saved[argument : argument + 20]
+        if what == "get_blocks" and len(saved) > argument[0]:
+            stretch = saved[argument[0] : argument[0] + 20]
             blocks = [one.block for one in stretch]
             at = rng.randrange(len(blocks))
             false = rng.choice(

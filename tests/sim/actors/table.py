@@ -2,6 +2,7 @@
 
 from tests.sim.actors.equivocator import Equivocator
 from tests.sim.actors.everything import EverythingVoter
+from tests.sim.actors.finality import FinalityWithholder
 from tests.sim.actors.flooder import Flooder
 from tests.sim.actors.garbage import GarbageCertifier
 from tests.sim.actors.huge import HugeViews
@@ -17,6 +18,7 @@ from tests.sim.node import SimNode
 ACTORS: dict[str, type[SimNode]] = {
     "equivocator": Equivocator,
     "everything": EverythingVoter,
+    "finality": FinalityWithholder,
     "flooder": Flooder,
     "garbage": GarbageCertifier,
     "huge": HugeViews,
