@@ -34,6 +34,7 @@ from protocol.rejections import Rejection
 from protocol.transactions.data import Purpose
 from protocol.transactions.lending import Apply, Attest
 from protocol.vault import VaultEnvelope, VaultPlain, calculate_rows_mark
+from scoring.features import check_statement
 from scoring.points import PointsModel, decode_model
 from scoring.selftest import run_selftest
 
@@ -247,6 +248,8 @@ class Attester:
         except OpenError as error:
             raise RefusalError(error.code) from error
         if reason := check_anchor(plain, envelope, data, PublicKey(envelope.owner)):
+            raise RefusalError(reason)
+        if reason := check_statement(plain.rows, as_of=request.as_of, last_day=plain.last_day):
             raise RefusalError(reason)
         attestations = []
         for sidecar in sidecars:

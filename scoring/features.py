@@ -41,6 +41,9 @@ HISTORY_DAYS_MIN: Final = 90
 """Three whole windows, the least from which regularity can be judged (the shortest history trained on is 105 days)."""
 STALE_DAYS_MAX: Final = 3
 """Choosing the end of the statement freely raised the least balance by over 20 % for 31 of 44 bad loans measured."""
+QUIET_DAYS_MAX: Final = 35
+"""A period may be claimed to last until today; an account in use moves at least once a month (31 days, a long
+weekend), so rows that end earlier are an old statement under a new date."""
 NEVER_PENALISED: Final = 9_999
 ROUNDTRIP_DAYS: Final = 3
 ROUNDTRIP_PERCENT: Final = 2
@@ -54,7 +57,8 @@ def check_statement(rows: Sequence[Row], *, as_of: int, last_day: int) -> str | 
     """A reason why no score may be made from this statement, or None.
 
     Codes: statement_empty, statement_future (a row after the statement's own last day), statement_stale (ends more
-    than 3 days before `as_of`), statement_short (history under 90 days).
+    than 3 days before `as_of`), statement_quiet (no row in the 35 days before it), statement_short (history under 90
+    days).
     """
     days = [row.day for row in rows if row.day < as_of]
     if not days:
@@ -63,6 +67,8 @@ def check_statement(rows: Sequence[Row], *, as_of: int, last_day: int) -> str | 
         return "statement_future"
     if last_day < as_of - STALE_DAYS_MAX:
         return "statement_stale"
+    if max(days) < as_of - QUIET_DAYS_MAX:
+        return "statement_quiet"
     if as_of - min(days) < HISTORY_DAYS_MIN:
         return "statement_short"
     return None

@@ -32,12 +32,21 @@ from protocol.transactions.data import ConsentGrant, Purpose
 from protocol.transactions.lending import Apply, LoanPurpose, SidecarCommitment
 from protocol.transactions.products import Segment
 from protocol.vault import VaultPlain
+from scoring.features import check_statement
 from scoring.ingest.read import read_statement
 from scoring.ingest.statement import Statement
 from scoring.points import PointsModel, decode_model
 
 POLL_S: Final = 0.05
 CONSENT_MS: Final = 30 * 86_400_000
+UNFIT: Final = {
+    "statement_empty": "The statement has no movement before the day of the application: take one that has.",
+    "statement_future": "The statement has a movement after its own last day: fetch it from the bank again.",
+    "statement_stale": "The statement ends too long ago: fetch one up to yesterday from the bank.",
+    "statement_quiet": "Nothing moved on the account for five weeks: take the statement of the account in use.",
+    "statement_short": "The statement covers under 90 days: fetch at least the last three months.",
+}
+"""What a lender's attester would refuse, by `check_statement`'s codes, and what to do about it."""
 
 
 class BorrowError(Exception):
@@ -124,8 +133,8 @@ def make_application(
 ) -> Application:
     """Seal the statement for `lenders` (and oneself) and sign anchor, consent and application, one after the other.
 
-    Raises BorrowError: no_lender, no_model, currency_differs. `enc_key` is the borrower's own, so that they can open
-    and grant again later.
+    Raises BorrowError: no_lender, no_model, currency_differs, or a code of UNFIT. `enc_key` is the borrower's own, so
+    that they can open and grant again later.
     """
     if not lenders:
         raise BorrowError("no_lender", "No lender is named that could read the statement and decide.")
@@ -138,6 +147,8 @@ def make_application(
             "currency_differs",
             f"The statement is in {plain.currency}, the loan in {wish.currency}: use one of the same.",
         )
+    if reason := check_statement(plain.rows, as_of=wish.as_of, last_day=plain.last_day):
+        raise BorrowError(reason, UNFIT[reason])
     until_ms = TimeMs(now_ms + CONSENT_MS)
     recipients = [Recipient(member.account, BoxKey(member.enc_key)) for member in lenders]
     recipients.append(Recipient(wallet.account, enc_key))

@@ -223,6 +223,9 @@ def test_a_statement_is_refused_for_its_reason() -> None:
     assert check_statement(good, as_of=AS_OF, last_day=AS_OF - 3) is None
     assert check_statement(good, as_of=AS_OF, last_day=AS_OF - 4) == "statement_stale"
     assert check_statement(good[1:], as_of=AS_OF, last_day=AS_OF - 1) == "statement_short"
+    assert check_statement([*good[:2], row(35, 5)], as_of=AS_OF, last_day=AS_OF - 1) is None
+    assert check_statement([*good[:2], row(36, 5)], as_of=AS_OF, last_day=AS_OF - 1) == "statement_quiet"
+    assert check_statement([*good[:2], row(0, 5)], as_of=AS_OF, last_day=AS_OF) == "statement_quiet"
     assert check_statement([*good, row(-2, 5)], as_of=AS_OF, last_day=AS_OF) == "statement_future"
     assert check_statement([], as_of=AS_OF, last_day=AS_OF - 1) == "statement_empty"
     assert check_statement([row(0, 5)], as_of=AS_OF, last_day=AS_OF) == "statement_empty"

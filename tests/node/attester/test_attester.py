@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from node import attester
 from node.attester import check_anchor
-from node.client.borrower import Application, Prepared
+from node.client import borrower
+from node.client.borrower import Application, BorrowError, Prepared
 from node.client.wallet import Wallet
 from node.demo.statements import Format, Profile
 from node.vault.appraise import CAPACITY_MAX
@@ -28,7 +29,7 @@ from protocol.transactions.data import ConsentGrant, DataAnchor, Purpose
 from protocol.transactions.envelope import Transaction, decode_transaction
 from protocol.transactions.lending import SidecarCommitment
 from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row
-from tests.node.api.harness import DevNode, make_keys
+from tests.node.api.harness import TODAY, DevNode, make_keys
 from tests.node.api.lending import apply_for, attesting, make_wish, read_sample
 
 
@@ -196,6 +197,36 @@ def make_rich() -> Prepared:
     first = Day(last - 118)
     plain = msgspec.structs.replace(prepared.plain, rows=rows, provenance=3, opening_balance=None, first_day=first)
     return prepared._replace(plain=plain)
+
+
+def cut(prepared: Prepared, *, days: int = 0, from_day: int = 0) -> Prepared:
+    """The statement without its newest days, or from a day on, under the period it claimed before."""
+    plain = prepared.plain
+    kept = [one for one in plain.rows if from_day <= one.day <= plain.last_day - days]
+    rows = tuple(msgspec.structs.replace(one, seq=seq) for seq, one in enumerate(kept))
+    return prepared._replace(plain=msgspec.structs.replace(plain, rows=rows, provenance=3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"days": 50}, "statement_quiet"),
+        ({"from_day": TODAY - 60}, "statement_short"),
+        ({"from_day": TODAY}, "statement_empty"),
+    ],
+)
+async def test_a_statement_from_which_no_score_may_be_made_is_neither_signed_nor_attested(
+    node: DevNode, monkeypatch: pytest.MonkeyPatch, changes: dict[str, int], reason: str
+) -> None:
+    """Old rows under a new date, or too few: the device says so before it signs, and a lender refuses all the same."""
+    wallet, prepared = await node.open_borrower("li-na"), cut(read_sample(), **changes)
+    with pytest.raises(BorrowError) as caught:
+        apply_for(node, wallet, prepared, make_wish())
+    assert caught.value.code == reason
+    monkeypatch.setattr(borrower, "check_statement", lambda *_, **__: None)
+    application = apply_for(node, wallet, prepared, make_wish())
+    await send(node, application)
+    assert await refuse(node, application) == reason
 
 
 async def test_a_capacity_beyond_any_amount_is_attested_as_the_largest(node: DevNode) -> None:
