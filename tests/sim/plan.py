@@ -65,7 +65,7 @@ def make_plan(seed: int, *, size: int | None = None, byzantine: str | None = Non
     faults = (count - 1) // 3
     names: tuple[str, ...] = ()
     if byzantine is not None:
-        names = (byzantine,) * max(1, faults)
+        names = (byzantine,) * faults  # a set too small for a fault has none, whatever is asked
     elif faults and rng.random() < 0.6:
         names = tuple(rng.choice(sorted(ACTORS)) for _ in range(rng.randint(1, faults)))
     observers = rng.choice((0, 0, 1))
