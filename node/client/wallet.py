@@ -105,6 +105,7 @@ class Wallet:
             nonce=nonce,
             valid_to_ms=TimeMs(self._now_ms() + self._valid_for_ms),
             payload=payload,
+            cosigners=tuple(sorted(one.public_key for one in cosigners)),
         )
         raw = sign_transaction(body, self.signer, cosigners)
         kind = OBJECT_KINDS.get(type(payload))

@@ -64,6 +64,8 @@ class TransactionBody(msgspec.Struct, frozen=True, array_like=True, kw_only=True
     valid_to_ms: TimeMsField
     """Block time after which it must not execute."""
     payload: Payload
+    cosigners: Annotated[tuple[PublicKeyField, ...], msgspec.Meta(max_length=COSIGNATURES_MAX)] = ()
+    """Who signs as well, in ascending order: nobody can add or drop a signature and so change the transaction's id."""
 
 
 class Cosignature(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,7 +81,7 @@ class SignedTransaction(msgspec.Struct, frozen=True, array_like=True, kw_only=Tr
     body: Annotated[bytes, msgspec.Meta(max_length=TRANSACTION_BYTES_MAX)]
     signature: SignatureField
     cosignatures: Annotated[tuple[Cosignature, ...], msgspec.Meta(max_length=COSIGNATURES_MAX)] = ()
-    """In ascending order of key, none twice, the sender not among them."""
+    """Exactly of the body's co-signers, in their order."""
 
 
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,8 +94,9 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sign_transaction(body: TransactionBody, signer: Signer, cosigners: tuple[Signer, ...] = ()) -> bytes:
-    """Canonical bytes of the signed transaction. The body's sender must be the signer's key."""
+    """Canonical bytes of the signed transaction. Sender and co-signers of the body must be those that sign here."""
     assert body.sender == signer.public_key, "the sender signs"
+    assert set(body.cosigners) == {one.public_key for one in cosigners}, "the body names who signs as well"
     raw = encode(body)
     message = TRANSACTION_TAG + raw
     ordered = sorted(cosigners, key=lambda one: one.public_key)
@@ -121,13 +124,13 @@ def decode_transaction(raw: bytes) -> Transaction | Rejection:
 
 
 def check_signatures(transaction: Transaction) -> Rejection | None:
-    """Verify the sender's and every co-signer's signature (about 55 us each)."""
+    """Verify the sender's and each named co-signer's signature (about 55 us each); nobody else may have signed."""
     signed = decode(transaction.raw, SignedTransaction)
     message = TRANSACTION_TAG + signed.body
     if not check_signature(transaction.body.sender, message, signed.signature):
         return Rejection.SIGNATURE_INVALID
-    keys = [one.key for one in signed.cosignatures]
-    if keys != sorted(set(keys)) or transaction.body.sender in keys:
+    keys = tuple(one.key for one in signed.cosignatures)
+    if keys != transaction.body.cosigners or keys != tuple(sorted(set(keys))) or transaction.body.sender in keys:
         return Rejection.COSIGNATURE_INVALID
     for one in signed.cosignatures:
         if not check_signature(one.key, message, one.signature):

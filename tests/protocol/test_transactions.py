@@ -13,7 +13,9 @@ from protocol.money import Amount, Currency
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind, AccountOpen
 from protocol.transactions.envelope import (
+    TRANSACTION_TAG,
     TRANSACTION_VERSION,
+    Cosignature,
     Payload,
     SignedTransaction,
     Transaction,
@@ -52,10 +54,21 @@ OPEN = AccountOpen(
 )
 
 
-def body(payload: Payload = TRANSFER, *, version: int = TRANSACTION_VERSION, chain: ChainId = CHAIN) -> TransactionBody:
-    """Ann's body."""
+def body(
+    payload: Payload = TRANSFER,
+    *also: KeySigner,
+    version: int = TRANSACTION_VERSION,
+    chain: ChainId = CHAIN,
+) -> TransactionBody:
+    """Ann's body, which these sign as well."""
     return TransactionBody(
-        version=version, chain_id=chain, sender=ANN.public_key, nonce=3, valid_to_ms=TimeMs(1_000), payload=payload
+        version=version,
+        chain_id=chain,
+        sender=ANN.public_key,
+        nonce=3,
+        valid_to_ms=TimeMs(1_000),
+        payload=payload,
+        cosigners=tuple(sorted(one.public_key for one in also)),
     )
 
 
@@ -71,7 +84,7 @@ def signed(raw: bytes) -> SignedTransaction:
 
 def test_a_well_made_transaction_passes() -> None:
     """Its id is the hash of its bytes; co-signers are known by key; sidecars match their commitments."""
-    raw = sign_transaction(body(OPEN), ANN, (CAI, BOB))
+    raw = sign_transaction(body(OPEN, CAI, BOB), ANN, (CAI, BOB))
     found = check(raw)
     assert isinstance(found, Transaction)
     assert found.id == calculate_transaction_id(raw)
@@ -81,7 +94,7 @@ def test_a_well_made_transaction_passes() -> None:
 
 def test_every_changed_byte_is_refused() -> None:
     """Of the bytes at the door none is slack."""
-    raw = sign_transaction(body(OPEN), ANN, (BOB,))
+    raw = sign_transaction(body(OPEN, BOB), ANN, (BOB,))
     for position in range(len(raw)):
         for flip in (1, 128):
             changed = raw[:position] + bytes((raw[position] ^ flip,)) + raw[position + 1 :]
@@ -89,7 +102,7 @@ def test_every_changed_byte_is_refused() -> None:
 
 
 RAW = sign_transaction(body(), ANN)
-TWO = sign_transaction(body(OPEN), ANN, (BOB, CAI))
+TWO = sign_transaction(body(OPEN, BOB, CAI), ANN, (BOB, CAI))
 
 
 @pytest.mark.parametrize(
@@ -113,13 +126,25 @@ TWO = sign_transaction(body(OPEN), ANN, (BOB, CAI))
             encode(msgspec.structs.replace(signed(TWO), cosignatures=signed(TWO).cosignatures[:1] * 2)),
             Rejection.COSIGNATURE_INVALID,
         ),
-        (sign_transaction(body(OPEN), ANN, (ANN,)), Rejection.COSIGNATURE_INVALID),
+        (sign_transaction(body(OPEN, ANN), ANN, (ANN,)), Rejection.COSIGNATURE_INVALID),
+        (
+            encode(msgspec.structs.replace(signed(TWO), cosignatures=signed(TWO).cosignatures[:1])),
+            Rejection.COSIGNATURE_INVALID,
+        ),
         (sign_transaction(body(APPLY), ANN), Rejection.SIDECAR_MISMATCH),
     ],
 )
 def test_refusals(raw: bytes, code: Rejection) -> None:
     """Size, form, version, chain, signatures, sidecars: the first that fails is named."""
     assert check(raw) is code
+
+
+def test_nobody_else_can_sign_as_well() -> None:
+    """A good signature by a key the body does not name is refused: else anybody could change the transaction's id."""
+    outer = signed(RAW)
+    mark = Cosignature(key=BOB.public_key, signature=BOB.sign(TRANSACTION_TAG + outer.body))
+    assert check(encode(msgspec.structs.replace(outer, cosignatures=(mark,)))) is Rejection.COSIGNATURE_INVALID
+    assert isinstance(check(RAW), Transaction)
 
 
 @pytest.mark.parametrize(

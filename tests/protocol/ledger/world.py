@@ -171,6 +171,7 @@ class World:
         if nonce is None:
             nonce = self.nonces.get(who, -1) + 1
             self.nonces[who] = nonce
+        keys = tuple(sorted(make_signer(one).public_key for one in cosigners))
         body = TransactionBody(
             version=TRANSACTION_VERSION,
             chain_id=self.ledger.chain_id,
@@ -178,10 +179,10 @@ class World:
             nonce=nonce,
             valid_to_ms=TimeMs(self.now_ms + valid_for_ms),
             payload=payload,
+            cosigners=keys,
         )
-        keys = tuple(sorted(make_signer(one).public_key for one in cosigners))
         raw = encode(body)
-        return Transaction(id=calculate_hash("transaction", raw, *keys), raw=raw, body=body, cosigners=keys)
+        return Transaction(id=calculate_hash("transaction", raw), raw=raw, body=body, cosigners=keys)
 
     def sign(self, transaction: Transaction, who: str, cosigners: tuple[str, ...] = ()) -> bytes:
         """The same intent with real signatures, as bytes."""
