@@ -91,7 +91,7 @@ def calculate_attestation(
         model=sidecar.model,
         commitment=committed,
         capacity30=calculate_capacity30(plain, request),
-        rows_mark=calculate_rows_mark(key, plain.rows),
+        rows_mark=calculate_rows_mark(key, plain.rows, Digest(plain.salt_key)),
     )
 
 

@@ -120,9 +120,12 @@ def calculate_row_path(rows: Sequence[Row], salt_key: Digest, index: int) -> tup
     return leaves[index], calculate_path(leaves, index)
 
 
-def calculate_rows_mark(attester: PublicKey, rows: Sequence[Row]) -> Digest:
-    """H(attester | rows): shows that this attester read the rows, and cannot be copied from another's."""
-    return calculate_hash("rows-mark", attester, b"".join(encode_row(row) for row in rows))
+def calculate_rows_mark(attester: PublicKey, rows: Sequence[Row], salt_key: Digest) -> Digest:
+    """H(attester | salt key | rows): shows that this attester read the rows, and cannot be copied from another's.
+
+    It stands on the ledger for ever, so the salt key keeps a guessed statement from being confirmed by it.
+    """
+    return calculate_hash("rows-mark", attester, salt_key, b"".join(encode_row(row) for row in rows))
 
 
 def _grant_bytes(document: Digest, recipient: bytes, purpose: Purpose, until_ms: int, sealed_key: bytes) -> bytes:

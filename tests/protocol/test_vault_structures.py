@@ -96,8 +96,16 @@ def test_one_row_is_opened_without_the_others() -> None:
 
 def test_marks_cannot_be_copied() -> None:
     """Two attesters who read the same rows send different marks."""
-    assert calculate_rows_mark(OWNER.public_key, ROWS) != calculate_rows_mark(OTHER.public_key, ROWS)
-    assert calculate_rows_mark(OWNER.public_key, ROWS) != calculate_rows_mark(OWNER.public_key, ROWS[:-1])
+    mark = calculate_rows_mark(OWNER.public_key, ROWS, SALT_KEY)
+    assert mark != calculate_rows_mark(OTHER.public_key, ROWS, SALT_KEY)
+    assert mark != calculate_rows_mark(OWNER.public_key, ROWS[:-1], SALT_KEY)
+
+
+def test_a_mark_confirms_no_guess() -> None:
+    """Who guesses the rows but lacks the document's salt key cannot check the guess against the ledger."""
+    mark = calculate_rows_mark(OWNER.public_key, ROWS, SALT_KEY)
+    assert mark != calculate_rows_mark(OWNER.public_key, ROWS, calculate_hash("another"))
+    assert mark != calculate_hash("rows-mark", OWNER.public_key, b"".join(encode_row(row) for row in ROWS))
 
 
 @pytest.mark.parametrize(
