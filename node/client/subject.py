@@ -15,9 +15,10 @@ SUBJECT_CHARS_MIN: Final = 4
 
 
 def normalise_subject(text: str) -> str:
-    """An identity number as one string, however it was typed: full width, spaces, hyphens and case do not count."""
+    """An identity number as one string, however typed: width, spaces, hyphens, case and unseen signs do not count."""
     plain = unicodedata.normalize("NFKC", text)
-    return "".join(char for char in plain if not char.isspace() and char not in "-‐–").upper()
+    seen = (char for char in plain if not char.isspace() and unicodedata.category(char) != "Cf")
+    return "".join(char for char in seen if char not in "-‐–").upper()
 
 
 def calculate_subject_tag(issuer_seed: bytes, subject: str) -> Digest:
