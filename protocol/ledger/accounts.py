@@ -103,19 +103,44 @@ def check_account_open(
         return Rejection.CREDENTIAL_EXPIRED
     known = books.state.get(KEYS, sender)
     if known is not None and known.account is not None:
-        return Rejection.KEY_TAKEN
+        if not _is_renewal(books, known, payload):
+            return Rejection.KEY_TAKEN
+        return None if find_issuer(books, cosigners) is not None else Rejection.ISSUER_UNKNOWN
     if books.state.get(EXPOSURES, payload.subject_tag) is not None:
         return Rejection.TAG_TAKEN
     return None if find_issuer(books, cosigners) is not None else Rejection.ISSUER_UNKNOWN
 
 
+def _is_renewal(books: Books, known: Key, payload: AccountOpen) -> bool:
+    """Whether the key's own account asks again as the same person, kind and sealing key: for a new credential."""
+    assert known.account is not None, "asked of a key that speaks for an account"
+    row = books.state.need(ACCOUNTS, known.account)
+    wanted = (payload.kind, payload.enc_key, payload.subject_tag)
+    return not known.attester and (row.kind, row.enc_key, row.subject_tag) == wanted
+
+
 def apply_account_open(
     books: Books, sender: PublicKey, cosigners: tuple[PublicKey, ...], payload: AccountOpen
 ) -> tuple[Fact, ...]:
-    """Open the account and its exposure record."""
+    """Open the account and its exposure record; of an account that stands, renew the credential and nothing else."""
     account = calculate_account_id(sender)
     issuer = find_issuer(books, cosigners)
     assert issuer is not None, "checked before"
+    standing = books.state.get(ACCOUNTS, account)
+    if standing is not None:
+        renewed = replace(standing, level=payload.level, expires_on=payload.expires_on)
+        books.state.put(ACCOUNTS, account, renewed)
+        books.emit(
+            "account_renewed",
+            (account, issuer),
+            {
+                "account": account.hex(),
+                "issuer": issuer.hex(),
+                "level": payload.level,
+                "expires_on": payload.expires_on,
+            },
+        )
+        return (Made(id=account),)  # type: ignore[arg-type]
     books.state.put(
         ACCOUNTS,
         account,

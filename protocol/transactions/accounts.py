@@ -18,7 +18,10 @@ class AccountKind(IntEnum):
 
 
 class AccountOpen(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=2):
-    """Open an account for the sender's key; co-signed by a credential issuer who knows the person or company."""
+    """Open an account for the sender's key; co-signed by a credential issuer who knows the person or company.
+
+    Sent again by the same key with the same kind, sealing key and tag, it renews level and expiry.
+    """
 
     kind: AccountKind
     enc_key: BoxKeyField
