@@ -22,6 +22,7 @@ from tests.sim.plan import CALM, Plan, Weather
 FINALS_AFTER_HEAL = 10
 HEALED_MS_MAX = 180_000
 EVENTS_MAX = 2_000_000
+STALL_MS_MAX = 1_700
 
 
 class World:
@@ -115,7 +116,7 @@ class World:
         """How long a group commit takes."""
         plan, rng = self.plan, self.rng
         if plan.disk_stall_permille and self.now_ms < plan.heal_ms and rng.random() * 1000 < plan.disk_stall_permille:
-            return rng.randrange(1_700)
+            return rng.randrange(STALL_MS_MAX)
         return int(rng.random() * (plan.disk_ms_max + 1))
 
     def draw_execute_ms(self) -> int:
@@ -178,6 +179,8 @@ class World:
         then every honest node, observers and laggards included, gets there too in bounded time, by sync if need be.
         """
         plan = self.plan
+        if plan.disk_stall_permille:  # a write that stalls since before the heal keeps its node away until it ends
+            self.run_until(self.now_ms + STALL_MS_MAX)
         plan_views = max(4 * plan.size, 3 * FINALS_AFTER_HEAL // 2)
         deadline = self.now_ms + HEALED_MS_MAX
         view_settled = max(node.engine.view for node in self.honest) + 2 * plan.size
