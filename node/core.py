@@ -132,7 +132,14 @@ class Core:
         """What peers say and are told."""
         opened = self.opened
         accounts = {member.node_key: member.account for member in opened.genesis.members}
-        self.documents = DocumentRoom(opened.vault, self.gossip, accounts, own=accounts[own], now_ms=read_clock_ms)
+        self.documents = DocumentRoom(
+            opened.vault,
+            self.gossip,
+            accounts,
+            own=accounts[own],
+            books=opened.ledger.books,
+            now_ms=read_clock_ms,
+        )
         self.catchup = CatchUp(
             plan=self.sync,
             driver=self.driver,

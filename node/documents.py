@@ -1,6 +1,7 @@
 """Encrypted documents between nodes: asked for by hash over authenticated links, handed only to those granted.
 
-The vault decides who may see what; the peer's node key says who asks. Never open a document here.
+The vault decides who may see what, and the ledger whether its owner withdrew that; the peer's node key says who asks.
+Every hand-out is logged. Never open a document here.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,14 +9,47 @@ from typing import Final
 
 from node.batches import Mesh
 from node.gossip.fetch import Fetcher, NobodyHasItError
+from node.telemetry import get_logger
 from node.vault.store import Vault, VaultError
 from protocol.codec import CodecError, decode
+from protocol.crypto import calculate_account_id
 from protocol.ids import AccountId, Digest, PublicKey
+from protocol.ledger.books import Books
+from protocol.ledger.state import CONSENTS, DATA
 from protocol.messages import DocumentReply, GetDocument
 from protocol.vault import VaultEnvelope, check_envelope
 
 FETCH_S: Final = 10.0
 ROUNDS_MAX: Final = 2  # a push that is on its way arrives between the two
+
+
+def is_withdrawn(books: Books, envelope: VaultEnvelope, reader: AccountId) -> bool:
+    """Whether the owner's consent to `reader` stood on the ledger and was withdrawn, all of it.
+
+    False while the ledger knows of none: a statement is put into the vault before its consent is ordered, and until
+    then the owner's signed grant alone counts. Anchors and consents of other accounts say nothing.
+    """
+    owner, digest = calculate_account_id(PublicKey(envelope.owner)), envelope.digest
+    data = [key for key, row in books.state.items(DATA) if row.owner == owner and row.anchor.document == digest]
+    consents = [
+        row
+        for _, row in books.state.items(CONSENTS)
+        if row.owner == owner and reader in row.grant.grantees and any(one in data for one in row.grant.data)
+    ]
+    return bool(consents) and all(row.revoked_ms is not None for row in consents)
+
+
+async def hand_out(vault: Vault, books: Books, digest: Digest, reader: AccountId, *, now_ms: int) -> bytes | None:
+    """The envelope as `reader` may see it now, logged; None when not held, not granted, ended or withdrawn."""
+    raw = await vault.get_for(digest, reader, now_ms=now_ms)
+    if raw is None:
+        return None
+    envelope = decode(raw, VaultEnvelope)
+    if reader != calculate_account_id(PublicKey(envelope.owner)) and is_withdrawn(books, envelope, reader):
+        return None
+    purposes = [one.purpose.name.lower() for one in envelope.grants if one.recipient == reader]
+    get_logger("documents").info("document_handed_out", document=digest, reader=reader, purposes=purposes)
+    return raw
 
 
 class DocumentRoom:
@@ -28,20 +62,25 @@ class DocumentRoom:
         accounts: Mapping[PublicKey, AccountId],
         *,
         own: AccountId,
+        books: Books,
         now_ms: Callable[[], int],
     ) -> None:
         self._vault = vault
         self._mesh = mesh
         self._accounts = accounts
         self._own = own
+        self._books = books
         self._now_ms = now_ms
         self._fetcher: Fetcher[Digest, bytes] = Fetcher(self._ask, mesh.get_connected)
 
     async def on_get(self, peer: PublicKey, message: GetDocument) -> DocumentReply:
         """The envelope with the asker's own grants, or nothing, which does not say whether it is held."""
         account = self._accounts.get(peer)
-        envelope = None if account is None else await self._vault.get_for(message.digest, account)
-        return DocumentReply(digest=message.digest, envelope=envelope)
+        if account is None:
+            return DocumentReply(digest=message.digest, envelope=None)
+        digest = Digest(message.digest)
+        envelope = await hand_out(self._vault, self._books, digest, account, now_ms=self._now_ms())
+        return DocumentReply(digest=digest, envelope=envelope)
 
     def on_reply(self, peer: PublicKey, message: DocumentReply) -> None:
         """A peer's answer; only one that was asked for, with that digest and a grant to this member, counts."""

@@ -7,8 +7,9 @@ from aiohttp import web
 
 from node.api.answers import AccessEntry, AccessLogView, DocumentView
 from node.api.problems import ProblemError
-from node.api.reading import get_id, get_node, require_caller, respond
+from node.api.reading import NOW_MS, get_id, get_node, require_caller, respond
 from node.api.state import find_account, find_data
+from node.documents import hand_out
 from node.vault.store import VaultError
 from protocol.codec import CodecError, decode
 from protocol.ids import AccountId, Digest, ObjectId, PublicKey
@@ -44,7 +45,10 @@ async def get_document(request: web.Request) -> web.Response:
     """GET /v1/vault/documents/{digest}: the envelope, with the caller's own grants only."""
     node, caller, digest = get_node(request), require_caller(request), get_id(request, "digest")
     account = find_account(node, caller.key)
-    raw = None if account is None else await node.vault.get_for(Digest(digest), account)
+    raw = None
+    if account is not None:
+        now_ms = request.app[NOW_MS]()
+        raw = await hand_out(node.vault, node.ledger.books, Digest(digest), account, now_ms=now_ms)
     if raw is None:  # a stranger learns nothing, not even whether the document is here
         raise ProblemError("not_found", "No document of this digest is kept here for this key.")
     return web.Response(body=raw, content_type="application/msgpack", headers={"Cache-Control": "no-store"})

@@ -1,7 +1,7 @@
 """`vault.sqlite`: encrypted statements and who was granted them, apart from the ledger so that they can be erased.
 
     put(envelope)        check, keep, merge grants        -> digest of the ciphertext
-    get_for(digest, to)  the envelope with the grants of one recipient alone, or None
+    get_for(digest, to)  the envelope with the live grants of one recipient alone, or None
     erase(digest)        ciphertext and wrapped keys gone; SQLite overwrites the pages (secure_delete)
 
 The vault holds ciphertext only; it never has a data key. Never write a plain row here.
@@ -126,22 +126,25 @@ class Vault:
 
     async def get(self, digest: Digest) -> bytes | None:
         """The envelope with all its grants."""
-        return await self._assemble(digest, None)
+        return await self._assemble(digest, None, 0)
 
-    async def get_for(self, digest: Digest, recipient: AccountId) -> bytes | None:
-        """The envelope as one recipient may see it: its own grants, all of them for the owner, None for strangers."""
-        return await self._assemble(digest, recipient)
+    async def get_for(self, digest: Digest, recipient: AccountId, *, now_ms: int) -> bytes | None:
+        """The envelope as one recipient may see it at `now_ms`: its own grants that have not ended.
 
-    async def _assemble(self, digest: Digest, recipient: AccountId | None) -> bytes | None:
+        All grants for the owner; None for strangers and for whoever's grants have ended.
+        """
+        return await self._assemble(digest, recipient, now_ms)
+
+    async def _assemble(self, digest: Digest, recipient: AccountId | None, now_ms: int) -> bytes | None:
         found = await self._read_one("SELECT owner, body FROM documents WHERE digest = ?", (digest,))
         if found is None:
             return None
         rows = await self._read("SELECT recipient, raw FROM grants WHERE digest = ? ORDER BY recipient", (digest,))
-        if recipient is not None and recipient != calculate_account_id(PublicKey(found[0])):
-            rows = [row for row in rows if row[0] == recipient]
-            if not rows:
-                return None
         grants = tuple(decode(row[1], Grant) for row in rows)
+        if recipient is not None and recipient != calculate_account_id(PublicKey(found[0])):
+            grants = tuple(one for one in grants if one.recipient == recipient and now_ms <= one.until_ms)
+            if not grants:
+                return None
         return encode(msgspec.structs.replace(decode(found[1], VaultEnvelope), grants=grants))
 
     async def erase(self, digest: Digest) -> bool:

@@ -49,6 +49,22 @@ async def test_only_the_owner_puts_and_only_grantees_fetch(node: DevNode, client
     assert await refusal(client, "GET", path) == (401, "signature_missing")
 
 
+async def test_a_withdrawn_consent_ends_what_the_vault_hands_out(node: DevNode, client: NodeClient) -> None:
+    """After the borrower withdrew consent on the ledger, the grantee hears "not found"; the owner is still served."""
+    wallet = await node.open_borrower("li-na")
+    application = apply_for(node, wallet, read_sample(), make_wish())
+    path = f"/v1/vault/documents/{application.sealed.envelope.digest.hex()}"
+    await make_device(node, client, wallet).put_document(application.sealed)
+    lender = make_keys("jade").officer
+    assert lender is not None
+    assert await client.call("GET", path, signer=lender, now_ms=node.now_ms)  # not ordered yet: the grant counts
+    await node.do(*application.intents)
+    assert await client.call("GET", path, signer=lender, now_ms=node.now_ms)
+    await node.do(wallet.revoke_consent(application.consent))
+    assert await refusal(client, "GET", path, signer=lender, now_ms=node.now_ms) == (404, "not_found")
+    assert await client.call("GET", path, signer=wallet.signer, now_ms=node.now_ms)
+
+
 async def wait_opened(node: DevNode, data: ObjectId) -> None:
     """Until this node has logged an opening."""
     for pause_s in (0.01,) * 400:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from nacl.public import PrivateKey
+from structlog.testing import capture_logs
 
 from node.documents import DocumentRoom
 from node.vault.crypto import Recipient, seal_document
@@ -13,16 +14,19 @@ from node.vault.store import Vault
 from protocol.codec import decode, encode
 from protocol.crypto import KeySigner
 from protocol.ids import AccountId, BoxKey, Day, Digest, PublicKey, TimeMs
+from protocol.ledger.execute import Ledger
 from protocol.messages import DocumentReply, GetDocument, Message
 from protocol.money import Currency
 from protocol.transactions.data import Purpose
 from protocol.vault import VaultEnvelope, VaultPlain
+from tests.node.api.harness import make_genesis
 
 A, B, C = (PublicKey(bytes([one]) * 32) for one in (1, 2, 3))
 ACCOUNTS = {A: AccountId(b"\x0a" * 32), B: AccountId(b"\x0b" * 32)}
 DIGEST = Digest(b"\x05" * 32)
 OWNER, OWN, BOX = KeySigner(bytes([9]) * 32), AccountId(b"\x0c" * 32), PrivateKey(bytes([8]) * 32)
 NOW = TimeMs(1_800_000_000_000)
+BOOKS = Ledger.from_genesis(make_genesis()).books
 PLAIN = VaultPlain(
     currency=Currency("CNY"),
     opening_balance=None,
@@ -43,7 +47,7 @@ def seal(*recipients: AccountId, until_ms: int = NOW + 1) -> VaultEnvelope:
 
 
 def make_room(vault: Vault, mesh: "Around") -> DocumentRoom:
-    return DocumentRoom(vault, mesh, ACCOUNTS, own=OWN, now_ms=lambda: NOW)
+    return DocumentRoom(vault, mesh, ACCOUNTS, own=OWN, books=BOOKS, now_ms=lambda: NOW)
 
 
 class Around:
@@ -155,6 +159,28 @@ async def test_a_copy_that_is_not_granted_to_us_does_not_end_the_search(tmp_path
         asked = len(mesh.sent)
         assert await room.fetch(both.digest) == kept
         assert len(mesh.sent) == asked
+    finally:
+        await room.close()
+        await vault.close()
+
+
+async def test_a_grantee_is_handed_the_document_until_its_grant_ends(tmp_path: Path) -> None:
+    """A live grant is served and the hand-out logged; an ended one gets the answer of a room that has nothing."""
+    live, ended = seal(ACCOUNTS[A]), seal(ACCOUNTS[A], until_ms=NOW - 1)
+    vault = await Vault.open(tmp_path / "vault.sqlite")
+    room = make_room(vault, Around())
+    try:
+        for one in (live, ended):
+            await vault.put(encode(one))
+        with capture_logs() as logs:
+            served = await room.on_get(A, GetDocument(digest=live.digest))
+            refused = await room.on_get(A, GetDocument(digest=ended.digest))
+            stranger = await room.on_get(B, GetDocument(digest=live.digest))
+        assert served.envelope == encode(live)
+        assert refused.envelope is None
+        assert stranger.envelope is None
+        (line,) = [one for one in logs if one["event"] == "document_handed_out"]
+        assert (line["document"], line["reader"], line["purposes"]) == (live.digest, ACCOUNTS[A], ["underwrite"])
     finally:
         await room.close()
         await vault.close()

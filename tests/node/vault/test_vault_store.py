@@ -168,19 +168,29 @@ async def test_the_vault_hands_each_its_own_grants(vault: Vault) -> None:
         purpose=Purpose.UNDERWRITE,
         until_ms=UNTIL,
     )
-    assert await vault.get_for(digest, BOB_ID) is None
+    assert await vault.get_for(digest, BOB_ID, now_ms=UNTIL) is None
     assert await vault.put(encode(widened)) == digest
     for account, key in ((ALICE_ID, ALICE), (BOB_ID, BOB)):
-        raw = await vault.get_for(digest, account)
+        raw = await vault.get_for(digest, account, now_ms=UNTIL)
         assert raw is not None
         envelope = decode(raw, VaultEnvelope)
         assert [grant.recipient for grant in envelope.grants] == [account]
         assert open_document(envelope, account=account, key=key).rows
-    owned = await vault.get_for(digest, calculate_account_id(OWNER.public_key))
+    owned = await vault.get_for(digest, calculate_account_id(OWNER.public_key), now_ms=UNTIL)
     assert owned is not None
     assert len(decode(owned, VaultEnvelope).grants) == 2
-    assert await vault.get_for(digest, AccountId(bytes(32))) is None
+    assert await vault.get_for(digest, AccountId(bytes(32)), now_ms=UNTIL) is None
     assert await vault.get(Digest(bytes(32))) is None
+
+
+async def test_an_ended_grant_opens_nothing_and_the_owner_keeps_access(vault: Vault) -> None:
+    """To the last millisecond and not one longer; the owner still sees which grants were given."""
+    digest = await vault.put(encode(seal().envelope))
+    assert await vault.get_for(digest, ALICE_ID, now_ms=UNTIL) is not None
+    assert await vault.get_for(digest, ALICE_ID, now_ms=UNTIL + 1) is None
+    owned = await vault.get_for(digest, calculate_account_id(OWNER.public_key), now_ms=UNTIL + 1)
+    assert owned is not None
+    assert len(decode(owned, VaultEnvelope).grants) == 1
 
 
 async def test_what_is_no_document_is_refused(vault: Vault) -> None:
