@@ -8,7 +8,7 @@ from protocol.crypto import calculate_object_id
 from protocol.ids import ObjectId, TimeMs
 from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.data import EAST_MOST_MIN, check_consent_covers, check_owned_data
-from protocol.ledger.decisions import decide_products, find_equal_attestations
+from protocol.ledger.decisions import decide_products, find_equal_attestations, find_minority
 from protocol.ledger.products import does_product_fit
 from protocol.ledger.records import Assessed, Dissented, Fact, Made
 from protocol.ledger.rows import Application, ApplicationState, Attestation, OfferState
@@ -228,18 +228,22 @@ def apply_attest(books: Books, call: Call, payload: Attest) -> tuple[Fact, ...]:
         rows_mark=payload.rows_mark,
         time_ms=books.now_ms,
     )
-    earlier = [one for one in application.attestations if one.model == payload.model]
+    blamed = find_minority(application, payload.model)
     application = replace(application, attestations=(*application.attestations, attestation))
     books.state.put(APPLICATIONS, payload.application, application)
     committed = next(one.commitment for one in application.request.sidecars if one.model == payload.model)
     equal = find_equal_attestations(application, attestation)
-    dissent = payload.commitment != committed or (bool(earlier) and len(equal) == 1)
-    books.emit(
-        "attestation_dissented" if dissent else "application_attested",
-        (payload.application, application.borrower, call.account),
-        {"application": payload.application.hex(), "attester": call.account.hex(), "model": payload.model.hex()},
-    )
-    facts: tuple[Fact, ...] = (Dissented(attester=call.account),) if dissent else ()
+    dissenting = tuple(one for one in find_minority(application, payload.model) if one not in blamed)
+    if payload.commitment != committed:
+        dissenting = (*dissenting, call.account)
+    told = dissenting if call.account in dissenting else (call.account, *dissenting)
+    for attester in told:
+        books.emit(
+            "attestation_dissented" if attester in dissenting else "application_attested",
+            (payload.application, application.borrower, attester),
+            {"application": payload.application.hex(), "attester": attester.hex(), "model": payload.model.hex()},
+        )
+    facts: tuple[Fact, ...] = tuple(Dissented(attester=one) for one in dissenting)
     if payload.commitment != committed:
         return facts
     return facts + decide_products(books, payload.application, attestation, equal)

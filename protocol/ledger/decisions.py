@@ -4,10 +4,11 @@ Every node computes the same answer from the same score. A decline is a record o
 of the application, and carries at most four specific reasons.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 from protocol.crypto import calculate_hash
-from protocol.ids import AccountId, Day, ObjectId, TimeMs
+from protocol.ids import AccountId, Day, ModelId, ObjectId, TimeMs
 from protocol.ledger.books import Books, EventKind
 from protocol.ledger.exposure import calculate_new_due30
 from protocol.ledger.offers import calculate_terms_hash, make_disclosure
@@ -28,6 +29,18 @@ def find_equal_attestations(application: Application, like: Attestation) -> tupl
         for one in application.attestations
         if (one.model, one.commitment, one.capacity30) == (like.model, like.commitment, like.capacity30)
     )
+
+
+def find_minority(application: Application, model: ModelId) -> tuple[AccountId, ...]:
+    """Who attested the application's own bins but said another cash flow than most did, as it stands.
+
+    A tie blames nobody: whoever spoke first has no better claim than the second.
+    """
+    committed = {one.model: one.commitment for one in application.request.sidecars}
+    counted = [one for one in application.attestations if (one.model, one.commitment) == (model, committed[model])]
+    votes = Counter(one.capacity30 for one in counted)
+    most = max(votes.values(), default=0)
+    return tuple(AccountId(one.attester) for one in counted if votes[one.capacity30] < most)
 
 
 def calculate_capacity30(application: Application) -> Amount:

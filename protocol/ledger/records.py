@@ -66,7 +66,7 @@ class Decided(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid
 
 
 class Dissented(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=4):
-    """The attestation's body differs from the sidecar's commitment, or from what others said first."""
+    """This attester's body differs from the sidecar's commitment, or has come to differ from what most say."""
 
     attester: AccountIdField
 

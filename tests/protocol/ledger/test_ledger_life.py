@@ -447,3 +447,21 @@ def test_rows_and_absent_rows_are_proved_under_the_state_root(world: World) -> N
     ):
         assert not check_state_proof(wrong, root)
     assert not check_state_proof(present, world.ledger.exec_root)
+
+
+@pytest.mark.parametrize(
+    "order", [("jade", "harbour", "plum"), ("harbour", "jade", "plum"), ("harbour", "plum", "jade")]
+)
+def test_dissent_is_the_minoritys_whoever_spoke_first(world: World, order: tuple[str, ...]) -> None:
+    """Jade says another figure than two others: it is told of Jade alone, once, when two agree against it."""
+    application = world.apply("ann")
+    commitment = world.sidecar("ann").calculate_commitment()
+    blamed = []
+    for lender in order:
+        capacity30 = 99 if lender == "jade" else 900_000
+        receipt = world.must(
+            f"{lender}/attester", world.attestation(lender, application, commitment, capacity30=capacity30)
+        )
+        blamed.append([fact.attester for fact in receipt.outcome if isinstance(fact, Dissented)])
+    assert blamed == [[], [], [world.account("jade")]]
+    assert find_violations(world.ledger) == {}
