@@ -93,7 +93,8 @@ def test_late_charges_count_before_their_event(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_lenders_own_word_opens_no_cap() -> None:
     """Two say 1,000, a lender that decides alone says more than anybody earns: no offer. Said first: no acceptance."""
-    for order in (("harbour", "plum", "jade"), ("jade", "harbour", "plum")):
+    orders: tuple[tuple[str, ...], ...] = (("harbour", "plum", "jade"), ("jade", "harbour", "plum"))
+    for order in orders:
         world = World()
         world.open_account("ann")
         world.found_lender("jade", attestations_min=1)

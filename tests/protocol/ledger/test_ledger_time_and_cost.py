@@ -5,8 +5,9 @@ import pytest
 from protocol.ids import Day
 from protocol.ledger import accept, execute
 from protocol.ledger.invariants import find_violations
-from protocol.ledger.state import ACCOUNTS, APPLICATIONS, OFFERS
+from protocol.ledger.state import ACCOUNTS, APPLICATIONS, OFFERS, POOLS
 from protocol.loans.calendar import DAY_MAX
+from protocol.loans.schedule import Instalment, ScheduleFault, ScheduleTerms, calculate_schedule
 from protocol.loans.terms import PeriodUnit
 from protocol.rejections import Rejection
 from tests.protocol.ledger.world import DAY_MS, World, change
@@ -51,8 +52,16 @@ def test_a_refused_acceptance_recomputes_no_schedule(monkeypatch: pytest.MonkeyP
     world.open_account("ann")
     world.found_lender("harbour", borrower_max=1)
     (offer,) = world.offer("ann")
-    counted: list[object] = []
-    plain = accept.calculate_schedule
-    monkeypatch.setattr(accept, "calculate_schedule", lambda terms: counted.append(terms) or plain(terms))
+    counted: list[ScheduleTerms] = []
+
+    def count(terms: ScheduleTerms) -> tuple[Instalment, ...] | ScheduleFault:
+        counted.append(terms)
+        return calculate_schedule(terms)
+
+    monkeypatch.setattr(accept, "calculate_schedule", count)
     assert world.accept("ann", offer).rejection is Rejection.CAP_POOL
     assert counted == []
+    pool = world.ledger.books.state.need(OFFERS, offer).disclosure.pool
+    change(world, POOLS, pool, borrower_max=10**9)
+    assert world.accept("ann", offer).rejection is None
+    assert len(counted) == 1
