@@ -1,7 +1,7 @@
 """Reads of the chain: status, readiness, genesis, blocks, transactions, receipts. What it says is what was saved."""
 
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -103,7 +103,7 @@ async def get_block(request: web.Request) -> web.Response:
 
 
 async def get_transaction(request: web.Request) -> web.Response:
-    """GET /v1/transactions/{id}[?wait_ms=N]."""
+    """GET /v1/transactions/{id}[?wait_ms=N]. What stands for a person (`subject_tag`) is null here."""
     node = get_node(request)
     transaction_id = TransactionId(get_id(request))
     stored = await node.store.find_transaction(transaction_id)
@@ -125,13 +125,21 @@ async def get_transaction(request: web.Request) -> web.Response:
         sender=transaction.body.sender.hex(),
         nonce=transaction.body.nonce,
         cosigners=[key.hex() for key in transaction.cosigners],
-        payload=to_plain(transaction.body.payload),
+        payload=_view_payload(transaction),
         success=rejection is None,
         rejection=None if rejection is None else view_rejection(rejection),
         receipt=to_plain(receipt),
         read_height=read_height,
     )
     return respond(view, height=read_height)
+
+
+def _view_payload(transaction: Transaction) -> Any:
+    """The payload for everybody: without the tag by which one person's accounts could be found on every node."""
+    payload = to_plain(transaction.body.payload)
+    if isinstance(payload, dict) and "subject_tag" in payload:
+        payload["subject_tag"] = None
+    return payload
 
 
 async def get_receipt(request: web.Request) -> web.Response:

@@ -15,8 +15,9 @@ from node.client.http import ApiError, NodeClient
 from node.client.offers import check_offer
 from protocol.crypto import KeySigner, calculate_hash
 from protocol.genesis import Genesis
-from protocol.ids import ObjectId
-from tests.node.api.harness import DevNode, make_seed
+from protocol.ids import BoxKey, Day, ObjectId
+from protocol.transactions.accounts import AccountKind
+from tests.node.api.harness import TODAY, DevNode, make_keys, make_seed
 from tests.node.api.lending import apply_for, attesting, make_device, make_wish, read_sample
 
 UNKNOWN = "ab" * 32
@@ -195,6 +196,26 @@ async def test_an_account_shows_no_subject_tag(node: DevNode, client: NodeClient
     wallet = await node.open_borrower("li-na")
     raw = await client.call("GET", f"/v1/accounts/{wallet.account.hex()}")
     assert calculate_hash("tag", b"li-na").hex().encode() not in raw
+
+
+async def test_a_transaction_shows_no_subject_tag(node: DevNode, client: NodeClient) -> None:
+    """The opening of an account is shown to everybody with all its fields but the tag."""
+    wallet = node.make_wallet(KeySigner(make_seed("li-na")))
+    issuer = make_keys("identity").officer
+    assert issuer is not None
+    opening = wallet.open_account(
+        issuer=issuer,
+        kind=AccountKind.PERSON,
+        enc_key=BoxKey(bytes(32)),
+        subject_tag=calculate_hash("tag", b"li-na"),
+        level=2,
+        expires_on=Day(TODAY + 1_000),
+    )
+    await node.do(opening)
+    raw = await client.call("GET", f"/v1/transactions/{opening.id.hex()}")
+    assert calculate_hash("tag", b"li-na").hex().encode() not in raw
+    payload = (await client.get(f"/v1/transactions/{opening.id.hex()}"))["payload"]
+    assert (payload["subject_tag"], payload["level"]) == (None, 2)
 
 
 async def test_the_nonce_follows_what_was_used(node: DevNode, client: NodeClient) -> None:
