@@ -60,7 +60,7 @@ class Core:
         self.peers = tuple(sorted(key for key in roster.names if key != own))
         self.mempool = Mempool()
         self.verifier = Verifier(self.chain_id)
-        self.sync = SyncPlan()
+        self.sync = SyncPlan(roster.validators)
         identity = Identity(self.chain_id, keys.node, Digest(secrets.token_bytes(32)), "", roster.names)
         self.gossip = Gossip(identity, config.peers)
         self.engine = Engine(

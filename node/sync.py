@@ -1,9 +1,11 @@
 """Catching up: which finalised blocks to ask of whom, and in what order to hand them to the engine.
 
 Decisions only; the shell sends, waits and steps the engine, which alone decides whether blocks are final. A peer that
-claims what it cannot show is not believed for a while. Never move a view here.
+claims what it cannot show is not believed for a while, each time longer. One peer's claim is enough to ask it for
+blocks, and never enough to call this node behind. Never move a view here.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,6 +17,9 @@ from protocol.messages import Blocks, GetBlocks, Status
 
 REPLY_MS_MAX: Final = 5_000
 DISTRUST_MS: Final = 10_000
+DISTRUST_DOUBLINGS_MAX: Final = 3  # 80 s: an honest peer may have been at fault through us
+PROGRESS_BLOCKS_MIN: Final = 16  # brought in one answer: a node in step is never this far behind
+PROGRESS_MS: Final = 5_000  # how long such an answer shows that this node was behind
 CLAIM_REST_MS: Final = 400  # what consensus brings by itself within this time is not asked for
 WINDOWS_AHEAD_MAX: Final = 8
 EXECUTION_BEHIND_MAX: Final = 512  # blocks: beyond it the executor is what everybody waits for
@@ -38,7 +43,11 @@ class Window(NamedTuple):
 class SyncPlan:
     """What is known of peers' heights, what was asked of them and what they brought."""
 
-    def __init__(self) -> None:
+    def __init__(self, validators: Sequence[PublicKey]) -> None:
+        self._validators = frozenset(validators)
+        self._liars_max = max(0, len(validators) - 1) // 3
+        self._lies: dict[PublicKey, int] = {}
+        self._progress_ms: int | None = None
         self._claims: dict[PublicKey, tuple[Height, int]] = {}
         self._asked: dict[PublicKey, Asked] = {}
         self._windows: dict[Height, Window] = {}
@@ -70,8 +79,18 @@ class SyncPlan:
         return claim[0] if claim is not None else Height(0)
 
     def is_behind(self, final_height: Height, now_ms: int) -> bool:
-        """Whether a believed peer is further, by more than what is just on its way."""
-        return any(self._believes(peer, now_ms) and self._is_ahead(peer, final_height, now_ms) for peer in self._claims)
+        """Whether this node is further behind than what is just on its way: more validators than may lie say so, or a
+        peer says so and a longer stretch of blocks has just been brought.
+        """
+        ahead = self._find_ahead(final_height, now_ms)
+        if sum(peer in self._validators for peer in ahead) > self._liars_max:
+            return True
+        return bool(ahead) and self._progress_ms is not None and now_ms - self._progress_ms < PROGRESS_MS
+
+    def _find_ahead(self, final_height: Height, now_ms: int) -> list[PublicKey]:
+        return [
+            peer for peer in self._claims if self._believes(peer, now_ms) and self._is_ahead(peer, final_height, now_ms)
+        ]
 
     def _believes(self, peer: PublicKey, now_ms: int) -> bool:
         return self._distrusted_until_ms.get(peer, 0) <= now_ms
@@ -89,9 +108,9 @@ class SyncPlan:
     ) -> list[tuple[PublicKey, GetBlocks]]:
         """What to ask of whom now: one request per peer, windows that nobody was asked for yet."""
         for peer in [peer for peer, asked in self._asked.items() if now_ms - asked.at_ms > REPLY_MS_MAX]:
-            self._distrust(peer, now_ms)
+            self._distrust(peer, now_ms, lies=0)  # slow, perhaps
         self._windows = {start: one for start, one in self._windows.items() if _end(one.blocks) > final_height}
-        if not self.is_behind(final_height, now_ms):
+        if not self._find_ahead(final_height, now_ms):
             return []
         if final_height - exec_height > EXECUTION_BEHIND_MAX:
             return []
@@ -117,9 +136,11 @@ class SyncPlan:
                 start = last + 1
         return Height(start)
 
-    def _distrust(self, peer: PublicKey, now_ms: int) -> None:
+    def _distrust(self, peer: PublicKey, now_ms: int, *, lies: int = 1) -> None:
         self._asked.pop(peer, None)
-        self._distrusted_until_ms[peer] = now_ms + DISTRUST_MS
+        doublings = min(self._lies.get(peer, 0), DISTRUST_DOUBLINGS_MAX)
+        self._distrusted_until_ms[peer] = now_ms + (DISTRUST_MS << doublings)
+        self._lies[peer] = self._lies.get(peer, 0) + lies
 
     # ------------------------------------------------------------------ answers
 
@@ -160,6 +181,10 @@ class SyncPlan:
             fruitful = final_height >= below or 0 < self._known <= below
         if not fruitful:
             self._distrust(window.peer, now_ms)
+            return
+        self._lies.pop(window.peer, None)
+        if len(window.blocks.blocks) >= PROGRESS_BLOCKS_MIN:
+            self._progress_ms = now_ms
 
 
 def _end(blocks: Blocks) -> Height:

@@ -2,7 +2,16 @@
 
 import msgspec
 
-from node.sync import CLAIM_REST_MS, DISTRUST_MS, EXECUTION_BEHIND_MAX, REPLY_MS_MAX, SyncPlan
+from node.sync import (
+    CLAIM_REST_MS,
+    DISTRUST_DOUBLINGS_MAX,
+    DISTRUST_MS,
+    EXECUTION_BEHIND_MAX,
+    PROGRESS_BLOCKS_MIN,
+    PROGRESS_MS,
+    REPLY_MS_MAX,
+    SyncPlan,
+)
 from protocol.block import Block
 from protocol.certificate import Certificate, VoteKind
 from protocol.ids import ZERO_DIGEST, BlockDigest, Epoch, Height, PublicKey, Signature, View
@@ -52,7 +61,7 @@ def asked(plan: SyncPlan, final: int, now_ms: int, executed: int | None = None) 
 
 def test_what_consensus_is_about_to_bring_is_not_asked_for() -> None:
     """A peer one block ahead is asked only when its claim has stood for a while, or when the engine wants it."""
-    plan = SyncPlan()
+    plan = SyncPlan(())
     plan.on_status(A, status(11), 0)
     assert asked(plan, 10, CLAIM_REST_MS - 1) == []
     assert asked(plan, 11, CLAIM_REST_MS) == []
@@ -62,7 +71,7 @@ def test_what_consensus_is_about_to_bring_is_not_asked_for() -> None:
 
 def test_several_peers_bring_different_windows_and_they_are_handed_on_in_order() -> None:
     """One request per peer, no window twice, no gap between them; the engine sees them ascending."""
-    plan = SyncPlan()
+    plan = SyncPlan(())
     for peer in (A, B, C):
         plan.on_status(peer, status(150), 0)
     assert asked(plan, 0, 1) == [(A, 1, PAGE), (B, PAGE + 1, PAGE), (C, 2 * PAGE + 1, 150 - 2 * PAGE)]
@@ -81,7 +90,7 @@ def test_several_peers_bring_different_windows_and_they_are_handed_on_in_order()
 
 def test_a_window_that_consensus_overtook_in_part_is_cut_to_what_follows() -> None:
     """Blocks that are final by now are not handed on again."""
-    plan = SyncPlan()
+    plan = SyncPlan(())
     plan.on_status(A, status(40), 0)
     assert asked(plan, 0, 1) == [(A, 1, 40)]
     plan.on_blocks(A, blocks(1, 40), 2)
@@ -92,7 +101,7 @@ def test_a_window_that_consensus_overtook_in_part_is_cut_to_what_follows() -> No
 
 def test_a_silent_peer_and_a_liar_are_not_believed_for_a_while_and_others_take_over() -> None:
     """A request without answer, an empty answer, a gap, or blocks the engine refused: the window goes to another."""
-    plan = SyncPlan()
+    plan = SyncPlan(())
     plan.on_status(A, status(30), 0)
     assert asked(plan, 0, 1) == [(A, 1, 30)]
     plan.on_status(B, status(30), 2)
@@ -113,7 +122,7 @@ def test_a_silent_peer_and_a_liar_are_not_believed_for_a_while_and_others_take_o
 
 def test_a_gone_peer_frees_its_window() -> None:
     """What was asked of a lost link is asked of another at once."""
-    plan = SyncPlan()
+    plan = SyncPlan(())
     plan.on_status(A, status(30), 0)
     plan.on_status(B, status(30), 0)
     assert asked(plan, 0, 1) == [(A, 1, 30)]
@@ -123,7 +132,7 @@ def test_a_gone_peer_frees_its_window() -> None:
 
 def test_nothing_is_asked_while_execution_is_far_behind() -> None:
     """Blocks wait with the peers, not in memory."""
-    plan = SyncPlan()
+    plan = SyncPlan(())
     plan.on_status(A, status(5_000), 0)
     assert asked(plan, 1_000, 1, executed=1_000 - EXECUTION_BEHIND_MAX - 1) == []
     assert asked(plan, 1_000, 1, executed=1_000 - EXECUTION_BEHIND_MAX) == [(A, 1_001, PAGE)]
@@ -131,9 +140,68 @@ def test_nothing_is_asked_while_execution_is_far_behind() -> None:
 
 def test_a_huge_claim_moves_nothing_by_itself() -> None:
     """A liar's height costs one request of one page, and its silence is remembered."""
-    plan = SyncPlan()
+    plan = SyncPlan(())
     plan.on_status(A, status(2**52), 0)
     assert asked(plan, 10, 1) == [(A, 11, PAGE)]
     plan.on_blocks(A, Blocks(blocks=(), finalization=None), 2)
     assert asked(plan, 10, 3) == []
     assert not plan.is_behind(Height(10), 3)
+
+
+def test_one_liar_of_four_never_makes_a_node_call_itself_behind() -> None:
+    """Its claim costs a request; only more validators than may lie, or blocks that really come, say "behind"."""
+    d, observer = (PublicKey(bytes([one]) * 32) for one in (4, 5))
+    plan = SyncPlan((A, B, C, d))
+    for now_ms in range(0, 300_000, 1_000):
+        plan.on_status(d, status(10**12 + now_ms), now_ms)
+        plan.on_status(observer, status(10**12 + now_ms), now_ms)
+        for peer, _, _ in asked(plan, 10, now_ms):
+            plan.on_blocks(peer, Blocks(blocks=(), finalization=None), now_ms)
+        assert not plan.is_behind(Height(10), now_ms)
+    plan.on_status(A, status(500), 300_000)
+    plan.on_status(B, status(500), 300_000)
+    assert plan.is_behind(Height(10), 300_000)
+    assert not plan.is_behind(Height(500), 300_000)
+
+
+def test_a_node_that_reaches_one_peer_alone_is_behind_once_that_peer_brings_a_stretch_of_blocks() -> None:
+    """Blocks cannot be made up; a block or two, as every node is behind at times, are no sign."""
+    plan = SyncPlan((A, B, C, PublicKey(bytes([4]) * 32)))
+    plan.on_status(A, status(5_000), 0)
+    assert asked(plan, 10, 1) == [(A, 11, PAGE)]
+    assert not plan.is_behind(Height(10), 1)
+    for last, expected in ((10 + PROGRESS_BLOCKS_MIN - 1, False), (10 + PAGE, True)):
+        plan.on_blocks(A, blocks(11, last), 2)
+        window = plan.pop_ready(Height(10))
+        assert window is not None
+        plan.on_stepped(window, Height(last), 3)
+        assert plan.is_behind(Height(last), 4) is expected
+        assert asked(plan, 10, 5) == [(A, 11, PAGE)]
+    assert plan.is_behind(Height(10 + PAGE), 2 + PROGRESS_MS)
+    assert not plan.is_behind(Height(10 + PAGE), 3 + PROGRESS_MS)
+
+
+def test_distrust_grows_with_every_lie_up_to_a_bound_and_ends_with_good_blocks() -> None:
+    """A liar is asked ever more rarely; who then shows what it claims begins anew."""
+    plan = SyncPlan((A,))
+    now_ms, pauses = 0, []
+    plan.on_status(A, status(2**40), 0)
+    now_ms = 1
+    for _ in range(DISTRUST_DOUBLINGS_MAX + 3):
+        assert len(asked(plan, 10, now_ms)) == 1
+        plan.on_blocks(A, Blocks(blocks=(), finalization=None), now_ms)
+        since_ms = now_ms
+        while not plan.is_behind(Height(10), now_ms) and now_ms < 10**6:
+            now_ms += 1_000
+        pauses.append(now_ms - since_ms)
+    growing = [DISTRUST_MS << i for i in range(DISTRUST_DOUBLINGS_MAX + 1)]
+    assert pauses == [*growing, growing[-1], growing[-1]]
+    assert asked(plan, 10, now_ms) == [(A, 11, PAGE)]
+    plan.on_blocks(A, blocks(11, 40), now_ms)
+    window = plan.pop_ready(Height(10))
+    assert window is not None
+    plan.on_stepped(window, Height(40), now_ms)
+    assert len(asked(plan, 40, now_ms)) == 1
+    plan.on_blocks(A, Blocks(blocks=(), finalization=None), now_ms)
+    assert asked(plan, 40, now_ms + DISTRUST_MS - 1) == []
+    assert len(asked(plan, 40, now_ms + DISTRUST_MS)) == 1
