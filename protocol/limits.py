@@ -43,6 +43,5 @@ BATCHES_HELD_MAX: Final = 4_096  # unfinalised batches in memory
 PEER_QUEUE_FRAMES_MAX: Final = 2_048  # frames waiting for one slow peer before it is dropped
 SYNC_BLOCKS_PER_REPLY_MAX: Final = 64
 SYNC_HEADERS_PER_REPLY_MAX: Final = 1_024  # at most 0.3 MiB beside the blocks' 0.2: one frame
-SYNC_HEADERS_PER_REPLY_MAX: Final = 1_024  # at most 0.3 MiB beside the blocks' 0.2: one frame
 PAGE_ITEMS_MAX: Final = 200
 SUBSCRIBER_QUEUE_EVENTS_MAX: Final = 1_024  # beyond it a slow subscriber is told and closed

@@ -61,7 +61,9 @@ def test_paying_in_two_parts_on_a_day_is_paying_once(
         world.pay("ann", loan, 1, excess)
         assert find_violations(world.ledger) == {}
         state = world.ledger.books.state
-        ends.append((msgspec.structs.replace(state.need(LOANS, loan), closed_ms=None), list(state.items(BALANCES))))
+        # A part may leave an event that comes too early, looks and goes: when it comes is no part of the law.
+        after = msgspec.structs.replace(state.need(LOANS, loan), closed_ms=None, due_ms=None)
+        ends.append((after, list(state.items(BALANCES))))
     assert ends[0] == ends[1]
 
 
