@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from node.allowance import Allowance
@@ -232,8 +233,9 @@ async def test_signatures_are_counted_before_they_are_verified_and_known_ones_ar
     """Sender and co-signers each; garbage counts as one."""
     verifier = Verifier(CHAIN)
     alone = make_item(1)
-    body = make_transaction(alone).body
-    together = BatchItem(transaction=sign_transaction(body, SENDER, tuple(KeySigner(bytes([i]) * 32) for i in (1, 2))))
+    others = tuple(sorted((KeySigner(bytes([i]) * 32) for i in (1, 2)), key=lambda one: one.public_key))
+    body = msgspec.structs.replace(make_transaction(alone).body, cosigners=tuple(one.public_key for one in others))
+    together = BatchItem(transaction=sign_transaction(body, SENDER, others))
     items = [alone, together, BatchItem(transaction=b"\xc1")]
     assert verifier.count_signatures(items) == 1 + 3 + 1
     await verifier.check(items)
