@@ -198,6 +198,9 @@ def find_product_faults(text: ProductText, genesis: Genesis, today: Day) -> list
     validators = sum(1 for one in genesis.members if one.attester_key is not None)
     if text.attestations_min > validators:
         faults.append(f"attestations_min: only {validators} organisations can attest, so that nothing would be decided")
+    floor = min(genesis.policy.attestations_floor, validators)
+    if text.attestations_min < floor:
+        faults.append(f"attestations_min: the network's policy asks for {floor} at least")
     if text.expires_on.toordinal() < today:
         faults.append(f"expires_on: lies in the past; today is {date.fromordinal(today).isoformat()}")
     return faults

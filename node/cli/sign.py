@@ -34,6 +34,7 @@ HINTS: Final = {
     "offer_taken": "See your loans with liushui loan list.",
     "application_closed": "Apply again with liushui apply.",
     "statement_stale": "Export a newer one from your bank.",
+    "statement_currency": "Bring the statement of an account in the loan's currency.",
     "cap_debt": "Ask for less, or pay something back first.",
     "cap_instalments": "Ask for less, or for more instalments.",
     "loan_unknown": "List the loans with liushui loan list.",

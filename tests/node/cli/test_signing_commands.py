@@ -4,6 +4,7 @@ import json
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -98,6 +99,17 @@ def test_what_the_network_would_refuse_names_its_key(tmp_path: Path, old: str, n
     changed = format_template(EXPIRES).replace(old, new, 1)
     faults = find_product_faults(read_product_file(write(tmp_path, changed)), make_genesis(), TODAY)
     assert any(fault.startswith(f"{key}:") for fault in faults), faults
+
+
+def test_fewer_attestations_than_the_policy_asks_for_are_named(tmp_path: Path) -> None:
+    """The floor of the network's policy is heard before the ledger refuses."""
+    genesis = make_genesis()
+    policy = msgspec.structs.replace(genesis.policy, attestations_floor=2)
+    changed = format_template(EXPIRES).replace("attestations_min = 2", "attestations_min = 1", 1)
+    product = read_product_file(write(tmp_path, changed))
+    assert not find_product_faults(product, genesis, TODAY)
+    faults = find_product_faults(product, msgspec.structs.replace(genesis, policy=policy), TODAY)
+    assert [fault.split(":")[0] for fault in faults] == ["attestations_min"]
 
 
 def test_one_person_has_one_tag_however_the_number_is_typed() -> None:
