@@ -226,5 +226,9 @@ class AppendLog:
         """Wait for what was appended, then close."""
         if self._flusher is not None:
             await self._flusher
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._handle.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=True)
+
+    def _close(self) -> None:
+        # Looked up in the thread: a rewrite that was under way has put another handle in place.
+        self._handle.close()

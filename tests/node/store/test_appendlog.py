@@ -99,3 +99,15 @@ def test_a_users_bytes_that_look_like_a_group_do_not_pass_for_one() -> None:
     torn = encode_group(1, [encode_group(0, [b"planted"]), b"rest" * 10])[:-3]
     groups, whole, sequence = parse_groups(first + torn, "log")
     assert (groups, whole, sequence) == ([[b"one"]], len(first), 1)
+
+
+async def test_closing_during_a_rewrite_closes_the_file_that_took_its_place(tmp_path: Path) -> None:
+    """No handle stays open: the close comes after the rewrite and finds the new file."""
+    log, _ = AppendLog.open(tmp_path / "some.log")
+    await log.append([b"old", b"new"])
+    rewriting = asyncio.create_task(log.rewrite(lambda record: record != b"old"))
+    await asyncio.sleep(0)
+    await log.close()
+    await rewriting
+    assert log._handle.closed
+    assert await reread(tmp_path / "some.log") == [b"new"]
