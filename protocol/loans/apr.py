@@ -26,7 +26,10 @@ APR_PPM_MAX = 10**12
 Flow = tuple[int, int]
 """(day ordinal, amount in minor units)."""
 
-_BITS = 96
+DISCOUNT_BITS = 96
+"""Bits after the point of a discount factor. One itself needs a bit more."""
+
+_BITS = DISCOUNT_BITS
 _ONE = 1 << _BITS
 _STEPS = 64
 """Halvings. What is left of the interval moves the rate by less than 10^-3 ppm even at APR_PPM_MAX."""
@@ -114,13 +117,46 @@ def _solve_factor(steps: Sequence[tuple[int, int]]) -> int:
     return high
 
 
-def calculate_discount_factor(advance: int, payments: Sequence[int]) -> tuple[int, int]:
-    """Return the factor per period, as (numerator, denominator), that discounts equally spaced payments to the advance.
+def _calculate_geometric(factor: int, count: int) -> tuple[int, int]:
+    """Return (factor^count, factor + factor^2 + ... + factor^count), scaled, by doubling the count.
 
-    The payments sum to at least the advance; the first is one period after it. Right to 64 bits.
+    No division and no difference, so nothing is lost for a factor that is very near to one, nor at one itself.
     """
-    assert 0 < advance <= sum(payments), "payments return the advance"
-    return _solve_factor([(0, -payments[-1]), *((1, -amount) for amount in payments[-2::-1]), (1, advance)]), _ONE
+    power, total = _ONE, 0
+    for bit in format(count, "b"):
+        total, power = total + (total * power >> _BITS), power * power >> _BITS
+        if bit == "1":
+            total, power = (total + _ONE) * factor >> _BITS, power * factor >> _BITS
+    return power, total
+
+
+def calculate_even_value(factor: int, *, payment: int, count: int, last: int) -> int:
+    """Return the value one period before the first of `count` equally spaced payments, over 2^DISCOUNT_BITS.
+
+    All are `payment` but the last, which is `last`. No payments are worth nothing. Never falls with the factor.
+    """
+    if count == 0:
+        return 0
+    power, total = _calculate_geometric(factor, count - 1)
+    return payment * total + last * (power * factor >> _BITS)
+
+
+def calculate_even_factor(advance: int, *, payment: int, count: int, last: int) -> int:
+    """Return the smallest factor per period, over 2^DISCOUNT_BITS, at which the payments are worth the advance.
+
+    The payments (as in `calculate_even_value`) sum to at least the advance; where they sum to it, the factor is one.
+    """
+    assert 0 < advance <= payment * (count - 1) + last, "payments return the advance"
+    if advance == payment * (count - 1) + last:
+        return _ONE
+    low, high = 0, _ONE
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if calculate_even_value(middle, payment=payment, count=count, last=last) < advance * _ONE:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def calculate_effective_time(origin: int, day: int, interval: AprInterval) -> int:
@@ -157,11 +193,14 @@ def calculate_apr_effective_ppm(
     following = [*times[1:], times[-1]]
     steps = [((after - time) // unit, net[time]) for time, after in zip(times, following, strict=True)][::-1]
     factor = _solve_factor(steps)
-    return _calculate_annual_ppm(factor, _UNITS_PER_YEAR // unit)
+    return calculate_annual_ppm(factor, _UNITS_PER_YEAR // unit)
 
 
-def _calculate_annual_ppm(factor: int, periods_per_year: int) -> int | None:
-    """Return factor^-periods_per_year - 1 in ppm, nearest; factor is the discount over one period."""
+def calculate_annual_ppm(factor: int, periods_per_year: int) -> int | None:
+    """Return factor^-periods_per_year - 1 in ppm, nearest; None above APR_PPM_MAX.
+
+    The factor is the discount over one period, over 2^DISCOUNT_BITS.
+    """
     if factor == 0:
         return None
     growth = (_ONE << _BITS) // factor
