@@ -7,8 +7,6 @@ The discount is earned by what is paid, not by the days that pass: a payment of 
 and 0.68 of the next earn. Sales themselves, breaches and minimum payments do not belong here.
 """
 
-from collections.abc import Sequence
-
 import msgspec
 
 from protocol.loans.apr import DISCOUNT_BITS, calculate_annual_ppm, calculate_even_factor, calculate_even_value
@@ -77,23 +75,25 @@ def calculate_revenue_factor(terms: RevenueTerms) -> int:
     return calculate_even_factor(terms.net, payment=payment, count=count, last=last)
 
 
-def _calculate_balance(terms: RevenueTerms, factor: int, count: int, payment: int, index: int) -> int:
-    """Return the net amount still out after row `index`, half-even: the value of the rows that are left.
+def _earned_scaled(terms: RevenueTerms, factor: int, count: int, payment: int, index: int) -> int:
+    """Return the discount earned when row `index` is paid, over 2^DISCOUNT_BITS: what is out and paid, less the net.
 
-    Each balance is calculated from the end by itself, and only what is stated is rounded, so rounding never builds up.
+    What is still out is the value of the rows that are left, calculated for each row by itself, so that no error grows.
     """
     if index == 0:
-        return terms.net
-    last = terms.net + terms.discount - payment * (count - 1)
-    value = calculate_even_value(factor, payment=payment, count=count - index, last=last)
-    return divide_half_even(value, 1 << DISCOUNT_BITS)
+        return 0
+    total = terms.net + terms.discount
+    last = total - payment * (count - 1)
+    out = calculate_even_value(factor, payment=payment, count=count - index, last=last)
+    return out + ((min(index * payment, total) - terms.net) << DISCOUNT_BITS)
 
 
 def calculate_revenue_earned(terms: RevenueTerms, factor: int, paid: int) -> int:
     """Return the discount earned when `paid` in all has been paid: whole rows, and the share of the row reached.
 
-    Both half-even, as `calculate_units_earned` over the rows, in the time of a few multiplications. Never falls with
-    `paid`; 0 at 0; the whole discount from net + discount on. The factor is `calculate_revenue_factor` of the terms.
+    The running total is exact and rounded once, half-even, so a payment earns the difference of two of them and no
+    rounding builds up. Never falls with `paid`; 0 at 0; the whole discount from net + discount on. The factor is
+    `calculate_revenue_factor` of the terms; the cost is that of a few multiplications.
     """
     assert factor > 0, "terms without rows earn nothing that could be asked for"
     assert paid >= 0, "what is paid is not negative"
@@ -102,13 +102,12 @@ def calculate_revenue_earned(terms: RevenueTerms, factor: int, paid: int) -> int
         return terms.discount
     count, payment = calculate_revenue_count(terms), calculate_daily_payment(terms)
     index, part = divmod(paid, payment)
-    earned = _calculate_balance(terms, factor, count, payment, index) + index * payment - terms.net
+    earned = _earned_scaled(terms, factor, count, payment, index)
     if part == 0:
-        return earned
-    reached = min(payment, total - index * payment)
-    balance = _calculate_balance(terms, factor, count, payment, index + 1)
-    earned_after = balance + index * payment + reached - terms.net
-    return earned + divide_half_even((earned_after - earned) * part, reached)
+        return divide_half_even(earned, 1 << DISCOUNT_BITS)
+    row = min(payment, total - index * payment)
+    earned_after = _earned_scaled(terms, factor, count, payment, index + 1)
+    return divide_half_even(earned * (row - part) + earned_after * part, row << DISCOUNT_BITS)
 
 
 def calculate_revenue_apr_ppm(factor: int) -> int | None:
@@ -121,36 +120,21 @@ def calculate_revenue_apr_ppm(factor: int) -> int | None:
 
 
 def calculate_revenue_schedule(terms: RevenueTerms) -> tuple[RevenueRow, ...]:
-    """Return the expected rows; empty where the daily payment is zero or the rows would be more than the limit."""
-    count, payment, factor = (
-        calculate_revenue_count(terms),
-        calculate_daily_payment(terms),
-        calculate_revenue_factor(terms),
-    )
-    rows, paid, earned_before = [], 0, 0
+    """Return the expected rows; empty where `calculate_revenue_count` is 0."""
+    count, payment = calculate_revenue_count(terms), calculate_daily_payment(terms)
+    factor = calculate_revenue_factor(terms)
+    rows, paid, earned = [], 0, 0
     for index in range(1, count + 1):
         amount = min(payment, terms.net + terms.discount - paid)
         paid += amount
-        balance = _calculate_balance(terms, factor, count, payment, index)
-        earned = balance + paid - terms.net
+        earned_before, earned = earned, calculate_revenue_earned(terms, factor, paid)
         rows.append(
             RevenueRow(
                 index=index,
                 payment=amount,
                 earned=earned - earned_before,
-                balance=balance,
+                balance=terms.net + earned - paid,
                 unearned=terms.discount - earned,
             )
         )
-        earned_before = earned
     return tuple(rows)
-
-
-def calculate_units_earned(rows: Sequence[RevenueRow], paid: int) -> int:
-    """Return the discount that `paid` in all has earned: whole rows, and the share of the row reached, half-even."""
-    earned = 0
-    for row in rows:
-        if paid < row.payment:
-            return earned + divide_half_even(row.earned * paid, row.payment)
-        earned, paid = earned + row.earned, paid - row.payment
-    return earned

@@ -30,7 +30,12 @@ from protocol.loans.apr import (
 )
 from protocol.loans.calendar import Period, calculate_due_dates, calculate_year_fraction
 from protocol.loans.delinquency import calculate_first_loss
-from protocol.loans.revenue import RevenueTerms, calculate_revenue_schedule, calculate_units_earned
+from protocol.loans.revenue import (
+    RevenueTerms,
+    calculate_revenue_earned,
+    calculate_revenue_factor,
+    calculate_revenue_schedule,
+)
 from protocol.loans.schedule import Instalment, ScheduleTerms, calculate_level_payment, calculate_schedule
 from protocol.loans.terms import Amortisation, DayCount, ExcessRule, PeriodUnit, RoundingProfile, WaterfallOrder
 from protocol.loans.waterfall import Row, calculate_allocation
@@ -404,17 +409,15 @@ def test_w01_revenue_share_rows(vectors: dict[str, Any]) -> None:
 def test_w04_discount_is_earned_by_payment_unit(vectors: dict[str, Any]) -> None:
     """A payment of 24.68 units earns the first 24 rows' discount and 0.68 of the 25th's."""
     vector, terms = vectors["W04"], make_w01(vectors["W01"])
-    earned = calculate_units_earned(calculate_revenue_schedule(terms), minor(1234))
+    factor = calculate_revenue_factor(terms)
+    earned = calculate_revenue_earned(terms, factor, minor(1234))
     assert terms.net + earned - minor(1234) == minor(vector["actual_balance"])
     assert terms.discount - earned == minor(vector["actual_unearned"])
-    rest = calculate_revenue_schedule(
-        RevenueTerms(
-            net=minor(vector["actual_balance"]),
-            discount=minor(vector["actual_unearned"]),
-            volume=terms.volume,
-            share_ppm=terms.share_ppm,
-            volume_days=terms.volume_days,
-        )
-    )
-    assert 1 + len(rest) == vector["total_rows"]
-    assert rest[-1].payment == minor(vector["last"])
+    payment, balance, amortised, unearned = (minor(cell) for cell in vector["next_expected"])
+    earned_next = calculate_revenue_earned(terms, factor, minor(1234) + payment)
+    assert earned_next - earned == amortised
+    assert terms.net + earned_next - minor(1234) - payment == balance
+    assert terms.discount - earned_next == unearned
+    rows, last = divmod(terms.net + terms.discount - minor(1234), payment)
+    assert 1 + rows + 1 == vector["total_rows"]
+    assert last == minor(vector["last"])

@@ -1,4 +1,4 @@
-"""Laws of interest between due dates, late charges, arrears and revenue rows."""
+"""Laws of interest between due dates, late charges and arrears."""
 
 import datetime
 
@@ -31,7 +31,6 @@ from protocol.loans.delinquency import (
     calculate_haircut,
     calculate_stage,
 )
-from protocol.loans.revenue import RevenueTerms, calculate_revenue_schedule, calculate_units_earned
 from protocol.loans.schedule import ScheduleTerms, calculate_schedule
 from protocol.loans.terms import Amortisation, DayCount, PeriodUnit, RoundingProfile
 from protocol.loans.waterfall import Row
@@ -241,23 +240,3 @@ def test_haircut_is_by_class_and_rounded_against_the_redeemer() -> None:
     haircuts = (10_000, 30_000, 300_000, 600_000, 1_000_000)
     assert calculate_haircut(101, AssetClass.NORMAL, haircuts) == 2
     assert calculate_haircut(101, AssetClass.LOSS, haircuts) == 101
-
-
-@settings(deadline=None)
-@given(
-    net=st.integers(1, 10**8),
-    discount=st.integers(0, 10**7),
-    volume=st.integers(1, 10**10),
-    share_ppm=st.integers(1, 10**6),
-)
-def test_revenue_rows_pay_net_and_discount_back(net: int, discount: int, volume: int, share_ppm: int) -> None:
-    """Payments sum to net and discount, the discount is earned once and whole, and all of it by the last unit."""
-    terms = RevenueTerms(net=net, discount=discount, volume=volume, share_ppm=share_ppm, volume_days=360)
-    rows = calculate_revenue_schedule(terms)
-    if not rows:
-        return
-    assert sum(row.payment for row in rows) == net + discount
-    assert sum(row.earned for row in rows) == discount
-    assert (rows[-1].balance, rows[-1].unearned) == (0, 0)
-    assert all(row.earned >= 0 for row in rows)
-    assert calculate_units_earned(rows, net + discount) == discount

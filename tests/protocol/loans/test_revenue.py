@@ -2,6 +2,8 @@
 
 import datetime
 import time
+from collections.abc import Sequence
+from fractions import Fraction
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,6 +13,7 @@ from protocol.loans.apr import DISCOUNT_BITS, AprInterval, calculate_apr_effecti
 from protocol.loans.revenue import (
     REVENUE_FACTOR_BYTES,
     REVENUE_ROWS_MAX,
+    RevenueRow,
     RevenueTerms,
     calculate_daily_payment,
     calculate_revenue_apr_ppm,
@@ -18,7 +21,6 @@ from protocol.loans.revenue import (
     calculate_revenue_earned,
     calculate_revenue_factor,
     calculate_revenue_schedule,
-    calculate_units_earned,
 )
 from protocol.money import AMOUNT_MAX
 
@@ -48,17 +50,45 @@ W01 = make_terms(900_000, 100_000, 5_000)
 @example(terms=make_terms(1, 0, 1), cuts=[])
 @example(terms=make_terms(1, 1, 2), cuts=[1])
 def test_what_a_payment_earns_is_what_the_rows_say(terms: RevenueTerms, cuts: list[int]) -> None:
-    """In closed form and over the rows: the same discount at every row's end and at any amount between."""
+    """At every row's end what the rows add up to; between, the share of the row, never more than a unit off it."""
     rows, factor, total = calculate_revenue_schedule(terms), calculate_revenue_factor(terms), terms.net + terms.discount
     assert len(rows) == calculate_revenue_count(terms) > 0
     paid = earned = 0
     for row in rows:
         paid, earned = paid + row.payment, earned + row.earned
         assert calculate_revenue_earned(terms, factor, paid) == earned
+        assert row.balance == terms.net + earned - paid
     for cut in cuts:
-        assert calculate_revenue_earned(terms, factor, cut % (total + 1)) == calculate_units_earned(
-            rows, cut % (total + 1)
-        )
+        paid = cut % (total + 1)
+        exact = earned_of_rows(rows, paid)
+        assert abs(calculate_revenue_earned(terms, factor, paid) - exact) <= 1
+
+
+def earned_of_rows(rows: Sequence[RevenueRow], paid: int) -> Fraction:
+    """The rounded rows' discount by payment unit, the slow way."""
+    earned = Fraction(0)
+    for row in rows:
+        share = min(paid, row.payment)
+        earned, paid = earned + Fraction(row.earned * share, row.payment), paid - share
+    return earned
+
+
+def exact_rate_earned(terms: RevenueTerms, factor: int, paid: int) -> Fraction:
+    """The discount earned by the definition, in fractions: each row earns the daily rate on what is still out."""
+    rate = Fraction(1 << DISCOUNT_BITS, factor) - 1
+    payment, out, earned = calculate_daily_payment(terms), Fraction(terms.net), Fraction(0)
+    while paid > 0:
+        row = min(payment, paid)
+        earned += out * rate * Fraction(row, payment)
+        out, paid = out * (1 + rate) - payment, paid - row
+    return earned
+
+
+@pytest.mark.parametrize("paid", [1, 2_500, 5_000, 12_345, 123_400, 128_400, 999_999])
+def test_the_discount_is_earned_at_the_daily_rate(paid: int) -> None:
+    """The closed form gives what the daily rate earns day by day on what is still out."""
+    factor = calculate_revenue_factor(W01)
+    assert calculate_revenue_earned(W01, factor, paid) == round(exact_rate_earned(W01, factor, paid))
 
 
 @settings(deadline=None)
@@ -138,3 +168,22 @@ def test_questions_about_three_years_of_days_are_quick(name: str, seconds_max: f
         return time.perf_counter() - begun
 
     assert min(run() for _ in range(15)) < seconds_max
+
+
+@settings(deadline=None)
+@given(
+    net=st.integers(1, 10**8),
+    discount=st.integers(0, 10**7),
+    volume=st.integers(1, 10**10),
+    share_ppm=st.integers(1, 10**6),
+)
+def test_revenue_rows_pay_net_and_discount_back(net: int, discount: int, volume: int, share_ppm: int) -> None:
+    """Payments sum to net and discount, the discount is earned once and whole, all of it by the last row."""
+    terms = RevenueTerms(net=net, discount=discount, volume=volume, share_ppm=share_ppm, volume_days=360)
+    rows = calculate_revenue_schedule(terms)
+    if not rows:
+        return
+    assert sum(row.payment for row in rows) == net + discount
+    assert sum(row.earned for row in rows) == discount
+    assert (rows[-1].balance, rows[-1].unearned) == (0, 0)
+    assert all(row.earned >= 0 for row in rows)
