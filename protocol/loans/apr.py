@@ -16,7 +16,7 @@ from enum import IntEnum
 
 import msgspec
 
-from protocol.loans.calendar import calculate_whole_months, shift_months
+from protocol.loans.calendar import calculate_whole_months, get_day_of_month, shift_months
 from protocol.loans.terms import PeriodUnit
 from protocol.money import PPM, divide_half_even
 
@@ -217,12 +217,14 @@ def get_unit_periods_per_year(unit: UnitPeriod) -> tuple[int, int]:
     return {PeriodUnit.MONTH: 12, PeriodUnit.WEEK: 52, PeriodUnit.DAY: 365}[unit.unit], unit.every
 
 
-def calculate_unit_periods(unit: UnitPeriod, earlier: int, later: int) -> tuple[int, int, int]:
+def calculate_unit_periods(
+    unit: UnitPeriod, earlier: int, later: int, *, anchor_day: int | None = None
+) -> tuple[int, int, int]:
     """Return (full, num, den): the unit-periods between two dates, Appendix J (b)(5).
 
-    Full months are measured back from the later date. With unit-periods of a month the rest is days of 30; with
-    semimonths or several months every full month is 30 days; with a year the rest is months of 12 where it is whole
-    months, else days of 365; days and weeks are counted as they are.
+    Full months are measured back from the later date, on its own day or on `anchor_day`. With unit-periods of a month
+    the rest is days of 30; with semimonths or several months every full month is 30 days; with a year the rest is
+    months of 12 where it is whole months, else days of 365; days and weeks are counted as they are.
     """
     assert earlier <= later, "time runs from the earlier date"
     if unit.unit is not PeriodUnit.MONTH:
@@ -230,15 +232,14 @@ def calculate_unit_periods(unit: UnitPeriod, earlier: int, later: int) -> tuple[
         full, rest = divmod(later - earlier, length)
         return full, rest, length
     months = 0
-    while shift_months(later, -(months + 1)) >= earlier:
+    while shift_months(later, -(months + 1), anchor_day=anchor_day) >= earlier:
         months += 1
+    rest = shift_months(later, -months, anchor_day=anchor_day) - earlier
     if unit.every == 12:
         full, rest_months = divmod(months, 12)
-        rest_end = shift_months(later, -12 * full)
-        if shift_months(later, -months) == earlier:
+        if rest == 0:
             return full, rest_months, 12
-        return full, rest_end - earlier, 365
-    rest = shift_months(later, -months) - earlier
+        return full, shift_months(later, -12 * full, anchor_day=anchor_day) - earlier, 365
     if unit.every == 1 and not unit.semimonth:
         return months, rest, 30
     length = 15 if unit.semimonth else 30 * unit.every
@@ -246,9 +247,23 @@ def calculate_unit_periods(unit: UnitPeriod, earlier: int, later: int) -> tuple[
     return full, rest, length
 
 
+def _get_anchor_day(days: Sequence[int]) -> int | None:
+    """Return the day of the month the days hang on, or None where they hang on no common one."""
+    if all(get_day_of_month(day + 1) == 1 for day in days):
+        return 31
+    anchor_day = max(get_day_of_month(day) for day in days)
+    common = all(shift_months(day, 0, anchor_day=anchor_day) == day for day in days)
+    return anchor_day if common else None
+
+
 def calculate_unit_flows(unit: UnitPeriod, origin: int, flows: Sequence[Flow]) -> tuple[UnitFlow, ...]:
-    """Return dated flows as flows in unit-periods after the origin, which is the day of the first advance."""
-    timed = ((amount, *calculate_unit_periods(unit, origin, day)) for day, amount in flows)
+    """Return dated flows as flows in unit-periods after the origin, which is the day of the first advance.
+
+    Where they all fall on one day of the month, or on the last day of a month that lacks it, months are measured on
+    that day; where all are last days of months, from last day to last day (Appendix J (b)(3)(iv)).
+    """
+    anchor_day = _get_anchor_day([day for day, _ in flows])
+    timed = ((amount, *calculate_unit_periods(unit, origin, day, anchor_day=anchor_day)) for day, amount in flows)
     return tuple(UnitFlow(amount=amount, full=full, num=num, den=den) for amount, full, num, den in timed)
 
 

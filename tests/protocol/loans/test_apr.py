@@ -157,6 +157,16 @@ def test_unit_periods_between_dates(unit: UnitPeriod, earlier: str, later: str, 
     assert calculate_unit_periods(unit, day(earlier), day(later)) == expected
 
 
+def test_months_between_last_days_of_months_are_whole() -> None:
+    """Appendix J (b)(3)(iv): payments on last days are whole months apart, and so are 29ths and 30ths over February."""
+    unit = UnitPeriod(unit=PeriodUnit.MONTH, every=1)
+    for first in ("2023-01-31", "2023-01-30", "2023-01-29"):
+        flows = calculate_unit_flows(unit, day(first), series(first, MONTH, [1] * 14)[1:])
+        assert [(flow.full, flow.num) for flow in flows] == [(i, 0) for i in range(1, 14)]
+    flows = calculate_unit_flows(unit, day("2023-01-31"), [(day("2023-02-28"), 1)])
+    assert [(flow.full, flow.num) for flow in flows] == [(1, 0)]
+
+
 def test_several_advances() -> None:
     """Two advances a month apart, repaid at once at 1 % a month, have an actuarial rate of 12 %."""
     unit = UnitPeriod(unit=PeriodUnit.MONTH, every=1)
