@@ -13,7 +13,7 @@ from protocol.codec import encode
 from protocol.crypto import calculate_account_id, calculate_hash
 from protocol.ids import AccountId, BoxKeyField, ChainId, DayField, PublicKey, PublicKeyField, TimeMs, TimeMsField
 from protocol.limits import VALIDATORS_MAX
-from protocol.money import AmountField, CurrencyField, PpmField
+from protocol.money import PPM, AmountField, CurrencyField, Ppm, PpmField
 
 GENESIS_VERSION = 1
 DAY_MS = 86_400_000
@@ -81,6 +81,35 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How long an application stands open, in ledger days."""
     attestations_floor: Annotated[int, msgspec.Meta(ge=1, le=16)]
     """Fewest equal attestations a product may decide on; a network of fewer organisations asks for all of them."""
+    segment_caps: Annotated[tuple[AmountField, ...], msgspec.Meta(max_length=3)] = ()
+    """Largest debt at which a loan of a segment (in the order of its numbers) may still be taken; none: `debt_cap`."""
+    guarantee_weight_ppm: Annotated[Ppm, msgspec.Meta(ge=0, le=PPM)] = Ppm(500_000)
+    """Share of a guaranteed principal that counts as the guarantor's own debt."""
+    prepayment_cap_ppm: Annotated[Ppm, msgspec.Meta(ge=0, le=PPM)] = Ppm(10_000)
+    """Ceiling of prepayment fees, of the principal paid early (Directive 2008/48/EC Article 16(2): 1 %)."""
+    default_days_min: Annotated[int, msgspec.Meta(ge=30, le=360)] = 60
+    """No product may call default earlier."""
+    writeoff_days: Annotated[int, msgspec.Meta(ge=0, le=1_096)] = 180
+    """Days since default after which a loan may be written off."""
+    observation_days: Annotated[int, msgspec.Meta(ge=0, le=1_096)] = 365
+    """How long an amended loan is at least of special mention."""
+    restructures_max: Annotated[int, msgspec.Meta(ge=0, le=16)] = 2
+    haircuts_ppm: Annotated[
+        tuple[Annotated[Ppm, msgspec.Meta(ge=0, le=PPM)], ...], msgspec.Meta(min_length=5, max_length=5)
+    ] = (Ppm(10_000), Ppm(30_000), Ppm(300_000), Ppm(600_000), Ppm(1_000_000))
+    """What those who leave a pool leave behind of each loan's principal, by class from normal to loss."""
+    recovery_cost_ppm: Annotated[Ppm, msgspec.Meta(ge=0, le=PPM)] = Ppm(100_000)
+    """Ceiling of the costs of recovery, of the claim."""
+    hold_days: Annotated[int, msgspec.Meta(ge=0, le=90)] = 30
+    """How long a dispute holds late charges and default."""
+    funded_days: Annotated[int, msgspec.Meta(ge=1, le=30)] = 3
+    """How long a settlement agent has to pay a loan out."""
+    reversal_days: Annotated[int, msgspec.Meta(ge=0, le=90)] = 10
+    """How long a receipt of fiat can be reversed."""
+    recovery_delay_days: Annotated[int, msgspec.Meta(ge=0, le=30)] = 3
+    """How long a lost key's replacement waits for an objection."""
+    cover_release_days: Annotated[int, msgspec.Meta(ge=0, le=1_096)] = 365
+    """How long losses that cover did not bear keep it bound."""
 
 
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

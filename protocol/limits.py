@@ -29,6 +29,12 @@ APPLICATIONS_OPEN_MAX: Final = 3  # per borrower
 OFFERS_PER_LENDER_MAX: Final = 4  # on one application; a lender's own, so nobody can take the others' places
 DECISIONS_PER_LENDER_MAX: Final = 16  # on one application, declines among them
 PRODUCTS_PER_LENDER_MAX: Final = 32  # on sale at once; those that have expired do not count
+PARTNERS_MAX: Final = 8  # pools that share one loan beside the lead
+GUARANTORS_MAX: Final = 4  # per loan; each co-signs
+COLLATERAL_MAX: Final = 8  # assets pledged for one loan
+REMEDIES_MAX: Final = 8  # adjustments one dispute's resolution may order
+PROPOSALS_OPEN_MAX: Final = 16  # per proposer; votes on forgotten ones end by themselves
+MODEL_BYTES_MAX: Final = 12_288  # a model registered by transaction; with its envelope below a transaction's limit
 REASONS_MAX: Final = 4  # principal reasons of a decline (12 CFR 1002.9 commentary)
 VALID_FOR_MS_MAX: Final = 7 * 86_400_000  # how far ahead a transaction's valid_to may lie
 

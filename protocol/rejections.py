@@ -28,10 +28,15 @@ class Rejection(IntEnum):
     ACCOUNT_FROZEN = 113
     ROLE_MISSING = 114
     CREDENTIAL_EXPIRED = 115
+    PAUSED = 116
     # accounts
     KEY_TAKEN = 200
     TAG_TAKEN = 201
     ISSUER_UNKNOWN = 202
+    TARGET_UNKNOWN = 203
+    CREDENTIAL_STATE = 204
+    RECOVERY_OPEN = 205
+    RECOVERY_UNKNOWN = 206
     # money
     CURRENCY_UNKNOWN = 300
     AMOUNT_ZERO = 301
@@ -45,12 +50,18 @@ class Rejection(IntEnum):
     # pools
     POOL_UNKNOWN = 400
     POOL_NOT_YOURS = 401
+    POOL_TERMS_LOCKED = 402
+    SHARES_SHORT = 403
+    EXIT_UNKNOWN = 404
+    EXIT_CLOSED = 405
+    COVER_SHORT = 406
     # products
     PRODUCT_UNKNOWN = 500
     PRODUCT_TERMS_INVALID = 501
     POLICY_BROKEN = 502
     MODEL_UNKNOWN = 503
     PRODUCT_LIMIT_REACHED = 504
+    PARTNER_MISSING = 505
     # data and consent
     DATA_UNKNOWN = 600
     DATA_NOT_YOURS = 601
@@ -70,6 +81,10 @@ class Rejection(IntEnum):
     ATTESTED_ALREADY = 707
     ATTESTATION_MISMATCH = 708
     STATEMENT_CURRENCY = 709
+    WISH_UNFIT = 710
+    COLLATERAL_UNFIT = 711
+    GUARANTOR_UNFIT = 712
+    DECIDED_ALREADY = 713
     # offers and accept
     OFFER_UNKNOWN = 800
     OFFER_EXPIRED = 801
@@ -83,9 +98,58 @@ class Rejection(IntEnum):
     LIQUIDITY_SHORT = 809
     CAP_POOL = 810
     RATE_TOO_HIGH = 811
+    OFFER_NOT_YOURS = 812
+    GUARANTOR_MISSING = 813
+    ASSET_LIENED = 814
+    AGENT_UNFIT = 815
+    LINE_UNKNOWN = 816
+    LINE_CLOSED = 817
+    LINE_SHORT = 818
+    DRAW_BLOCKED = 819
+    COVER_LOW = 820
+    CAP_GUARANTEE = 821
     # loans
     LOAN_UNKNOWN = 900
     LOAN_CLOSED = 901
+    LOAN_STATE = 902
+    LOAN_NOT_YOURS = 903
+    TOO_SOON = 904
+    ON_HOLD = 905
+    CLASS_NOT_WORSE = 906
+    ARBITER_MISSING = 907
+    NOT_REVENUE_SHARE = 908
+    SALES_GAP = 909
+    SALES_DAYS_INVALID = 910
+    ADJUST_TOO_MUCH = 911
+    PAYMENT_UNKNOWN = 912
+    REVERSAL_LATE = 913
+    AMENDMENT_UNKNOWN = 914
+    AMENDMENT_CLOSED = 915
+    AMENDMENT_TERMS_INVALID = 916
+    RESTRUCTURES_TOO_MANY = 917
+    SHARE_UNKNOWN = 918
+    BUYER_UNFIT = 919
+    MERCHANT_ONLY = 920
+    # governance
+    PROPOSAL_UNKNOWN = 930
+    PROPOSAL_CLOSED = 931
+    VOTED_ALREADY = 932
+    PROPOSALS_TOO_MANY = 933
+    ACTION_INVALID = 934
+    EFFECTIVE_DAY_INVALID = 935
+    # assets
+    ASSET_UNKNOWN = 950
+    ASSET_EXISTS = 951
+    ASSET_NOT_YOURS = 952
+    ASSET_BOUND = 953
+    COSIGNER_MISSING = 954
+    OPTION_UNFIT = 955
+    # disputes
+    DISPUTE_UNKNOWN = 970
+    DISPUTE_OPEN = 971
+    DISPUTE_CLOSED = 972
+    ANSWERED_ALREADY = 973
+    REMEDY_TOO_LARGE = 974
     # anything a newer rules version may add
     UNKNOWN = 9999
 
@@ -112,9 +176,14 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.ACCOUNT_FROZEN: "The account is frozen; it may still repay.",
     Rejection.ROLE_MISSING: "The account does not hold the role this transaction needs.",
     Rejection.CREDENTIAL_EXPIRED: "The account's credential has expired or was revoked.",
+    Rejection.PAUSED: "The validators have paused this kind of transaction; repaying is never paused.",
     Rejection.KEY_TAKEN: "The key already belongs to an account.",
     Rejection.TAG_TAKEN: "This person or company already has a live account.",
     Rejection.ISSUER_UNKNOWN: "The co-signer is not a credential issuer of this network.",
+    Rejection.TARGET_UNKNOWN: "The account named does not exist.",
+    Rejection.CREDENTIAL_STATE: "The credential or account is already as asked, or is not the issuer's to change.",
+    Rejection.RECOVERY_OPEN: "Another recovery of this account already waits.",
+    Rejection.RECOVERY_UNKNOWN: "No recovery of this account waits.",
     Rejection.CURRENCY_UNKNOWN: "The currency is not one of this network.",
     Rejection.AMOUNT_ZERO: "The amount must be greater than zero.",
     Rejection.REFERENCE_USED: "The external reference was used before.",
@@ -126,11 +195,17 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.AGENT_FUNDS_SHORT: "The agent holds less fiat on the ledger's books than it claims to have paid.",
     Rejection.POOL_UNKNOWN: "The pool does not exist.",
     Rejection.POOL_NOT_YOURS: "The pool belongs to another lender.",
+    Rejection.POOL_TERMS_LOCKED: "While loans are open, cover rates only rise and fees only fall.",
+    Rejection.SHARES_SHORT: "The account holds fewer free shares of the pool.",
+    Rejection.EXIT_UNKNOWN: "The exit does not exist or belongs to another account.",
+    Rejection.EXIT_CLOSED: "The exit was already paid or cancelled.",
+    Rejection.COVER_SHORT: "The pool's first-loss cover is, or would be, below what its loans need.",
     Rejection.PRODUCT_UNKNOWN: "The product does not exist.",
     Rejection.PRODUCT_TERMS_INVALID: "The product's terms contradict each other.",
     Rejection.POLICY_BROKEN: "The terms pass a limit of the network's policy.",
     Rejection.MODEL_UNKNOWN: "The scoring model is not registered.",
     Rejection.PRODUCT_LIMIT_REACHED: "The lender has as many products on sale as allowed.",
+    Rejection.PARTNER_MISSING: "A partner pool does not exist, is not fit, or its owner has not co-signed.",
     Rejection.DATA_UNKNOWN: "The data anchor does not exist.",
     Rejection.DATA_NOT_YOURS: "The data anchor belongs to another account.",
     Rejection.PERIOD_INVALID: "The period is empty or ends before it begins.",
@@ -148,6 +223,10 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.ATTESTED_ALREADY: "This attester has already attested the application.",
     Rejection.ATTESTATION_MISMATCH: "The attestation is not in a form that others can equal (two significant digits).",
     Rejection.STATEMENT_CURRENCY: "The statement is in another currency than the loan asked for.",
+    Rejection.WISH_UNFIT: "What the money is for does not fit: merchant, asset or sales are missing or unknown.",
+    Rejection.COLLATERAL_UNFIT: "An asset offered as security is not the borrower's, not free, or not registered.",
+    Rejection.GUARANTOR_UNFIT: "A guarantor has no account in good standing, or is the borrower.",
+    Rejection.DECIDED_ALREADY: "This product has already answered the application.",
     Rejection.OFFER_UNKNOWN: "The offer does not exist.",
     Rejection.OFFER_EXPIRED: "The offer has expired.",
     Rejection.OFFER_TAKEN: "The offer or its application was already taken.",
@@ -160,7 +239,53 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.LIQUIDITY_SHORT: "The pool holds too little cash to pay the loan out.",
     Rejection.CAP_POOL: "The pool's largest principal for one borrower would be passed.",
     Rejection.RATE_TOO_HIGH: "Taken this late the offer's annual percentage rate would pass the policy's cap.",
+    Rejection.OFFER_NOT_YOURS: "The offer was not made by this lender's officers.",
+    Rejection.GUARANTOR_MISSING: "A guarantor named in the offer has not co-signed.",
+    Rejection.ASSET_LIENED: "An asset of this loan already secures another one, or is no longer there.",
+    Rejection.AGENT_UNFIT: "The settlement agent does not exist, or cannot pay this kind of loan out.",
+    Rejection.LINE_UNKNOWN: "The credit line does not exist or belongs to another account.",
+    Rejection.LINE_CLOSED: "Nothing can be drawn on the line any more.",
+    Rejection.LINE_SHORT: "The amount passes what is undrawn, or is below the smallest draw.",
+    Rejection.DRAW_BLOCKED: "No draw is possible while a loan of the line is overdue or impaired.",
+    Rejection.COVER_LOW: "A lender's first-loss cover is too small for another loan of its pool.",
+    Rejection.CAP_GUARANTEE: "A guarantor's own total debt would pass the cap.",
     Rejection.LOAN_UNKNOWN: "The loan does not exist.",
     Rejection.LOAN_CLOSED: "The loan is closed.",
+    Rejection.LOAN_STATE: "The loan is not in a state in which this can happen.",
+    Rejection.LOAN_NOT_YOURS: "The account is not the party of the loan that may do this.",
+    Rejection.TOO_SOON: "The days or amounts overdue that this needs are not reached.",
+    Rejection.ON_HOLD: "An open dispute holds this for now.",
+    Rejection.CLASS_NOT_WORSE: "A lender may only worsen a loan's class.",
+    Rejection.ARBITER_MISSING: "An arbiter's co-signature is missing.",
+    Rejection.NOT_REVENUE_SHARE: "The loan is not repaid by a share of sales.",
+    Rejection.SALES_GAP: "A sales report begins on the day after the last one reported.",
+    Rejection.SALES_DAYS_INVALID: "A sales report covers whole days that have passed.",
+    Rejection.ADJUST_TOO_MUCH: "The adjustment is larger than what it could adjust.",
+    Rejection.PAYMENT_UNKNOWN: "The loan has no such payment, or it cannot be reversed.",
+    Rejection.REVERSAL_LATE: "A payment can be reversed within the policy's days only.",
+    Rejection.AMENDMENT_UNKNOWN: "The amendment does not exist.",
+    Rejection.AMENDMENT_CLOSED: "The amendment was already answered or has expired.",
+    Rejection.AMENDMENT_TERMS_INVALID: "No lawful schedule follows from the amendment's terms.",
+    Rejection.RESTRUCTURES_TOO_MANY: "The loan was restructured as often as the policy allows.",
+    Rejection.SHARE_UNKNOWN: "The pool holds no share of the loan.",
+    Rejection.BUYER_UNFIT: "The buying pool does not exist, is not fit, or its owner has not co-signed.",
+    Rejection.MERCHANT_ONLY: "A refund for a purchase comes from the merchant of that purchase.",
+    Rejection.PROPOSAL_UNKNOWN: "The proposal does not exist.",
+    Rejection.PROPOSAL_CLOSED: "The proposal is no longer open.",
+    Rejection.VOTED_ALREADY: "This validator has already voted on the proposal.",
+    Rejection.PROPOSALS_TOO_MANY: "The proposer has as many open proposals as allowed.",
+    Rejection.ACTION_INVALID: "The proposed action contradicts itself or could do nothing.",
+    Rejection.EFFECTIVE_DAY_INVALID: "A proposal takes effect on a later day, at most a year ahead.",
+    Rejection.ASSET_UNKNOWN: "The asset is not registered.",
+    Rejection.ASSET_EXISTS: "This asset is already registered.",
+    Rejection.ASSET_NOT_YOURS: "The asset belongs to another account.",
+    Rejection.ASSET_BOUND: "The asset secures an open loan, or pools hold it.",
+    Rejection.COSIGNER_MISSING: "The co-signature of the other party is missing.",
+    Rejection.OPTION_UNFIT: "The lease does not offer this option, or rows before it are unpaid.",
+    Rejection.DISPUTE_UNKNOWN: "The dispute does not exist.",
+    Rejection.DISPUTE_OPEN: "The loan already has an open dispute.",
+    Rejection.DISPUTE_CLOSED: "The dispute was already resolved.",
+    Rejection.ANSWERED_ALREADY: "The other side has already answered.",
+    Rejection.REMEDY_TOO_LARGE: "The remedy passes the contested amount, or what could be given up or back.",
     Rejection.UNKNOWN: "The transaction was refused.",
 }

@@ -14,8 +14,8 @@ from node.api.reading import get_id, get_node, parse_hex32, respond
 from node.api.state import find_exponent, find_name, find_row, list_rows
 from node.api.views import view_day
 from protocol.ids import ObjectId
+from protocol.ledger.contracts import Contract, Loan
 from protocol.ledger.loans import load_loan
-from protocol.ledger.rows import Contract, Loan
 from protocol.ledger.servicing import calculate_loan_payoff
 from protocol.ledger.state import CONTRACTS, LOANS
 from protocol.limits import PAGE_ITEMS_MAX

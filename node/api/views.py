@@ -14,7 +14,8 @@ from node.api.state import find_exponent, find_name, find_row
 from node.api.submit import view_rejection
 from protocol.codec import encode
 from protocol.ids import ObjectId
-from protocol.ledger.rows import Application, Decision, Offer, Pool, Product
+from protocol.ledger.contracts import Offer
+from protocol.ledger.rows import Application, Decision, Pool, Product
 from protocol.ledger.state import BUDGETS, DECISIONS, OFFERS, PRODUCTS
 from protocol.limits import DECISIONS_PER_LENDER_MAX, GRANTEES_MAX
 from scoring.reasons import REASONS
@@ -131,7 +132,7 @@ class OfferView(msgspec.Struct, frozen=True, kw_only=True):
     late_rate_ppm: int
     late_fee: Minor
     cost_cap_ppm: int
-    prepayment_fee: Minor
+    prepayment_fee_ppm: int
     cooling_off_days: int
     expires_on: IsoDay
     posted_ms: int
@@ -327,7 +328,7 @@ def view_offer(node: NodePort, offer: ObjectId, row: Offer) -> OfferView:
         late_rate_ppm=told.late_rate_ppm,
         late_fee=told.late_fee,
         cost_cap_ppm=told.cost_cap_ppm,
-        prepayment_fee=told.prepayment_fee,
+        prepayment_fee_ppm=told.prepayment_fee_ppm,
         cooling_off_days=told.cooling_off_days,
         expires_on=view_day(told.expires_on),
         posted_ms=row.posted_ms,

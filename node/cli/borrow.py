@@ -259,7 +259,7 @@ def _print_offer(one: dict[str, Any]) -> None:
             ("whole cost", f"{money('total_cost')} (of it origination fee {money('origination_fee')})"),
             ("APR", f"{format_ppm(one['apr_ppm'])} (nominal {format_ppm(one['rate_ppm'])})"),
             ("if late", f"{format_ppm(one['late_rate_ppm'])} on what is overdue, {money('late_fee')} per instalment"),
-            ("early payoff", "free" if one["prepayment_fee"] == 0 else money("prepayment_fee")),
+            ("early payoff", _describe_prepayment(one["prepayment_fee_ppm"])),
             ("withdrawal", f"within {one['cooling_off_days']} days, origination fee refunded"),
             ("until", one["expires_on"]),
         ]
@@ -425,3 +425,8 @@ def access_log(
         for one in found["entries"]
     ]
     print_table(("No", "When", "Who", "For"), rows, right=(0,))
+
+
+def _describe_prepayment(fee_ppm: int) -> str:
+    """What paying early costs, in words."""
+    return "free" if fee_ppm == 0 else f"{format_ppm(fee_ppm)} of the part paid early, at most the interest saved"

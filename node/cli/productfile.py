@@ -17,7 +17,7 @@ from protocol.ids import Day, ModelId, ObjectId
 from protocol.ledger.products import LENGTH_MAX
 from protocol.loans.terms import Amortisation, DayCount, PeriodUnit, RoundingProfile, WaterfallOrder
 from protocol.money import AMOUNT_MAX, Amount, Ppm
-from protocol.transactions.products import BandPrice, Segment, TermProduct
+from protocol.transactions.products import BandPrice, LoanProduct, Segment
 from scoring.points import PointsModel
 
 DAY_COUNTS: Final = {
@@ -216,9 +216,9 @@ def pick_model(text: ProductText, models: dict[ModelId, PointsModel], currency: 
     return chosen[0]
 
 
-def make_product(text: ProductText, *, pool: ObjectId, model: ModelId) -> TermProduct:
+def make_product(text: ProductText, *, pool: ObjectId, model: ModelId) -> LoanProduct:
     """The payload to sign."""
-    return TermProduct(
+    return LoanProduct(
         name=text.name,
         segment=Segment[text.segment.upper()],
         pool=pool,

@@ -9,8 +9,8 @@ from typing import Any
 
 from protocol.codec import CodecError, decode
 from protocol.ids import Digest
+from protocol.ledger.contracts import Disclosure
 from protocol.ledger.offers import calculate_terms_hash
-from protocol.ledger.rows import Disclosure
 
 
 def check_offer(view: dict[str, Any]) -> Digest | str:
@@ -34,7 +34,7 @@ def check_offer(view: dict[str, Any]) -> Digest | str:
         "late_rate_ppm": told.late_rate_ppm,
         "late_fee": told.late_fee,
         "grace_days": told.grace_days,
-        "prepayment_fee": told.prepayment_fee,
+        "prepayment_fee_ppm": told.prepayment_fee_ppm,
         "cooling_off_days": told.cooling_off_days,
         "currency": told.currency,
         "lender": told.lender.hex(),

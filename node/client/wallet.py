@@ -27,10 +27,11 @@ from protocol.money import Amount, Currency
 from protocol.transactions.accounts import AccountKind, AccountOpen
 from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
 from protocol.transactions.envelope import TRANSACTION_VERSION, Payload, TransactionBody, sign_transaction
-from protocol.transactions.lending import Accept, Apply, ApplyWithdraw, Attest, Pay
+from protocol.transactions.lending import Accept, Apply, ApplyWithdraw, Attest
 from protocol.transactions.money import Mint, RedeemOutcome, RedeemRequest, RedeemSettle, Transfer
 from protocol.transactions.pools import PoolDeposit, PoolOpen
-from protocol.transactions.products import TermProduct
+from protocol.transactions.products import LoanProduct
+from protocol.transactions.servicing import Pay
 
 VALID_FOR_MS: Final = 600_000
 """Ten minutes: long enough for a slow network, short enough that a lost transaction is soon dead."""
@@ -38,7 +39,7 @@ VALID_FOR_MS: Final = 600_000
 OBJECT_KINDS: Final[dict[type, str]] = {
     RedeemRequest: "redemption",
     PoolOpen: "pool",
-    TermProduct: "product",
+    LoanProduct: "product",
     DataAnchor: "data",
     ConsentGrant: "consent",
     Apply: "application",
@@ -151,7 +152,7 @@ class Wallet:
         """Move cash into a pool for shares."""
         return self.build(PoolDeposit(pool=pool, amount=amount))
 
-    def publish_product(self, product: TermProduct) -> Intent:
+    def publish_product(self, product: LoanProduct) -> Intent:
         """Publish a product version (lender)."""
         return self.build(product)
 

@@ -8,7 +8,7 @@ from protocol.ids import Day, ModelId, ObjectId
 from protocol.loans.terms import Amortisation, DayCount, PeriodUnit, RoundingProfile, WaterfallOrder
 from protocol.money import Amount, Ppm
 from protocol.transactions.lending import LoanPurpose
-from protocol.transactions.products import BandPrice, Segment, TermProduct
+from protocol.transactions.products import BandPrice, LoanProduct, Segment
 
 OBSERVER = "regulator"
 CURRENCY = "CNY"
@@ -107,9 +107,9 @@ BORROWERS = (
 )
 
 
-def make_product(lender: Lender, segment: Segment, pool: ObjectId, model: ModelId, expires_on: Day) -> TermProduct:
+def make_product(lender: Lender, segment: Segment, pool: ObjectId, model: ModelId, expires_on: Day) -> LoanProduct:
     """A lender's weekly term loan for a segment: 26 level instalments, interest first, late on the next day."""
-    return TermProduct(
+    return LoanProduct(
         name=f"{lender.title} {'Personal' if segment is Segment.PERSONAL else 'Business'} 26",
         segment=segment,
         pool=pool,

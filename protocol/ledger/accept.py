@@ -4,30 +4,24 @@ The checks stand in the order of the rejections' numbers, so that all nodes name
 """
 
 from protocol.crypto import calculate_object_id
-from protocol.ids import ObjectId
+from protocol.ids import Digest, ObjectId
 from protocol.ledger.applications import close_application
+from protocol.ledger.assets import bind_things, check_things_free
 from protocol.ledger.books import Books, Call, EventKind
+from protocol.ledger.contracts import Disclosure, Offer, OfferState
+from protocol.ledger.cover import is_cover_short
 from protocol.ledger.decisions import calculate_capacity30
-from protocol.ledger.exposure import apply_loan_made, calculate_pool_exposure, check_caps
-from protocol.ledger.journal import Book, Posting
+from protocol.ledger.exposure import add_guarantee, apply_loan_made, calculate_pool_exposure, check_caps
+from protocol.ledger.funding import check_agent, reserve_funding
+from protocol.ledger.guarantees import check_guarantor_caps, check_guarantors
+from protocol.ledger.holdings import make_holdings
 from protocol.ledger.loans import save_loan
-from protocol.ledger.offers import calculate_apr_from, calculate_terms_hash
+from protocol.ledger.offers import calculate_apr_from, calculate_instalments, calculate_terms_hash, reserve_offer
+from protocol.ledger.payout import calculate_proceeds, make_loan, pay_out
 from protocol.ledger.records import Disbursed, Fact, Made
-from protocol.ledger.rows import (
-    ApplicationState,
-    Budget,
-    Contract,
-    Disclosure,
-    Loan,
-    LoanState,
-    Offer,
-    OfferState,
-)
-from protocol.ledger.servicing import calculate_rows_ahead
-from protocol.ledger.state import APPLICATIONS, BUDGETS, CONTRACTS, OFFERS, POOLS, PRODUCTS, replace
-from protocol.loans.accrual import Accrual, calculate_accrual_periods
-from protocol.loans.schedule import calculate_schedule
-from protocol.loans.waterfall import open_row
+from protocol.ledger.rows import ApplicationState, Budget
+from protocol.ledger.rules import Pause, Rule, Rules
+from protocol.ledger.state import ACCOUNTS, APPLICATIONS, BUDGETS, CONTRACTS, LOANS, OFFERS, POOLS, PRODUCTS, replace
 from protocol.money import Amount
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Accept
@@ -50,130 +44,105 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
         return Rejection.OFFER_TAKEN
     if payload.terms_hash != offer.terms_hash:
         return Rejection.TERMS_MISMATCH
-    refused = check_caps(books, call.row.subject_tag, disclosure, calculate_capacity30(application))
-    refused = refused or _check_lender(books, call, disclosure)
+    capacity30 = calculate_capacity30(application)
+    refused = check_caps(books, call.row.subject_tag, disclosure, capacity30)
+    refused = refused or _check_lenders(books, call, offer)
     if refused is not None:
         return refused
-    # Last, because it costs a hundred times the caps: nobody gets it for a refusal.
-    _assert_recomputes(offer)
-    if today > disclosure.schedule.start:
-        contract, loan = make_loan(payload.offer, offer, call, books)
-        apr_ppm = calculate_apr_from(disclosure, contract.disbursed_on, loan.rows[0].interest_due)
-        if apr_ppm is None or apr_ppm > books.policy.apr_cap_ppm:
-            # A fee weighs more over a shorter time; what was lawful on the day of the offer may not be any more.
-            return Rejection.RATE_TOO_HIGH
-    return None
+    # Late, because it costs a hundred times the caps: nobody gets it for a refusal.
+    assert_recomputes(disclosure, offer.terms_hash)
+    if today > disclosure.schedule.start and not _is_rate_lawful(books, payload.offer, offer, call):
+        # A fee weighs more over a shorter time; what was lawful on the day of the offer may not be any more.
+        return Rejection.RATE_TOO_HIGH
+    return (
+        check_guarantors(books, call, disclosure)
+        or check_things_free(books, disclosure)
+        or check_agent(books, disclosure, payload.agent)
+        or _check_cover(books, disclosure)
+        or check_guarantor_caps(books, disclosure)
+    )
 
 
-def _assert_recomputes(offer: Offer) -> None:
-    """The stored offer still says what its terms give; a difference is a fault of these books, not of a user."""
+def assert_recomputes(disclosure: Disclosure, terms_hash: Digest) -> None:
+    """A stored disclosure still says what its terms give; a difference is a fault of these books, not of a user."""
+    assert calculate_instalments(disclosure.schedule, disclosure.told) == disclosure.instalments, (
+        "a schedule recomputes"
+    )
+    assert calculate_terms_hash(disclosure) == terms_hash, "a disclosure hashes to its terms"
+
+
+def _is_rate_lawful(books: Books, offer_id: ObjectId, offer: Offer, call: Call) -> bool:
+    """Whether the effective rate of a loan that starts today stays within the policy's cap."""
+    contract, loan = make_loan(offer_id, offer, call.row.subject_tag, books, agent=None, autopay=False)
+    apr_ppm = calculate_apr_from(offer.disclosure, contract.disbursed_on, loan.rows[0].interest_due)
+    return apr_ppm is not None and apr_ppm <= books.policy.apr_cap_ppm
+
+
+def _check_lenders(books: Books, call: Call, offer: Offer) -> Rejection | None:
+    """The product's budget, the pools' cash, and their limits for one borrower."""
     disclosure = offer.disclosure
-    assert calculate_schedule(disclosure.schedule) == disclosure.instalments, "a schedule recomputes"
-    assert calculate_terms_hash(disclosure) == offer.terms_hash, "a disclosure hashes to its terms"
-
-
-def _check_lender(books: Books, call: Call, disclosure: Disclosure) -> Rejection | None:
-    """The product's budget, the pool's cash, and its limit for one borrower."""
     principal = disclosure.schedule.principal
-    if books.state.need(BUDGETS, disclosure.product).used + principal > _read_budget(books, disclosure):
+    if not offer.officer and books.state.need(BUDGETS, disclosure.product).used + principal > _read_budget(
+        books, disclosure
+    ):
         return Rejection.BUDGET_SPENT
-    pool = books.state.need(POOLS, disclosure.pool)
-    # Proceeds go out now; the origination fee must stay ready until the borrower can withdraw no more.
-    if pool.cash - pool.reserved < principal:
+    holdings = make_holdings(disclosure, principal)
+    pools = [books.state.need(POOLS, one.pool) for one in holdings]
+    # Proceeds go out now; what is reserved for others must stay. An officer's offer has its own part reserved already.
+    if not offer.officer and any(
+        pool.cash - pool.reserved < one.principal for pool, one in zip(pools, holdings, strict=True)
+    ):
         return Rejection.LIQUIDITY_SHORT
-    if calculate_pool_exposure(books, call.row.subject_tag, disclosure.pool) + principal > pool.borrower_max:
-        return Rejection.CAP_POOL
+    for pool, one in zip(pools, holdings, strict=True):
+        if calculate_pool_exposure(books, call.row.subject_tag, one.pool) + one.principal > pool.borrower_max:
+            return Rejection.CAP_POOL
     return None
+
+
+def _check_cover(books: Books, disclosure: Disclosure) -> Rejection | None:
+    """No new loans from a pool whose first-loss cover would be too small for them."""
+    holdings = make_holdings(disclosure, disclosure.schedule.principal)
+    short = any(is_cover_short(books, ObjectId(one.pool), more=one.principal) for one in holdings)
+    return Rejection.COVER_LOW if short else None
 
 
 def _read_budget(books: Books, disclosure: Disclosure) -> int:
     return books.state.need(PRODUCTS, disclosure.product).terms.auto_budget
 
 
-def make_loan(offer_id: ObjectId, offer: Offer, call: Call, books: Books) -> tuple[Contract, Loan]:
-    """Contract and loan of an offer taken today; interest runs from today, whatever day the offer was made."""
-    disclosure = offer.disclosure
-    today = books.calculate_day(disclosure.tz_offset_min)
-    contract = Contract(
-        offer=offer_id,
-        subject_tag=call.row.subject_tag,
-        disclosure=disclosure,
-        periods=calculate_accrual_periods(disclosure.schedule),
-        disbursed_ms=books.now_ms,
-        disbursed_on=today,
-    )
-    accrual = Accrual(as_of=today)
-    rows = tuple(open_row(one) for one in disclosure.instalments)
-    if today > disclosure.schedule.start:
-        rows = calculate_rows_ahead(contract, rows, accrual)
-    loan = Loan(
-        state=LoanState.ACTIVE,
-        rows=rows,
-        accrual=accrual,
-        principal_out=Amount(disclosure.schedule.principal),
-        fee_held=disclosure.origination_fee,
-    )
-    return contract, loan
-
-
 def apply_accept(books: Books, call: Call, payload: Accept) -> tuple[Fact, ...]:
-    """Make the loan: principal out of the pool, proceeds to the borrower, the fee to the pool, exposure counted."""
+    """Make the loan: principal out of the pools, proceeds to the payee, fees to the pools, exposure counted."""
     loan_id = calculate_object_id("loan", call.key, call.nonce)
     offer = books.state.need(OFFERS, payload.offer)
     disclosure = offer.disclosure
-    contract, loan = make_loan(payload.offer, offer, call, books)
     principal = disclosure.schedule.principal
     books.state.put(OFFERS, payload.offer, replace(offer, state=OfferState.ACCEPTED))
     books.cancel(offer.expires_ms, EventKind.OFFER_EXPIRY, payload.offer)
+    if offer.officer:
+        reserve_offer(books, disclosure, -1)
+    else:
+        budget = books.state.need(BUDGETS, disclosure.product)
+        spent = Budget(used=Amount(budget.used + principal), loans=budget.loans + 1)
+        books.state.put(BUDGETS, disclosure.product, spent)
     close_application(books, disclosure.application, ApplicationState.TAKEN, OfferState.CANCELLED)
-    budget = books.state.need(BUDGETS, disclosure.product)
-    books.state.put(
-        BUDGETS,
-        disclosure.product,
-        Budget(used=Amount(budget.used + principal), loans=budget.loans + 1),
-    )
-    pool = books.state.need(POOLS, disclosure.pool)
-    books.state.put(
-        POOLS,
-        disclosure.pool,
-        replace(
-            pool,
-            cash=pool.cash - disclosure.net_proceeds,
-            principal=pool.principal + principal,
-            lent=pool.lent + principal,
-            loans_open=pool.loans_open + 1,
-            reserved=pool.reserved + disclosure.origination_fee,
-        ),
+    contract, loan = make_loan(
+        payload.offer, offer, call.row.subject_tag, books, agent=payload.agent, autopay=payload.autopay
     )
     books.state.put(CONTRACTS, loan_id, contract)
     apply_loan_made(books, call.row.subject_tag, loan_id, principal)
-    _post_loan(books, loan_id, disclosure)
+    for guarantor in disclosure.guarantors:
+        add_guarantee(books, books.state.need(ACCOUNTS, guarantor).subject_tag, loan_id)
+    bind_things(books, loan_id, disclosure)
+    if payload.agent is not None:
+        reserve_funding(books, loan_id, contract, loan)
+        books.state.put(LOANS, loan_id, loan)
+        return (Made(id=loan_id),)
+    pay_out(books, loan_id, contract, loan)
     save_loan(books, loan_id, contract, loan)
     return (
         Made(id=loan_id),
-        Disbursed(loan=loan_id, principal=Amount(principal), proceeds=disclosure.net_proceeds),
+        Disbursed(loan=loan_id, principal=Amount(principal), proceeds=calculate_proceeds(disclosure)),
     )
 
 
-def _post_loan(books: Books, loan_id: ObjectId, disclosure: Disclosure) -> None:
-    principal = disclosure.schedule.principal
-    books.post(
-        "loan_made",
-        disclosure.currency,
-        (
-            Posting(disclosure.pool, Book.PRINCIPAL, principal),
-            Posting(disclosure.borrower, Book.CASH, -disclosure.net_proceeds),
-            Posting(disclosure.pool, Book.FEES, -disclosure.origination_fee),
-        ),
-        (loan_id, disclosure.borrower, disclosure.lender, disclosure.application),
-        {
-            "loan": loan_id.hex(),
-            "borrower": disclosure.borrower.hex(),
-            "lender": disclosure.lender.hex(),
-            "product": disclosure.product.hex(),
-            "application": disclosure.application.hex(),
-            "principal": principal,
-            "proceeds": disclosure.net_proceeds,
-            "apr_ppm": disclosure.apr_ppm,
-        },
-    )
+RULES: Rules = {Accept: Rule(check_accept, apply_accept, credential=True, borrower=True, pause=Pause.LENDING)}

@@ -9,7 +9,9 @@ from protocol.ids import AccountId, Day, PublicKey
 from protocol.ledger.books import Books, Call
 from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Account, Exposure, Key, Role
-from protocol.ledger.state import ACCOUNTS, EXPOSURES, KEYS, replace
+from protocol.ledger.rows import Member as MemberRow
+from protocol.ledger.rules import Due, Rules
+from protocol.ledger.state import ACCOUNTS, EXPOSURES, KEYS, MEMBERS, replace
 from protocol.limits import NONCE_WINDOW
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind, AccountOpen
@@ -38,6 +40,11 @@ def apply_genesis_members(books: Books) -> None:
                 frozen=False,
                 opened_ms=books.genesis.time_ms,
             ),
+        )
+        books.state.put(
+            MEMBERS,
+            member.account,
+            MemberRow(name=member.name, attester_key=member.attester_key, admitted_ms=books.genesis.time_ms),
         )
         books.state.put(EXPOSURES, tag, Exposure(account=member.account))
         books.state.put(KEYS, member.officer_key, Key(account=member.account, attester=False, top=-1, used=NO_NONCES))
@@ -176,3 +183,7 @@ def check_standing(books: Books, call: Call, *, frozen_may: bool, roles: Role, c
     if credential and call.row.expires_on <= books.today:
         return Rejection.CREDENTIAL_EXPIRED
     return None
+
+
+RULES: Rules = {}
+DUE: Due = {}

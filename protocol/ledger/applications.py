@@ -7,16 +7,20 @@ so that bins can be erased everywhere. Whether a score leads to an offer is `dec
 from protocol.crypto import calculate_object_id
 from protocol.ids import ObjectId, TimeMs
 from protocol.ledger.books import Books, Call, EventKind
+from protocol.ledger.contracts import Offer, OfferState
 from protocol.ledger.data import EAST_MOST_MIN, check_consent_covers, check_owned_data
 from protocol.ledger.decisions import decide_products, find_equal_attestations, find_minority
+from protocol.ledger.offers import reserve_offer
 from protocol.ledger.products import does_product_fit
 from protocol.ledger.records import Assessed, Dissented, Fact, Made
-from protocol.ledger.rows import Application, ApplicationState, Attestation, OfferState
-from protocol.ledger.state import ACCOUNTS, APPLICATIONS, CONSENTS, DATA, DECISIONS, OFFERS, PRODUCTS, replace
+from protocol.ledger.rows import Application, ApplicationState, Attestation, Role
+from protocol.ledger.rules import Due, Pause, Rule, Rules
+from protocol.ledger.state import ACCOUNTS, APPLICATIONS, ASSETS, CONSENTS, DATA, DECISIONS, OFFERS, PRODUCTS, replace
 from protocol.limits import APPLICATIONS_OPEN_MAX
 from protocol.money import Ppm
 from protocol.rejections import Rejection
-from protocol.transactions.lending import Apply, ApplyWithdraw, Attest
+from protocol.transactions.accounts import AccountKind
+from protocol.transactions.lending import Apply, ApplyWithdraw, Attest, LeaseWish, Purchase, SalesExpected
 
 SIGNIFICANT = 100
 """Capacities are floored to two significant digits."""
@@ -33,7 +37,7 @@ def check_apply(books: Books, call: Call, payload: Apply) -> Rejection | None:
     product = None if payload.product is None else books.state.get(PRODUCTS, payload.product)
     if payload.product is not None and product is None:
         return Rejection.PRODUCT_UNKNOWN
-    if any(one.model not in books.models for one in payload.sidecars):
+    if any(not books.can_score(one.model) for one in payload.sidecars):
         return Rejection.MODEL_UNKNOWN
     refused = check_owned_data(books, call.account, payload.data) or check_consent_covers(
         books, payload.consent, call.account, payload.data
@@ -51,6 +55,39 @@ def check_apply(books: Books, call: Call, payload: Apply) -> Rejection | None:
     if any(books.state.need(DATA, one).anchor.currency != payload.currency for one in payload.data):
         # Cash flow is counted in the statement's units, instalments in the loan's: only equal ones compare.
         return Rejection.STATEMENT_CURRENCY
+    return _check_wish(books, payload) or _check_security(books, call, payload)
+
+
+def _check_wish(books: Books, payload: Apply) -> Rejection | None:
+    """Whether the merchant, asset or sales that the money is for are known."""
+    wish, state = payload.wish, books.state
+    if isinstance(wish, Purchase):
+        merchant = state.get(ACCOUNTS, wish.merchant)
+        known = merchant is not None and merchant.kind is AccountKind.MERCHANT and not merchant.frozen
+        return None if known else Rejection.WISH_UNFIT
+    if isinstance(wish, LeaseWish):
+        asset = state.get(ASSETS, wish.asset)
+        free = asset is not None and not asset.retired and asset.lien is None and not asset.held
+        return None if free else Rejection.WISH_UNFIT
+    if isinstance(wish, SalesExpected) and wish.volume == 0:
+        return Rejection.WISH_UNFIT
+    return None
+
+
+def _check_security(books: Books, call: Call, payload: Apply) -> Rejection | None:
+    """Whether collateral is the borrower's own and free, and guarantors are others in good standing."""
+    if len(set(payload.collateral)) != len(payload.collateral):
+        return Rejection.COLLATERAL_UNFIT
+    for one in payload.collateral:
+        asset = books.state.get(ASSETS, one)
+        if asset is None or asset.owner != call.account or asset.retired or asset.lien is not None or asset.held:
+            return Rejection.COLLATERAL_UNFIT
+    if len(set(payload.guarantors)) != len(payload.guarantors) or call.account in payload.guarantors:
+        return Rejection.GUARANTOR_UNFIT
+    for guarantor in payload.guarantors:
+        account = books.state.get(ACCOUNTS, guarantor)
+        if account is None or account.frozen or account.expires_on <= books.today:
+            return Rejection.GUARANTOR_UNFIT
     return None
 
 
@@ -159,13 +196,20 @@ def close_application(books: Books, application_id: ObjectId, state: Application
         offer_id = books.state.need(DECISIONS, application_id + product).offer
         offer = None if offer_id is None else books.state.need(OFFERS, offer_id)
         if offer_id is not None and offer is not None and offer.state is OfferState.POSTED:
-            books.state.put(OFFERS, offer_id, replace(offer, state=offers))
-            books.cancel(offer.expires_ms, EventKind.OFFER_EXPIRY, offer_id)
+            end_offer(books, offer_id, offer, offers)
     books.emit(
         f"application_{state.name.lower()}",
         (application_id, application.borrower),
         {"application": application_id.hex(), "borrower": application.borrower.hex()},
     )
+
+
+def end_offer(books: Books, offer_id: ObjectId, offer: Offer, state: OfferState) -> None:
+    """An offer that nobody took is over; an officer's lets its money go."""
+    books.state.put(OFFERS, offer_id, replace(offer, state=state))
+    books.cancel(offer.expires_ms, EventKind.OFFER_EXPIRY, offer_id)
+    if offer.officer:
+        reserve_offer(books, offer.disclosure, -1)
 
 
 def on_application_expiry(books: Books, application_id: ObjectId) -> None:
@@ -180,7 +224,7 @@ def on_offer_expiry(books: Books, offer_id: ObjectId) -> None:
     offer = books.state.need(OFFERS, offer_id)
     if offer.state is not OfferState.POSTED:
         return
-    books.state.put(OFFERS, offer_id, replace(offer, state=OfferState.EXPIRED))
+    end_offer(books, offer_id, offer, OfferState.EXPIRED)
     disclosure = offer.disclosure
     books.emit(
         "offer_expired",
@@ -247,3 +291,13 @@ def apply_attest(books: Books, call: Call, payload: Attest) -> tuple[Fact, ...]:
     if payload.commitment != committed:
         return facts
     return facts + decide_products(books, payload.application, attestation, equal)
+
+
+RULES: Rules = {
+    Apply: Rule(check_apply, apply_apply, credential=True, borrower=True, pause=Pause.LENDING),
+    ApplyWithdraw: Rule(check_apply_withdraw, apply_apply_withdraw, frozen_may=True),
+    Attest: Rule(
+        check_attest, apply_attest, roles=Role.LENDER | Role.VALIDATOR, attester_may=True, pause=Pause.LENDING
+    ),
+}
+DUE: Due = {EventKind.APPLICATION_EXPIRY: on_application_expiry, EventKind.OFFER_EXPIRY: on_offer_expiry}

@@ -13,8 +13,8 @@ from protocol.genesis import Genesis, GenesisError
 from protocol.ids import AccountId, Day, Height, ModelId, ObjectId, PublicKey, TimeMs
 from protocol.ledger.journal import Posting, apply_entry
 from protocol.ledger.records import LedgerEvent, Receipt
-from protocol.ledger.rows import Account
-from protocol.ledger.state import QUEUE, State
+from protocol.ledger.rows import Account, Governed, Model
+from protocol.ledger.state import GOVERNED, GOVERNED_KEY, MODELS, QUEUE, State
 from protocol.money import Currency
 from scoring.points import PointsModel, decode_model
 
@@ -25,6 +25,13 @@ class EventKind(IntEnum):
     APPLICATION_EXPIRY = 1
     OFFER_EXPIRY = 2
     LOAN = 3
+    PROPOSAL = 4
+    RECOVERY = 5
+    EXIT = 6
+    """A pool's day of paying out those who leave; the subject is the pool."""
+    LINE = 7
+    FUNDING = 8
+    """A settlement agent's time to pay a loan out is over."""
 
 
 class Call(NamedTuple):
@@ -42,26 +49,52 @@ class Call(NamedTuple):
 
 
 class Books:
-    """State, clock, policy, models and the events of the running block. Raises GenesisError for an unfit model."""
+    """State, clock, policy, models and the events of the running block."""
 
     def __init__(self, genesis: Genesis) -> None:
         self.genesis = genesis
         self.policy = genesis.policy
+        """In force; `load_governed` follows what votes have set."""
+        self.paused = 0
         self.chain_id = genesis.calculate_chain_id()
         self.currencies = tuple(one.code for one in genesis.currencies)
         self.models: dict[ModelId, PointsModel] = {}
-        for text in genesis.models:
-            try:
-                model = decode_model(text.encode("ascii"))
-            except ValueError as error:
-                raise GenesisError(f"genesis names a scoring model that cannot be used: {error}") from error
-            self.models[ModelId(model.id)] = model
+        """Every registered one, retired ones too: what was scored stays checkable."""
         self.state = State()
         self.height = Height(0)
         self.now_ms = genesis.time_ms
         self.today = genesis.day_start
         self.events: list[tuple[str, tuple[bytes, ...], dict[str, Any]]] = []
         self._heap: list[bytes] = []
+
+    def apply_genesis(self) -> None:
+        """Write what the validators govern: policy and models of the genesis."""
+        self.state.put(GOVERNED, GOVERNED_KEY, Governed(policy=self.genesis.policy, policy_version=1, paused=0))
+        for text in self.genesis.models:
+            try:
+                model = decode_model(text.encode("ascii"))
+            except ValueError as error:
+                raise GenesisError(f"genesis names a scoring model that cannot be used: {error}") from error
+            self.state.put(MODELS, model.id, Model(text=text, registered_ms=self.genesis.time_ms))
+        self.load_governed()
+
+    def load_governed(self) -> None:
+        """Follow the rows of what is governed, after they were loaded or changed."""
+        governed = self.state.need(GOVERNED, GOVERNED_KEY)
+        self.policy, self.paused = governed.policy, governed.paused
+        for key, row in self.state.items(MODELS):
+            if key not in self.models:
+                self.models[ModelId(key)] = decode_model(row.text.encode("ascii"))
+
+    @property
+    def policy_version(self) -> int:
+        """Number of the policy in force, from 1."""
+        return self.state.need(GOVERNED, GOVERNED_KEY).policy_version
+
+    def can_score(self, model: ModelId) -> bool:
+        """Whether new applications may be scored by a model."""
+        row = self.state.get(MODELS, model)
+        return row is not None and not row.retired
 
     def set_time(self, height: Height, now_ms: TimeMs) -> None:
         """Begin a block: `today` is the network's day (offset 0)."""

@@ -8,6 +8,7 @@ from protocol.ids import AccountId, ObjectId, TimeMs
 from protocol.ledger.books import Books, Call
 from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Consent, Data
+from protocol.ledger.rules import Pause, Rule, Rules
 from protocol.ledger.state import ACCOUNTS, CONSENTS, DATA, replace
 from protocol.rejections import Rejection
 from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor, Purpose
@@ -117,3 +118,10 @@ def check_consent_covers(
         return Rejection.CONSENT_NOT_YOURS
     covers = consent.grant.purpose is Purpose.UNDERWRITE and all(one in consent.grant.data for one in data)
     return None if covers and is_consent_live(consent, books.now_ms) else Rejection.CONSENT_ENDED
+
+
+RULES: Rules = {
+    DataAnchor: Rule(check_data_anchor, apply_data_anchor, credential=True, pause=Pause.LENDING),
+    ConsentGrant: Rule(check_consent_grant, apply_consent_grant, credential=True, pause=Pause.LENDING),
+    ConsentRevoke: Rule(check_consent_revoke, apply_consent_revoke, frozen_may=True),
+}

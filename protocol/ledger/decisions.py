@@ -10,11 +10,12 @@ from typing import NamedTuple
 from protocol.crypto import calculate_hash
 from protocol.ids import AccountId, Day, ModelId, ObjectId, TimeMs
 from protocol.ledger.books import Books, EventKind
+from protocol.ledger.contracts import Disclosure, Offer, OfferState
 from protocol.ledger.exposure import calculate_new_due30
 from protocol.ledger.offers import calculate_terms_hash, make_disclosure
 from protocol.ledger.products import does_product_fit
 from protocol.ledger.records import Assessed, Decided, Fact
-from protocol.ledger.rows import Application, Attestation, Decision, Disclosure, Offer, OfferState, Product
+from protocol.ledger.rows import Application, Attestation, Decision, Product
 from protocol.ledger.state import APPLICATIONS, BUDGETS, DECISIONS, OFFERS, PRODUCTS, replace
 from protocol.limits import DECISIONS_PER_LENDER_MAX, OFFERS_PER_LENDER_MAX
 from protocol.money import Amount, share_floor
@@ -66,6 +67,7 @@ def decide_products(
             and product.lender in attesters
             and len(equal) >= terms.attestations_min
             and terms.auto_budget > 0
+            and application.request.automated
             and product_id not in application.products
             and does_product_fit(books, product, application.request)
             and _has_place(books, application_id, application, product.lender)

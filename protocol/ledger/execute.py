@@ -7,16 +7,38 @@
 Deterministic and without IO: block time is the only clock. Never add a rule here; add it to its family's module.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
 
 from protocol.batch import Sidecar
 from protocol.block import Header
 from protocol.codec import CodecError, encode
 from protocol.genesis import Genesis
-from protocol.ids import ZERO_DIGEST, ChainId, Digest, Height, ObjectId, PublicKey, TimeMs
-from protocol.ledger import accept, accounts, applications, data, loans, money, pools, products
-from protocol.ledger.books import Books, Call, EventKind
+from protocol.ids import ZERO_DIGEST, ChainId, Digest, Height, PublicKey, TimeMs
+from protocol.ledger import (
+    accept,
+    accounts,
+    adjust,
+    amend,
+    applications,
+    assets,
+    assign,
+    cover,
+    data,
+    disputes,
+    distress,
+    exits,
+    funding,
+    governance,
+    leases,
+    lines,
+    money,
+    officers,
+    payments,
+    pools,
+    products,
+    sales,
+)
+from protocol.ledger.books import Books, Call
 from protocol.ledger.records import (
     Execution,
     Fact,
@@ -25,19 +47,16 @@ from protocol.ledger.records import (
     calculate_exec_root,
     calculate_receipts_root,
 )
-from protocol.ledger.rows import Key, Role, Tip
+from protocol.ledger.rows import Key, Tip
+from protocol.ledger.rules import Due, Rule, Rules
 from protocol.ledger.state import ACCOUNTS, KEYS, TABLES, TIP, TIP_KEY
 from protocol.ledger.tree import StateProof, StateTree
 from protocol.limits import DAY_EVENTS_PER_BLOCK_MAX
 from protocol.merkle import EMPTY_ROOT
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind, AccountOpen
-from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
 from protocol.transactions.envelope import Transaction, check_valid_to
-from protocol.transactions.lending import Accept, Apply, ApplyWithdraw, Attest, Pay
-from protocol.transactions.money import Mint, RedeemRequest, RedeemSettle, Transfer
-from protocol.transactions.pools import PoolDeposit, PoolOpen
-from protocol.transactions.products import TermProduct
+from protocol.transactions.lending import Apply
 
 __all__ = ["Execution", "Ledger", "LedgerError", "LedgerEvent", "Receipt"]
 
@@ -46,48 +65,42 @@ class LedgerError(Exception):
     """Rows that are not the books they claim to be; the message says which figure differs."""
 
 
-class Rule(NamedTuple):
-    """What a type of payload needs of its signer, why it may fail, and what it does."""
-
-    check: Callable[[Books, Call, Any], Rejection | None]
-    apply: Callable[[Books, Call, Any], tuple[Fact, ...]]
-    roles: Role = Role(0)
-    """One of these; none for anybody."""
-    credential: bool = False
-    """The signer's credential must be in force."""
-    frozen_may: bool = False
-    borrower: bool = False
-    """Persons and companies only; member organisations do not borrow here."""
-    attester_may: bool = False
-    """An organisation's attester key may sign it."""
-
-
-RULES: dict[type, Rule] = {
-    Mint: Rule(money.check_mint, money.apply_mint, roles=Role.SETTLEMENT_AGENT),
-    RedeemRequest: Rule(money.check_redeem_request, money.apply_redeem_request),
-    RedeemSettle: Rule(money.check_redeem_settle, money.apply_redeem_settle, roles=Role.SETTLEMENT_AGENT),
-    Transfer: Rule(money.check_transfer, money.apply_transfer, credential=True),
-    PoolOpen: Rule(pools.check_pool_open, pools.apply_pool_open, roles=Role.LENDER),
-    PoolDeposit: Rule(pools.check_pool_deposit, pools.apply_pool_deposit, credential=True),
-    TermProduct: Rule(products.check_product, products.apply_product, roles=Role.LENDER),
-    DataAnchor: Rule(data.check_data_anchor, data.apply_data_anchor, credential=True),
-    ConsentGrant: Rule(data.check_consent_grant, data.apply_consent_grant, credential=True),
-    ConsentRevoke: Rule(data.check_consent_revoke, data.apply_consent_revoke, frozen_may=True),
-    Apply: Rule(applications.check_apply, applications.apply_apply, credential=True, borrower=True),
-    ApplyWithdraw: Rule(applications.check_apply_withdraw, applications.apply_apply_withdraw, frozen_may=True),
-    Attest: Rule(
-        applications.check_attest, applications.apply_attest, roles=Role.LENDER | Role.VALIDATOR, attester_may=True
-    ),
-    Accept: Rule(accept.check_accept, accept.apply_accept, credential=True, borrower=True),
-    Pay: Rule(loans.check_pay, loans.apply_pay, frozen_may=True),
+RULES: Rules = {
+    **accounts.RULES,
+    **governance.RULES,
+    **money.RULES,
+    **pools.RULES,
+    **exits.RULES,
+    **cover.RULES,
+    **products.RULES,
+    **data.RULES,
+    **applications.RULES,
+    **officers.RULES,
+    **accept.RULES,
+    **lines.RULES,
+    **funding.RULES,
+    **payments.RULES,
+    **sales.RULES,
+    **adjust.RULES,
+    **distress.RULES,
+    **amend.RULES,
+    **assign.RULES,
+    **disputes.RULES,
+    **assets.RULES,
+    **leases.RULES,
 }
 """Every payload but AccountOpen, whose signer has no account yet."""
 
-DUE: dict[EventKind, Callable[[Books, ObjectId], None]] = {
-    EventKind.APPLICATION_EXPIRY: applications.on_application_expiry,
-    EventKind.OFFER_EXPIRY: applications.on_offer_expiry,
-    EventKind.LOAN: loans.on_loan_due,
+DUE: Due = {
+    **accounts.DUE,
+    **governance.DUE,
+    **exits.DUE,
+    **applications.DUE,
+    **lines.DUE,
+    **funding.DUE,
+    **payments.DUE,
 }
+"""What happens by time alone."""
 
 
 class Ledger:
@@ -107,6 +120,7 @@ class Ledger:
     def from_genesis(cls, genesis: Genesis) -> "Ledger":
         """The books at height 0: the members' accounts and keys, and nothing else."""
         ledger = cls(Books(genesis))
+        ledger.books.apply_genesis()
         accounts.apply_genesis_members(ledger.books)
         ledger._close_books(genesis.time_ms, EMPTY_ROOT)
         return ledger
@@ -132,6 +146,7 @@ class Ledger:
             raise LedgerError(f"saved rows give exec_root {found.hex()}, not {exec_root.hex()}")
         ledger.height, ledger.exec_root = height, exec_root
         ledger.books.set_time(height, tip.time_ms)
+        ledger.books.load_governed()
         ledger.books.load_queue()
         return ledger
 
@@ -313,4 +328,6 @@ def _check_signer(books: Books, call: Call, key: Key, rule: Rule) -> Rejection |
         return Rejection.ROLE_MISSING
     if rule.borrower and call.row.kind is AccountKind.ORGANISATION:
         return Rejection.ROLE_MISSING
+    if refused is None and rule.pause & books.paused:
+        return Rejection.PAUSED
     return refused

@@ -7,14 +7,17 @@ one order, so two lenders cannot both grant the last of a cap. Never a product's
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from protocol.ids import Day, Digest, ObjectId
+from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.books import Books
-from protocol.ledger.rows import Disclosure, Exposure
+from protocol.ledger.contracts import Disclosure
+from protocol.ledger.holdings import get_lender
+from protocol.ledger.rows import Exposure
 from protocol.ledger.servicing import calculate_loan_at
-from protocol.ledger.state import CONTRACTS, EXPOSURES, LOANS, replace
+from protocol.ledger.state import CONTRACTS, EXPOSURES, LINES, LOANS, OFFERS, PRODUCTS, replace
 from protocol.loans.calendar import Period, calculate_monthly_instalment
-from protocol.money import share_floor
+from protocol.money import share_ceil, share_floor
 from protocol.rejections import Rejection
+from protocol.transactions.products import Segment
 
 WINDOW_DAYS = 31
 """The longest month: a monthly loan always shows one instalment."""
@@ -58,16 +61,19 @@ def calculate_new_due30(disclosure: Disclosure, today: Day) -> int:
     return calculate_burden(rows, disclosure.schedule.period, today)
 
 
-def find_lenders(books: Books, exposure: Exposure) -> tuple[bytes, ...]:
-    """Lenders with an open loan, each once, in the order of their oldest loan."""
-    found = (books.state.need(CONTRACTS, loan_id).disclosure.lender for loan_id in exposure.loans)
+def find_lenders(books: Books, exposure: Exposure) -> tuple[AccountId, ...]:
+    """Lenders with an open loan or line, each once, in the order of their oldest; those who bought a loan count."""
+    found = [get_lender(books, books.state.need(LOANS, loan_id)) for loan_id in exposure.loans]
+    offers = [books.state.need(LINES, line_id).offer for line_id in exposure.lines]
+    found += [AccountId(books.state.need(OFFERS, offer).disclosure.lender) for offer in offers]
     return tuple(dict.fromkeys(found))
 
 
 def check_caps(books: Books, tag: Digest, disclosure: Disclosure, capacity30: int) -> Rejection | None:
     """The first cap that a new loan on these terms would break, in order of precedence."""
     policy, exposure = books.policy, books.state.need(EXPOSURES, tag)
-    if exposure.principal_open + disclosure.schedule.principal > policy.debt_cap:
+    segment = books.state.need(PRODUCTS, disclosure.product).terms.segment
+    if calculate_debt(books, exposure) + disclosure.schedule.principal > calculate_debt_cap(books, segment):
         return Rejection.CAP_DEBT
     today = books.calculate_day(disclosure.tz_offset_min)
     due30 = calculate_due30(books, exposure) + calculate_new_due30(disclosure, today)
@@ -98,18 +104,51 @@ def apply_loan_made(books: Books, tag: Digest, loan: ObjectId, principal: int) -
     )
 
 
-def apply_repaid(books: Books, tag: Digest, loan: ObjectId, principal: int, *, closed: bool) -> None:
-    """Count principal that came back."""
+def apply_principal_back(books: Books, tag: Digest, principal: int) -> None:
+    """Count principal that came back, was given up or was never paid out; a negative amount is owed again."""
+    if principal:
+        exposure = books.state.need(EXPOSURES, tag)
+        books.state.put(EXPOSURES, tag, replace(exposure, principal_open=exposure.principal_open - principal))
+
+
+def apply_loan_gone(books: Books, tag: Digest, loan: ObjectId) -> None:
+    """Count a loan that closed; its principal was counted apart."""
     exposure = books.state.need(EXPOSURES, tag)
-    loans = tuple(one for one in exposure.loans if one != loan) if closed else exposure.loans
-    books.state.put(EXPOSURES, tag, replace(exposure, principal_open=exposure.principal_open - principal, loans=loans))
+    left = tuple(one for one in exposure.loans if one != loan)
+    books.state.put(EXPOSURES, tag, replace(exposure, loans=left))
+
+
+def add_guarantee(books: Books, tag: Digest, loan: ObjectId) -> None:
+    """Let one stand in for another's loan."""
+    exposure = books.state.need(EXPOSURES, tag)
+    books.state.put(EXPOSURES, tag, replace(exposure, guarantees=(*exposure.guarantees, loan)))
+
+
+def drop_guarantee(books: Books, tag: Digest, loan: ObjectId) -> None:
+    """The loan closed."""
+    exposure = books.state.need(EXPOSURES, tag)
+    left = tuple(one for one in exposure.guarantees if one != loan)
+    books.state.put(EXPOSURES, tag, replace(exposure, guarantees=left))
+
+
+def calculate_debt(books: Books, exposure: Exposure) -> int:
+    """All that counts against the cap: principal open, what may be drawn, and the weight of guarantees given."""
+    guaranteed = sum(books.state.need(LOANS, loan_id).principal_out for loan_id in exposure.guarantees)
+    return exposure.principal_open + exposure.undrawn + share_ceil(guaranteed, books.policy.guarantee_weight_ppm)
+
+
+def calculate_debt_cap(books: Books, segment: Segment) -> int:
+    """The most that a subject may owe when it takes a loan of a segment."""
+    caps = books.policy.segment_caps
+    return min(books.policy.debt_cap, caps[segment - 1]) if segment <= len(caps) else books.policy.debt_cap
 
 
 def calculate_pool_exposure(books: Books, tag: Digest, pool: ObjectId) -> int:
     """Principal one borrower owes one pool."""
     exposure = books.state.need(EXPOSURES, tag)
     return sum(
-        books.state.need(LOANS, loan_id).principal_out
+        holding.principal
         for loan_id in exposure.loans
-        if books.state.need(CONTRACTS, loan_id).disclosure.pool == pool
+        for holding in books.state.need(LOANS, loan_id).holdings
+        if holding.pool == pool
     )

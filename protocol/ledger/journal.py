@@ -2,8 +2,8 @@
 
 Debits are positive. The network's books stand between agents, who hold fiat, and those whose money it is:
 
-    FIAT (agents)  =  CASH + ESCROW (holders)  +  pools' cash
-    pool's cash    =  CAPITAL + INTEREST + FEES + PENALTIES - PRINCIPAL
+    FIAT (agents)  =  CASH + ESCROW + DEPOSIT (holders)  +  COVER  +  pools' cash
+    pool's cash    =  CAPITAL + INTEREST + FEES + PENALTIES + GAIN - PRINCIPAL - LOSS - ASSETS
 
 Balances live in the state; entries go to the block's events. Never decide here whether a movement is allowed.
 """
@@ -35,9 +35,30 @@ class Book(IntEnum):
     """Credit: fees a pool has received."""
     PENALTIES = 8
     """Credit: late interest and late fees a pool has received."""
+    COVER = 9
+    """Credit: first-loss cover a lender keeps ready for a pool."""
+    LOSS = 10
+    """Debit: principal a pool has lost and not recovered, and losses on goods and loans sold."""
+    GAIN = 11
+    """Credit: what goods and loans brought above their value in the books."""
+    ASSETS = 12
+    """Debit: goods a pool has taken back or seized, at the value taken."""
+    DEPOSIT = 13
+    """Credit: a lessee's deposit."""
 
 
-CREDIT_BOOKS = (Book.CASH, Book.ESCROW, Book.CAPITAL, Book.INTEREST, Book.FEES, Book.PENALTIES)
+DEBIT_BOOKS = (Book.FIAT, Book.PRINCIPAL, Book.LOSS, Book.ASSETS)
+POOL_BOOKS = (
+    Book.CAPITAL,
+    Book.INTEREST,
+    Book.FEES,
+    Book.PENALTIES,
+    Book.GAIN,
+    Book.PRINCIPAL,
+    Book.LOSS,
+    Book.ASSETS,
+)
+"""Books whose balances together are a pool's cash."""
 
 
 class Posting(NamedTuple):
@@ -77,7 +98,7 @@ def calculate_balance_key(owner: bytes, book: Book, currency: Currency) -> bytes
 def read_balance(state: State, owner: bytes, book: Book, currency: Currency) -> int:
     """Balance with its natural sign: positive for a debit book in debit and for a credit book in credit."""
     balance = state.get(BALANCES, calculate_balance_key(owner, book, currency)) or 0
-    return -balance if book in CREDIT_BOOKS else balance
+    return balance if book in DEBIT_BOOKS else -balance
 
 
 def read_cash(state: State, account: AccountId, currency: Currency) -> Amount:

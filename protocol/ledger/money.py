@@ -9,7 +9,8 @@ from protocol.ledger.books import Books, Call
 from protocol.ledger.journal import Book, Posting, read_balance, read_cash
 from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Redemption, Reference, Role
-from protocol.ledger.state import ACCOUNTS, REDEMPTIONS, REFERENCES, replace
+from protocol.ledger.rules import Pause, Rule, Rules
+from protocol.ledger.state import ACCOUNTS, MEMBERS, REDEMPTIONS, REFERENCES, replace
 from protocol.money import AMOUNT_MAX, Currency
 from protocol.rejections import Rejection
 from protocol.transactions.money import Mint, RedeemOutcome, RedeemRequest, RedeemSettle, Transfer
@@ -17,8 +18,7 @@ from protocol.transactions.money import Mint, RedeemOutcome, RedeemRequest, Rede
 
 def calculate_minted(books: Books, currency: Currency) -> int:
     """Fiat held by all agents: what was minted and not burned."""
-    agents = (one for one in books.genesis.members if one.settlement_agent)
-    return sum(read_balance(books.state, one.account, Book.FIAT, currency) for one in agents)
+    return sum(read_balance(books.state, member, Book.FIAT, currency) for member, _ in books.state.items(MEMBERS))
 
 
 def _check_amount(books: Books, currency: Currency, amount: int) -> Rejection | None:
@@ -157,3 +157,11 @@ def apply_transfer(books: Books, call: Call, payload: Transfer) -> tuple[Fact, .
         {"from": call.account.hex(), "to": payload.to.hex(), "amount": payload.amount},
     )
     return ()
+
+
+RULES: Rules = {
+    Mint: Rule(check_mint, apply_mint, roles=Role.SETTLEMENT_AGENT, pause=Pause.MONEY),
+    RedeemRequest: Rule(check_redeem_request, apply_redeem_request, pause=Pause.MONEY),
+    RedeemSettle: Rule(check_redeem_settle, apply_redeem_settle, roles=Role.SETTLEMENT_AGENT),
+    Transfer: Rule(check_transfer, apply_transfer, credential=True, pause=Pause.MONEY),
+}

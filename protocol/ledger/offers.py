@@ -8,13 +8,16 @@ from protocol.codec import encode
 from protocol.crypto import calculate_hash
 from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.books import Books
-from protocol.ledger.rows import Disclosure, Product
+from protocol.ledger.contracts import Disclosure, PurchaseTold, Told
+from protocol.ledger.holdings import change_pool, make_holdings
+from protocol.ledger.rows import Product
 from protocol.loans.apr import calculate_apr_effective_ppm
 from protocol.loans.calendar import DAY_MAX, Period, calculate_due_dates
-from protocol.loans.schedule import ScheduleFault, ScheduleTerms, calculate_schedule
+from protocol.loans.schedule import Instalment, ScheduleFault, ScheduleTerms, calculate_schedule
 from protocol.money import AMOUNT_MAX, PPM, Amount, Ppm, share_floor
 from protocol.rejections import Rejection
-from protocol.transactions.lending import Apply
+from protocol.transactions.lending import Apply, Purchase
+from protocol.transactions.products import LeaseKind, MerchantKind, TermKind
 
 
 def make_disclosure(
@@ -26,35 +29,29 @@ def make_disclosure(
     *,
     borrower: AccountId,
     rate_ppm: Ppm,
+    amount: Amount | None = None,
+    instalments: int | None = None,
 ) -> Disclosure | Rejection:
-    """The disclosure of a loan that starts today, or POLICY_BROKEN when no lawful schedule has these terms."""
-    terms = product.terms
-    start = books.calculate_day(terms.tz_offset_min)
-    if start > DAY_MAX:
-        # The calendar itself ends soon after; a date beyond it cannot even be counted.
+    """The disclosure of a loan that starts today, or why no lawful one has these terms.
+
+    Amount and instalments are those asked for, unless an officer offers others.
+    """
+    terms, policy = product.terms, books.policy
+    principal = request.amount if amount is None else amount
+    told = make_told(books, product, request, principal)
+    if isinstance(told, Rejection):
+        return told
+    schedule = _plan(books, product, principal, request.instalments if instalments is None else instalments, rate_ppm)
+    rows = None if schedule is None else calculate_instalments(schedule, told)
+    if schedule is None or rows is None or isinstance(rows, ScheduleFault):
         return Rejection.POLICY_BROKEN
-    period = Period(unit=terms.period_unit, every=terms.period_every)
-    schedule = ScheduleTerms(
-        principal=request.amount,
-        rate_ppm=rate_ppm,
-        start=start,
-        due_dates=calculate_due_dates(start, period, request.instalments),
-        day_count=terms.day_count,
-        period=period,
-        profile=terms.profile,
-        amortisation=terms.amortisation,
-    )
-    instalments = calculate_schedule(schedule)
-    if isinstance(instalments, ScheduleFault):
-        return Rejection.POLICY_BROKEN
-    fee = share_floor(request.amount, terms.origination_fee_ppm)
-    payable = sum(one.total_due for one in instalments)
+    fee = share_floor(principal, terms.origination_fee_ppm)
+    payable = sum(one.total_due for one in rows)
     apr_ppm = calculate_apr_effective_ppm(
-        [(start, request.amount - fee)], [(one.due_on, one.total_due) for one in instalments]
+        [(schedule.start, principal - fee)], [(one.due_on, one.total_due) for one in rows]
     )
-    cost = payable - request.amount + fee
-    policy = books.policy
-    dear = cost * PPM > policy.cost_cap_ppm * request.amount or payable > AMOUNT_MAX
+    cost = payable - principal + fee
+    dear = cost * PPM > policy.cost_cap_ppm * principal or payable > AMOUNT_MAX
     if apr_ppm is None or apr_ppm > policy.apr_cap_ppm or dear:
         return Rejection.POLICY_BROKEN
     return Disclosure(
@@ -65,9 +62,9 @@ def make_disclosure(
         borrower=borrower,
         currency=product.currency,
         origination_fee=Amount(fee),
-        net_proceeds=Amount(request.amount - fee),
+        net_proceeds=Amount(principal - fee),
         schedule=schedule,
-        instalments=instalments,
+        instalments=rows,
         total_payable=Amount(payable),
         total_cost=Amount(cost),
         apr_ppm=apr_ppm,
@@ -76,12 +73,57 @@ def make_disclosure(
         late_rate_ppm=terms.late_rate_ppm,
         late_fee=terms.late_fee,
         cost_cap_ppm=policy.cost_cap_ppm,
-        prepayment_fee=Amount(0),
+        prepayment_fee_ppm=Ppm(min(terms.prepayment_fee_ppm, policy.prepayment_cap_ppm)),
         cooling_off_days=policy.cooling_off_days,
         tz_offset_min=terms.tz_offset_min,
         # Never so long that the first instalment could fall due before the money has moved.
-        expires_on=Day(min(start + terms.offer_days, schedule.due_dates[0] - 1)),
+        expires_on=Day(min(schedule.start + terms.offer_days, schedule.due_dates[0] - 1)),
+        default_days=terms.default_days,
+        partners=terms.partners,
+        collateral=request.collateral,
+        guarantors=request.guarantors,
+        told=told,
+        policy_version=books.policy_version,
     )
+
+
+def _plan(books: Books, product: Product, principal: int, count: int, rate_ppm: Ppm) -> ScheduleTerms | None:
+    """The schedule's terms for a loan that starts today; None where the calendar itself ends soon after."""
+    terms = product.terms
+    kind, start = terms.kind, books.calculate_day(terms.tz_offset_min)
+    if start > DAY_MAX:
+        return None
+    period = Period(unit=terms.period_unit, every=terms.period_every)
+    return ScheduleTerms(
+        principal=principal,
+        rate_ppm=rate_ppm,
+        start=start,
+        due_dates=calculate_due_dates(start, period, count),
+        day_count=terms.day_count,
+        period=period,
+        profile=terms.profile,
+        amortisation=terms.amortisation,
+        residual=share_floor(principal, kind.residual_ppm) if isinstance(kind, TermKind | LeaseKind) else 0,
+    )
+
+
+def make_told(books: Books, product: Product, request: Apply, principal: int) -> Told | Rejection | None:
+    """What the kind of product adds to a disclosure, or why this application gets none."""
+    kind, wish = product.terms.kind, request.wish
+    if isinstance(kind, MerchantKind) and isinstance(wish, Purchase):
+        return PurchaseTold(merchant=wish.merchant, discount=Amount(share_floor(principal, kind.discount_ppm)))
+    return None if isinstance(kind, TermKind) and wish is None else Rejection.WISH_UNFIT
+
+
+def calculate_instalments(schedule: ScheduleTerms, told: Told | None) -> tuple[Instalment, ...] | ScheduleFault:
+    """The rows that a disclosure shows."""
+    return calculate_schedule(schedule)
+
+
+def reserve_offer(books: Books, disclosure: Disclosure, sign: int) -> None:
+    """Keep the money of an officer's offer ready in its pools (1), or let it go (-1)."""
+    for one in make_holdings(disclosure, disclosure.schedule.principal):
+        change_pool(books, ObjectId(one.pool), reserved=sign * one.principal)
 
 
 def calculate_terms_hash(disclosure: Disclosure) -> Digest:

@@ -9,7 +9,8 @@ from protocol.ids import ObjectId
 from protocol.ledger.books import Books, Call
 from protocol.ledger.journal import Book, Posting, read_cash
 from protocol.ledger.records import Fact, Made, SharesIssued
-from protocol.ledger.rows import Pool
+from protocol.ledger.rows import Pool, Role
+from protocol.ledger.rules import Pause, Rule, Rules
 from protocol.ledger.state import POOLS, SHARES, replace
 from protocol.money import AMOUNT_MAX, divide_floor
 from protocol.rejections import Rejection
@@ -72,3 +73,9 @@ def apply_pool_deposit(books: Books, call: Call, payload: PoolDeposit) -> tuple[
         {"pool": payload.pool.hex(), "investor": call.account.hex(), "amount": payload.amount, "shares": shares},
     )
     return (SharesIssued(pool=ObjectId(payload.pool), shares=shares),)
+
+
+RULES: Rules = {
+    PoolOpen: Rule(check_pool_open, apply_pool_open, roles=Role.LENDER, pause=Pause.POOLS),
+    PoolDeposit: Rule(check_pool_deposit, apply_pool_deposit, credential=True, pause=Pause.POOLS),
+}

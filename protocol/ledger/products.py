@@ -7,20 +7,21 @@ from protocol.crypto import calculate_object_id
 from protocol.ids import AccountId, ObjectId
 from protocol.ledger.books import Books, Call
 from protocol.ledger.records import Fact, Made
-from protocol.ledger.rows import Budget, Product
-from protocol.ledger.state import BUDGETS, POOLS, PRODUCTS
+from protocol.ledger.rows import Budget, Product, Role
+from protocol.ledger.rules import Pause, Rule, Rules
+from protocol.ledger.state import ACCOUNTS, BUDGETS, MEMBERS, POOLS, PRODUCTS
 from protocol.limits import PRODUCTS_PER_LENDER_MAX
 from protocol.loans.terms import Amortisation, PeriodUnit
-from protocol.money import Amount
+from protocol.money import PPM, Amount, Currency
 from protocol.rejections import Rejection
-from protocol.transactions.lending import Apply
-from protocol.transactions.products import TermProduct
+from protocol.transactions.lending import Apply, LeaseWish, Purchase, SalesExpected
+from protocol.transactions.products import LeaseKind, LineKind, LoanProduct, MerchantKind, RevenueKind, TermKind
 
 LENGTH_MAX = {PeriodUnit.DAY: 14_640, PeriodUnit.WEEK: 2_088, PeriodUnit.MONTH: 480}
 """Longest loan in units of its period: forty years."""
 
 
-def check_product(books: Books, call: Call, payload: TermProduct) -> Rejection | None:
+def check_product(books: Books, call: Call, payload: LoanProduct) -> Rejection | None:
     """Why the product cannot be published."""
     pool = books.state.get(POOLS, payload.pool)
     if pool is None:
@@ -33,37 +34,88 @@ def check_product(books: Books, call: Call, payload: TermProduct) -> Rejection |
     if payload.attestations_min < min(policy.attestations_floor, _count_attesters(books)):
         # A lender alone could attest any cash flow, and the instalment cap would be its own to set.
         return Rejection.POLICY_BROKEN
-    rates = [band.rate_ppm for band in payload.bands]
-    if max(rates) > policy.apr_cap_ppm or max(rates) + payload.late_rate_ppm > policy.late_cap_ppm:
+    if not _is_within_policy(books, payload):
         return Rejection.POLICY_BROKEN
     if pool.currency != books.currencies[0]:
         # The debt cap counts the network's first currency alone; a loan in another would escape it.
         return Rejection.POLICY_BROKEN
-    model = books.models.get(payload.model)
-    if model is None or model.currency != pool.currency:
+    if not books.can_score(payload.model) or books.models[payload.model].currency != pool.currency:
         return Rejection.MODEL_UNKNOWN
     on_sale = sum(is_on_sale(books, one.terms) for _, one in find_products(books, call.account))
-    return Rejection.PRODUCT_LIMIT_REACHED if on_sale >= PRODUCTS_PER_LENDER_MAX else None
+    if on_sale >= PRODUCTS_PER_LENDER_MAX:
+        return Rejection.PRODUCT_LIMIT_REACHED
+    return _check_partners(books, call, payload, pool.currency)
+
+
+def _is_within_policy(books: Books, payload: LoanProduct) -> bool:
+    """Rates, fees and the day of default; a revenue share's rate is a discount, whose APR each offer is held to."""
+    policy = books.policy
+    rates = [0 if isinstance(payload.kind, RevenueKind) else band.rate_ppm for band in payload.bands]
+    return (
+        max(rates) <= policy.apr_cap_ppm
+        and max(rates) + payload.late_rate_ppm <= policy.late_cap_ppm
+        and payload.prepayment_fee_ppm <= policy.prepayment_cap_ppm
+        and payload.default_days >= policy.default_days_min
+    )
+
+
+def _check_partners(books: Books, call: Call, payload: LoanProduct, currency: Currency) -> Rejection | None:
+    """Whether each partner pool exists once, in the pool's currency, signed for by its owner; the lead keeps a part."""
+    pools = [one.pool for one in payload.partners]
+    if pools != sorted(set(pools)) or payload.pool in pools:
+        return Rejection.PARTNER_MISSING
+    if sum(one.share_ppm for one in payload.partners) >= PPM or any(one.share_ppm == 0 for one in payload.partners):
+        return Rejection.PARTNER_MISSING
+    for pool_id in pools:
+        pool = books.state.get(POOLS, pool_id)
+        if pool is None or pool.currency != currency:
+            return Rejection.PARTNER_MISSING
+        owner = books.state.need(ACCOUNTS, pool.owner)
+        if pool.owner != call.account and owner.key not in call.cosigners:
+            return Rejection.PARTNER_MISSING
+    return None
 
 
 def _count_attesters(books: Books) -> int:
     """Organisations that may attest."""
-    return sum(one.lender or one.validator_key is not None for one in books.genesis.members)
+    able = Role.LENDER | Role.VALIDATOR
+    members = (books.state.need(ACCOUNTS, key) for key, _ in books.state.items(MEMBERS))
+    return sum(bool(one.roles & able) for one in members)
 
 
-def _are_terms_sound(books: Books, payload: TermProduct) -> bool:
-    """Ranges that are ranges, a length that dates can hold, and an amortisation that needs no residual."""
+def _are_terms_sound(books: Books, payload: LoanProduct) -> bool:
+    """Ranges that are ranges, a length that dates can hold, and an amortisation that fits the kind."""
     return (
         0 < payload.amount_min <= payload.amount_max
         and payload.instalments_min <= payload.instalments_max
         and payload.instalments_max * payload.period_every <= LENGTH_MAX[payload.period_unit]
-        and payload.amortisation is not Amortisation.BALLOON
+        and _is_kind_sound(payload)
         and payload.origination_fee_ppm < 1_000_000
         and payload.expires_on >= books.calculate_day(payload.tz_offset_min)
     )
 
 
-def apply_product(books: Books, call: Call, payload: TermProduct) -> tuple[Fact, ...]:
+def _is_kind_sound(payload: LoanProduct) -> bool:
+    """Whether what only this kind has agrees with the common terms."""
+    kind, balloon = payload.kind, payload.amortisation is Amortisation.BALLOON
+    match kind:
+        case TermKind():
+            return balloon == (0 < kind.residual_ppm < PPM) and (balloon or kind.residual_ppm == 0)
+        case LeaseKind():
+            ends = kind.may_return or kind.may_buy or kind.extend_instalments > 0
+            return balloon and 0 < kind.residual_ppm < PPM and kind.deposit_ppm < PPM and ends
+        case MerchantKind():
+            return not balloon and kind.discount_ppm + payload.origination_fee_ppm < PPM
+        case LineKind():
+            return not balloon and 0 < kind.draw_min <= payload.amount_min
+        case RevenueKind():
+            daily = payload.period_unit is PeriodUnit.DAY and payload.period_every == 1
+            single = payload.instalments_min == payload.instalments_max == 1
+            shares = 0 < kind.share_ppm <= PPM and kind.floor_ppm <= kind.warning_ppm <= PPM
+            return payload.amortisation is Amortisation.BULLET and daily and single and shares
+
+
+def apply_product(books: Books, call: Call, payload: LoanProduct) -> tuple[Fact, ...]:
     """Publish the version."""
     product = calculate_object_id("product", call.key, call.nonce)
     currency = books.state.need(POOLS, payload.pool).currency
@@ -92,10 +144,24 @@ def does_product_fit(books: Books, product: Product, request: Apply) -> bool:
         and terms.amount_min <= request.amount <= terms.amount_max
         and terms.instalments_min <= request.instalments <= terms.instalments_max
         and is_on_sale(books, terms)
+        and _does_wish_fit(product, request)
     )
 
 
-def is_on_sale(books: Books, terms: TermProduct) -> bool:
+WISHES = {MerchantKind: Purchase, LeaseKind: LeaseWish, RevenueKind: SalesExpected}
+"""What a kind of product asks an application for; the others ask for nothing."""
+
+
+def _does_wish_fit(product: Product, request: Apply) -> bool:
+    """Whether the application says what this kind needs; a line only answers where it was asked for by name."""
+    kind = product.terms.kind
+    if isinstance(kind, LineKind) and request.product is None:
+        return False
+    wanted = WISHES.get(type(kind))
+    return request.wish is None if wanted is None else isinstance(request.wish, wanted)
+
+
+def is_on_sale(books: Books, terms: LoanProduct) -> bool:
     """Whether applications may still come in."""
     return books.calculate_day(terms.tz_offset_min) <= terms.expires_on
 
@@ -103,3 +169,6 @@ def is_on_sale(books: Books, terms: TermProduct) -> bool:
 def find_products(books: Books, lender: AccountId) -> list[tuple[ObjectId, Product]]:
     """A lender's products in the order of their ids."""
     return [(ObjectId(key), product) for key, product in books.state.items(PRODUCTS) if product.lender == lender]
+
+
+RULES: Rules = {LoanProduct: Rule(check_product, apply_product, roles=Role.LENDER, pause=Pause.PRODUCTS)}

@@ -1,6 +1,7 @@
 """Rows of the books: one struct per kind of object. A change replaces a row by a new one; nothing is changed in place.
 
-Canonical bytes of these rows are what the state root commits to, so fields are append-only. Never a rule here.
+Canonical bytes of these rows are what the state root commits to, so fields are append-only. Offers, contracts and loans
+stand in `contracts`. Never a rule here.
 """
 
 from enum import IntEnum, IntFlag
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from protocol.genesis import Policy
 from protocol.ids import (
     AccountIdField,
     BoxKeyField,
@@ -21,18 +23,15 @@ from protocol.ids import (
     TimeMsField,
 )
 from protocol.ledger.records import Assessed, ReasonsField
-from protocol.limits import INSTALMENTS_MAX, NONCE_WINDOW
-from protocol.loans.accrual import Accrual, AccrualPeriod
-from protocol.loans.delinquency import DelinquencyBucket
-from protocol.loans.schedule import Instalment, ScheduleTerms
-from protocol.loans.terms import WaterfallOrder
-from protocol.loans.waterfall import Row
-from protocol.money import Amount, AmountField, CurrencyField, PpmField
+from protocol.limits import NONCE_WINDOW
+from protocol.money import Amount, AmountField, CurrencyField, Ppm, PpmField
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind
 from protocol.transactions.data import ConsentGrant, DataAnchor
+from protocol.transactions.governance import Action
 from protocol.transactions.lending import Apply
-from protocol.transactions.products import TermProduct
+from protocol.transactions.products import LoanProduct
+from protocol.transactions.servicing import AmendPropose, DisputeCode, DisputeSide
 
 
 class Role(IntFlag):
@@ -43,6 +42,8 @@ class Role(IntFlag):
     ISSUER = 4
     OBSERVER = 8
     VALIDATOR = 16
+    ARBITER = 32
+    """May decide disputes and vouch for evidence."""
 
 
 class Tip(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,7 +106,7 @@ class Reference(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forb
 
 
 class Pool(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
-    """A lender's pool. Net asset value = cash + principal; interest counts when received."""
+    """A lender's pool. Net asset value = cash + principal + assets; interest counts when received."""
 
     owner: AccountIdField
     currency: CurrencyField
@@ -118,7 +119,19 @@ class Pool(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     """Principal paid out since the pool was opened."""
     loans_open: CountField = 0
     reserved: AmountField = Amount(0)
-    """Part of the cash that is not lent: origination fees that borrowers may still get back."""
+    """Part of the cash that is promised: officers' offers, loans an agent pays out, undrawn lines, refundable fees."""
+    cover_rate_ppm: PpmField = Ppm(0)
+    """First-loss cover asked for, as a share of the principal lent."""
+    fee_ppm: PpmField = Ppm(0)
+    """The lender's share of interest received."""
+    cover: AmountField = Amount(0)
+    """The lender's own cash that losses fall on first; not the investors'."""
+    haircut: AmountField = Amount(0)
+    """What those who leave must leave behind: the loans' haircuts by class, summed."""
+    assets: AmountField = Amount(0)
+    """Goods taken back or seized, at the value they were taken for."""
+    exiting: CountField = 0
+    """Shares in escrow of those who asked to leave."""
 
 
 class Budget(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,7 +146,7 @@ class Product(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid
 
     lender: AccountIdField
     currency: CurrencyField
-    terms: TermProduct
+    terms: LoanProduct
     published_ms: TimeMsField
 
 
@@ -207,125 +220,157 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbi
     rule: Rejection | None
 
 
-class Disclosure(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole offer as the borrower is shown it; its hash is what an acceptance signs.
-
-    When the money moves after `schedule.start`, interest runs from the later day alone: no instalment is higher.
-    """
-
-    application: ObjectIdField
-    product: ObjectIdField
-    pool: ObjectIdField
-    lender: AccountIdField
-    borrower: AccountIdField
-    currency: CurrencyField
-    origination_fee: AmountField
-    net_proceeds: AmountField
-    """Principal less the origination fee: what the borrower receives."""
-    schedule: ScheduleTerms
-    instalments: Annotated[tuple[Instalment, ...], msgspec.Meta(min_length=1, max_length=INSTALMENTS_MAX)]
-    total_payable: AmountField
-    """Sum of all instalments."""
-    total_cost: AmountField
-    """Interest and fees together."""
-    apr_ppm: CountField
-    """Effective annual rate, money paid out on schedule.start (protocol.loans.apr)."""
-    waterfall: WaterfallOrder
-    grace_days: CountField
-    late_rate_ppm: PpmField
-    late_fee: AmountField
-    cost_cap_ppm: PpmField
-    """Ceiling of all interest, fees and penalties as a share of the principal."""
-    prepayment_fee: AmountField
-    """What paying early costs: always 0 in this kind of product."""
-    cooling_off_days: CountField
-    """Paying all back within so many days also gives the origination fee back."""
-    tz_offset_min: int
-    expires_on: DayField
-    """Last contract day on which the offer can be accepted."""
-
-
-class OfferState(IntEnum):
-    """Where an offer stands."""
-
-    POSTED = 1
-    ACCEPTED = 2
-    EXPIRED = 3
-    CANCELLED = 4
-
-
-class Offer(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
-    """A binding offer: it reserves no cash, acceptance checks liquidity."""
-
-    disclosure: Disclosure
-    terms_hash: DigestField
-    capacity30: AmountField
-    """Attested net cash flow of 30 days as it stood at the decision; acceptance counts later attestations too."""
-    state: OfferState
-    posted_ms: TimeMsField
-    expires_ms: TimeMsField
-    """First instant at which it can no longer be accepted."""
-
-
-class LoanState(IntEnum):
-    """Where a loan stands. How late it is, is derived (protocol.loans.delinquency), never a state."""
-
-    ACTIVE = 1
-    REPAID = 2
-    WITHDRAWN = 3
-
-
-class Contract(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
-    """What was agreed when a loan was made: immutable."""
-
-    offer: ObjectIdField
-    subject_tag: DigestField
-    disclosure: Disclosure
-    periods: tuple[AccrualPeriod, ...]
-    """Of the schedule's rows, kept so that a payment need not find them again."""
-    disbursed_ms: TimeMsField
-    disbursed_on: DayField
-
-
-class Loan(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
-    """What changes in a loan's life."""
-
-    state: LoanState
-    rows: tuple[Row, ...]
-    accrual: Accrual
-    """Interest of the running period; its day is the one the loan was last brought to."""
-    principal_out: AmountField
-    ahead_stale: bool = False
-    """Principal differs from the schedule, so interest of rows ahead follows the days and not the first plan."""
-    matured_interest: AmountField = Amount(0)
-    """Interest of whole periods after the last due date, already posted to the last row."""
-    late_days: int = 0
-    """Overdue principal times days late, so far."""
-    late_charged: AmountField = Amount(0)
-    """Late interest posted to rows."""
-    fees_charged: tuple[int, ...] = ()
-    """Rows that bear a late fee."""
-    days_past_due_max: CountField = 0
-    bucket: DelinquencyBucket = DelinquencyBucket.CURRENT
-    """As last announced."""
-    paid: tuple[AmountField, AmountField, AmountField, AmountField] = (Amount(0), Amount(0), Amount(0), Amount(0))
-    """Principal, interest, fee and penalty received."""
-    due_ms: TimeMsField | None = None
-    """When its next event falls due; None once closed."""
-    closed_ms: TimeMsField | None = None
-    fee_held: AmountField = Amount(0)
-    """Origination fee the pool keeps ready while the borrower may still withdraw."""
-
-
 class Exposure(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
     """What one person or company owes across all lenders."""
 
     account: AccountIdField
     """Its one live account."""
     principal_open: CountField = 0
+    """Of loans that are accepted and not closed, defaulted and written-off ones included."""
     loans: tuple[ObjectIdField, ...] = ()
     """Open ones, oldest first."""
     accepts_day: CountField = 0
     """Network day of the last acceptance."""
     accepts: CountField = 0
     """Acceptances on that day."""
+    undrawn: CountField = 0
+    """What may still be drawn on open lines."""
+    lines: tuple[ObjectIdField, ...] = ()
+    """Open ones, oldest first."""
+    guarantees: tuple[ObjectIdField, ...] = ()
+    """Open loans of others that this one stands in for."""
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A revolving line: what may be drawn of it and until when."""
+
+    offer: ObjectIdField
+    subject_tag: DigestField
+    limit: AmountField
+    undrawn: AmountField
+    """Limit less principal open on its draws; 0 for good once closed."""
+    draws: tuple[ObjectIdField, ...]
+    """Loans drawn that are open, oldest first."""
+    opened_on: DayField
+    closes_on: DayField
+    """First contract day on which nothing can be drawn any more."""
+    closes_ms: TimeMsField
+    closed: bool = False
+
+
+class Asset(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A registered thing."""
+
+    asset_class: str
+    serial_hash: DigestField
+    meta_commit: DigestField
+    owner: AccountIdField
+    """Who holds title: of a leased asset the lessor."""
+    currency: CurrencyField
+    value: AmountField
+    """As stated when it was registered."""
+    lien: ObjectIdField | None = None
+    """The one open loan it secures, pledged or leased."""
+    held: tuple[tuple[ObjectIdField, AmountField], ...] = ()
+    """Pools that took it in and at which value, after a return or a seizure."""
+    retired: bool = False
+
+
+class Exit(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """Shares that wait for a pool's free cash."""
+
+    pool: ObjectIdField
+    account: AccountIdField
+    shares: CountField
+    """Still to be paid; 0 once done or cancelled."""
+    requested_ms: TimeMsField
+    paid: AmountField = Amount(0)
+
+
+class Member(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """An organisation, in genesis or admitted; what it may do stands in its account."""
+
+    name: str
+    attester_key: PublicKeyField | None
+    admitted_ms: TimeMsField
+
+
+class Governed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """What the validators' votes have set."""
+
+    policy: Policy
+    policy_version: CountField
+    """From 1, the genesis' own."""
+    paused: CountField
+    """Bits of protocol.ledger.rules.Pause."""
+
+
+class Model(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A registered scoring model."""
+
+    text: str
+    """Canonical JSON (scoring.points)."""
+    registered_ms: TimeMsField
+    retired: bool = False
+
+
+class ProposalState(IntEnum):
+    """Where a proposal stands."""
+
+    OPEN = 1
+    PASSED = 2
+    """Enough votes; it waits for its day."""
+    DONE = 3
+    REJECTED = 4
+    LAPSED = 5
+    """Its day came before enough votes, or it could not be carried out any more."""
+
+
+class Proposal(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """An action before the validators."""
+
+    proposer: AccountIdField
+    action: Action
+    effective_on: DayField
+    effective_ms: TimeMsField
+    state: ProposalState
+    approved: tuple[AccountIdField, ...]
+    rejected: tuple[AccountIdField, ...] = ()
+
+
+class Recovery(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A change of key that waits, so that the present key can cancel it."""
+
+    issuer: AccountIdField
+    new_key: PublicKeyField
+    enc_key: BoxKeyField
+    effective_ms: TimeMsField
+
+
+class Dispute(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A contested amount."""
+
+    loan: ObjectIdField
+    side: DisputeSide
+    code: DisputeCode
+    amount: AmountField
+    evidence: DigestField
+    answer: DigestField | None
+    opened_on: DayField
+    hold_until: DayField
+    """First contract day on which late charges and default are free again."""
+    resolved: bool = False
+    waived: AmountField = Amount(0)
+    refunded: AmountField = Amount(0)
+
+
+class Amendment(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """Other terms proposed for a loan."""
+
+    proposer: AccountIdField
+    by_borrower: bool
+    terms: AmendPropose
+    expires_on: DayField
+    """Last contract day on which it can be accepted."""
+    accepted: bool | None = None
+    """None while open."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from protocol.ids import Day
-from protocol.ledger.rows import Contract, Loan
+from protocol.ledger.contracts import Contract, Loan
 from protocol.loans.accrual import (
     Accrual,
     AccrualPeriod,
@@ -34,6 +34,7 @@ from protocol.loans.delinquency import (
     calculate_class,
     calculate_days_past_due,
 )
+from protocol.loans.lifecycle import LoanState
 from protocol.loans.terms import ExcessRule, WaterfallOrder
 from protocol.loans.waterfall import Allocation, Row, calculate_allocation, calculate_payoff
 from protocol.money import Amount, share_floor
@@ -41,6 +42,8 @@ from protocol.money import Amount, share_floor
 Rows = tuple[Row, ...]
 BUCKET_STARTS = (1, 8, 31, 61, 91, 181, 271, 361)
 """Days past due on which a bucket begins."""
+BUCKET_DAYS_MAX = (0, 7, 30, 60, 90, 180, 270, 360, 361)
+"""Days past due that stand for each bucket; classes change at bounds of buckets only."""
 
 
 def calculate_period_at(contract: Contract, day: int) -> AccrualPeriod:
@@ -50,23 +53,29 @@ def calculate_period_at(contract: Contract, day: int) -> AccrualPeriod:
     return contract.periods[index] if index < len(contract.periods) else calculate_accrual_period_at(schedule, day)
 
 
-def calculate_cost(contract: Contract, rows: Rows) -> int:
-    """Interest, fees and penalties charged so far and planned, the origination fee included."""
+def calculate_cost(contract: Contract, loan: Loan, rows: Rows) -> int:
+    """Interest, fees and penalties charged so far and planned on these rows of the loan, the origination fee included.
+
+    What was paid on rows that an amendment replaced counts, and so does what it made principal.
+    """
     charged = sum(row.interest_due + row.fee_due + row.penalty_due for row in rows)
-    return charged + contract.disclosure.origination_fee
+    return charged + contract.disclosure.origination_fee + sum(loan.dropped[1:]) + loan.capitalised
 
 
-def _calculate_room(contract: Contract, rows: Rows) -> int:
-    disclosure = contract.disclosure
+def _calculate_room(contract: Contract, loan: Loan, rows: Rows) -> int:
     return calculate_cost_room(
-        disclosure.schedule.principal,
-        cost_cap_ppm=disclosure.cost_cap_ppm,
-        charged=calculate_cost(contract, rows),
+        contract.principal,
+        cost_cap_ppm=contract.disclosure.cost_cap_ppm,
+        charged=calculate_cost(contract, loan, rows),
     )
 
 
-def calculate_rows_ahead(contract: Contract, rows: Rows, accrual: Accrual) -> Rows:
-    """Rows whose interest ahead follows from what is unpaid now; the cap on cost cuts from the last row backwards."""
+def calculate_rows_ahead(contract: Contract, loan: Loan, rows: Rows, accrual: Accrual | None = None) -> Rows:
+    """Rows whose interest ahead follows from what is unpaid now; the cap on cost cuts from the last row backwards.
+
+    The accrual is the loan's own unless another is given.
+    """
+    accrual = accrual or loan.accrual
     schedule = contract.disclosure.schedule
     ahead = calculate_interest_ahead(schedule, [row.principal_unpaid for row in rows], accrual)
     due, future = rows[: len(rows) - len(ahead)], rows[len(rows) - len(ahead) :]
@@ -74,8 +83,8 @@ def calculate_rows_ahead(contract: Contract, rows: Rows, accrual: Accrual) -> Ro
         msgspec.structs.replace(row, interest_due=max(interest, row.interest_paid))
         for row, interest in zip(future, ahead, strict=True)
     ]
-    cap = share_floor(schedule.principal, contract.disclosure.cost_cap_ppm)
-    excess = calculate_cost(contract, (*due, *renewed)) - cap
+    cap = share_floor(contract.principal, contract.disclosure.cost_cap_ppm)
+    excess = calculate_cost(contract, loan, (*due, *renewed)) - cap
     for index in range(len(renewed) - 1, -1, -1):
         if excess <= 0:
             break
@@ -96,14 +105,14 @@ def _add_to_row(rows: Rows, position: int, *, interest: int = 0, penalty: int = 
 
 def calculate_loan_at(contract: Contract, loan: Loan, today: Day, materiality: int) -> Loan:
     """The loan brought to a day: interest of the days, late charges, days past due. A past day changes nothing."""
-    if loan.closed_ms is not None or loan.accrual.as_of >= today:
+    if loan.state is not LoanState.ACTIVE or loan.accrual.as_of >= today:
         return loan
     start = loan.accrual.as_of
     while loan.accrual.as_of < today:
         loan = _pass_days(contract, loan, today)
     loan = _charge_late_interest(contract, loan, start, today)
     loan = _charge_late_fees(contract, loan, today, materiality)
-    past_due = calculate_lateness(loan.rows, today, materiality)
+    past_due = calculate_loan_lateness(contract, loan, materiality)
     return msgspec.structs.replace(
         loan,
         days_past_due_max=max(loan.days_past_due_max, past_due),
@@ -120,13 +129,13 @@ def _pass_days(contract: Contract, loan: Loan, today: int) -> Loan:
     begins = accrual.as_of == period.start
     if begins and not matured and any(row.principal_unpaid for row in rows if row.due_on <= accrual.as_of):
         # A row fell due unpaid: from here on the running row bears interest on it too.
-        rows, stale = calculate_rows_ahead(contract, rows, accrual), True
+        rows, stale = calculate_rows_ahead(contract, loan, rows, accrual), True
     until = min(today, period.end)
     accrual = apply_days(accrual, loan.principal_out, until)
     posted = loan.matured_interest
     if matured:
         interest = calculate_interest_accrued(accrual, period, rate_ppm=schedule.rate_ppm, profile=schedule.profile)
-        rows = _add_to_row(rows, len(rows) - 1, interest=min(interest - posted, _calculate_room(contract, rows)))
+        rows = _add_to_row(rows, len(rows) - 1, interest=min(interest - posted, _calculate_room(contract, loan, rows)))
         posted = Amount(interest)
     if until == period.end:
         accrual, posted = Accrual(as_of=until), Amount(0)
@@ -150,7 +159,7 @@ def _charge_late_interest(contract: Contract, loan: Loan, start: int, today: int
         return loan
     late_days = loan.late_days + unit_days
     charged = calculate_late_interest(late_days, disclosure.late_rate_ppm)
-    penalty = min(charged - loan.late_charged, _calculate_room(contract, loan.rows))
+    penalty = min(charged - loan.late_charged, _calculate_room(contract, loan, loan.rows))
     rows = _add_to_row(loan.rows, oldest, penalty=penalty) if penalty else loan.rows
     return msgspec.structs.replace(loan, rows=rows, late_days=late_days, late_charged=charged)
 
@@ -172,7 +181,7 @@ def _charge_late_fees(contract: Contract, loan: Loan, today: int, materiality: i
             held=False,
         )
         if fee:
-            rows = _add_to_row(rows, position, penalty=min(fee, _calculate_room(contract, rows)))
+            rows = _add_to_row(rows, position, penalty=min(fee, _calculate_room(contract, loan, rows)))
             charged = (*charged, row.index)
     return msgspec.structs.replace(loan, rows=rows, fees_charged=charged) if charged != loan.fees_charged else loan
 
@@ -204,6 +213,26 @@ def calculate_lateness(rows: Rows, today: int, materiality: int) -> int:
 _get_due_day = attrgetter("due_on")
 
 
+def calculate_loan_lateness(contract: Contract, loan: Loan, materiality: int) -> int:
+    """Days past due of a loan on the day it was brought to."""
+    return calculate_lateness(loan.rows, loan.accrual.as_of, materiality)
+
+
+def calculate_due_today(loan: Loan) -> int:
+    """What is due and unpaid on the day the loan was brought to."""
+    return sum(row.unpaid for row in loan.rows if row.due_on <= loan.accrual.as_of)
+
+
+def calculate_loan_class(contract: Contract, loan: Loan, observation_days: int) -> AssetClass:
+    """Class by the days past due as last announced, an amendment under observation, and its lender's own view."""
+    since = loan.restructured_on
+    return calculate_class(
+        BUCKET_DAYS_MAX[loan.bucket],
+        restructured=since is not None and loan.accrual.as_of < since + observation_days,
+        lender_class=loan.impaired or AssetClass.NORMAL,
+    )
+
+
 def was_substandard(loan: Loan) -> bool:
     """Whether the days past due ever made it substandard: what time has done, a small payment does not undo."""
     return calculate_class(loan.days_past_due_max) >= AssetClass.SUBSTANDARD
@@ -219,6 +248,11 @@ class Payment(NamedTuple):
     fee: int
     penalty: int
     closes: bool
+
+    @property
+    def taken(self) -> int:
+        """All parts together."""
+        return self.principal + self.interest + self.fee + self.penalty
 
 
 def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: ExcessRule, materiality: int) -> Payment:
@@ -244,7 +278,7 @@ def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: Exces
     ahead = any(take.principal and rows[take.index - 1].due_on > today for take in takes)
     stale = loan.ahead_stale or ahead
     if stale:
-        rows = calculate_rows_ahead(contract, rows, loan.accrual)
+        rows = calculate_rows_ahead(contract, loan, rows)
     after = msgspec.structs.replace(
         loan,
         rows=rows,
@@ -257,7 +291,7 @@ def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: Exces
             loan.paid[3] + penalty,
         ),
     )
-    past_due = calculate_lateness(rows, today, materiality)
+    past_due = calculate_loan_lateness(contract, after, materiality)
     after = msgspec.structs.replace(after, bucket=calculate_bucket(past_due))
     closes = after.principal_out == 0 and calculate_loan_payoff(contract, after) == 0
     return Payment(after, allocation, principal, interest, fee, penalty, closes)
@@ -278,13 +312,15 @@ def calculate_withdrawal_end(contract: Contract) -> int:
 
 def calculate_next_day(contract: Contract, loan: Loan, materiality: int) -> Day | None:
     """The next day on which time alone changes something that is announced, or None."""
+    if loan.state is not LoanState.ACTIVE:
+        return None
     today = loan.accrual.as_of
     days: list[int] = [calculate_withdrawal_end(contract) + 1] if loan.fee_held else []
     oldest = True
     for row in loan.rows:
         if row.unpaid <= materiality:
             continue
-        days.append(row.due_on + 1)
+        days += [row.due_on, row.due_on + 1] if loan.autopay else [row.due_on + 1]
         if row.due_on >= today:
             break
         if row.index not in loan.fees_charged:

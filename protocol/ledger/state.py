@@ -9,20 +9,28 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from protocol.codec import decode, encode
+from protocol.ledger.contracts import Contract, Loan, Offer
 from protocol.ledger.rows import (
     Account,
+    Amendment,
     Application,
+    Asset,
     Budget,
     Consent,
-    Contract,
     Data,
     Decision,
+    Dispute,
+    Exit,
     Exposure,
+    Governed,
     Key,
-    Loan,
-    Offer,
+    Line,
+    Member,
+    Model,
     Pool,
     Product,
+    Proposal,
+    Recovery,
     Redemption,
     Reference,
     Tip,
@@ -68,6 +76,19 @@ EXPOSURES: Final = Table(18, "exposures", Exposure)
 """Key: subject tag."""
 QUEUE: Final = Table(19, "queue", int)
 """Key: due instant u64 ms | event kind u8 | object 32. The row is the event kind."""
+GOVERNED: Final = Table(20, "governed", Governed)
+"""One row."""
+MEMBERS: Final = Table(21, "members", Member)
+"""Key: account."""
+MODELS: Final = Table(22, "models", Model)
+PROPOSALS: Final = Table(23, "proposals", Proposal)
+RECOVERIES: Final = Table(24, "recoveries", Recovery)
+"""Key: account whose key is to change."""
+EXITS: Final = Table(25, "exits", Exit)
+LINES: Final = Table(26, "lines", Line)
+ASSETS: Final = Table(27, "assets", Asset)
+AMENDMENTS: Final = Table(28, "amendments", Amendment)
+DISPUTES: Final = Table(29, "disputes", Dispute)
 
 TABLES: Final[dict[int, Table[Any]]] = {
     table.number: table
@@ -91,9 +112,20 @@ TABLES: Final[dict[int, Table[Any]]] = {
         LOANS,
         EXPOSURES,
         QUEUE,
+        GOVERNED,
+        MEMBERS,
+        MODELS,
+        PROPOSALS,
+        RECOVERIES,
+        EXITS,
+        LINES,
+        ASSETS,
+        AMENDMENTS,
+        DISPUTES,
     )
 }
 TIP_KEY: Final = b""
+GOVERNED_KEY: Final = b""
 
 
 class State:

@@ -23,33 +23,105 @@ from protocol.ids import (
 )
 from protocol.limits import COSIGNATURES_MAX, TRANSACTION_BYTES_MAX, VALID_FOR_MS_MAX
 from protocol.rejections import Rejection
-from protocol.transactions.accounts import AccountOpen
+from protocol.transactions.accounts import AccountOpen, CredentialSet, KeyRecover, KeyRecoverCancel, KeyRotate
+from protocol.transactions.assets import AssetRegister, AssetRetire, AssetSeize, AssetSell, AssetTransfer, LeaseEnd
 from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
-from protocol.transactions.lending import Accept, Apply, ApplyWithdraw, Attest, Pay
+from protocol.transactions.governance import Propose, Vote
+from protocol.transactions.lending import (
+    Accept,
+    Apply,
+    ApplyWithdraw,
+    Attest,
+    Draw,
+    LineClose,
+    OfferCancel,
+    OfferDecline,
+    OfferPost,
+)
 from protocol.transactions.money import Mint, RedeemRequest, RedeemSettle, Transfer
-from protocol.transactions.pools import PoolDeposit, PoolOpen
-from protocol.transactions.products import TermProduct
+from protocol.transactions.pools import (
+    CoverDeposit,
+    CoverWithdraw,
+    PoolDeposit,
+    PoolExit,
+    PoolExitCancel,
+    PoolOpen,
+    PoolSet,
+)
+from protocol.transactions.products import LoanProduct
+from protocol.transactions.servicing import (
+    AmendAnswer,
+    AmendPropose,
+    Assign,
+    AutopaySet,
+    DisputeAnswer,
+    DisputeOpen,
+    DisputeResolve,
+    LoanAdjust,
+    LoanDistress,
+    LoanSettle,
+    Pay,
+    SalesReport,
+)
 
 TRANSACTION_VERSION = 1
 TRANSACTION_TAG = b"LST1"
 
 Payload = (
+    # accounts and governance
     AccountOpen
+    | CredentialSet
+    | KeyRotate
+    | KeyRecover
+    | KeyRecoverCancel
+    | Propose
+    | Vote
+    # money and pools
     | Mint
     | RedeemRequest
     | RedeemSettle
     | Transfer
     | PoolOpen
+    | PoolSet
     | PoolDeposit
-    | TermProduct
+    | PoolExit
+    | PoolExitCancel
+    | CoverDeposit
+    | CoverWithdraw
+    # from product to money
+    | LoanProduct
     | DataAnchor
     | ConsentGrant
     | ConsentRevoke
     | Apply
     | ApplyWithdraw
     | Attest
+    | OfferPost
+    | OfferCancel
+    | OfferDecline
     | Accept
+    | Draw
+    | LineClose
+    # a loan that was made
+    | LoanSettle
     | Pay
+    | AutopaySet
+    | SalesReport
+    | LoanAdjust
+    | LoanDistress
+    | AmendPropose
+    | AmendAnswer
+    | Assign
+    | DisputeOpen
+    | DisputeAnswer
+    | DisputeResolve
+    # things
+    | AssetRegister
+    | AssetTransfer
+    | AssetRetire
+    | LeaseEnd
+    | AssetSeize
+    | AssetSell
 )
 
 

@@ -1,14 +1,20 @@
-"""Payloads of a loan's life: apply, attest, accept, pay. Wire shapes only; rules live in `protocol.ledger`."""
+"""Payloads from application to money: apply, attest, offer, accept. Wire shapes only; rules in `protocol.ledger`."""
 
 from enum import IntEnum
 from typing import Annotated
 
 import msgspec
 
-from protocol.ids import DayField, DigestField, ModelIdField, ObjectIdField
-from protocol.limits import DATA_PER_APPLICATION_MAX, SIDECARS_PER_APPLICATION_MAX
-from protocol.loans.terms import ExcessRule, PeriodUnit
-from protocol.money import AmountField, CurrencyField
+from protocol.ids import AccountIdField, DayField, DigestField, ModelIdField, ObjectIdField
+from protocol.limits import (
+    COLLATERAL_MAX,
+    DATA_PER_APPLICATION_MAX,
+    GUARANTORS_MAX,
+    REASONS_MAX,
+    SIDECARS_PER_APPLICATION_MAX,
+)
+from protocol.loans.terms import PeriodUnit
+from protocol.money import AmountField, CurrencyField, PpmField
 from protocol.transactions.products import Segment
 
 
@@ -32,6 +38,28 @@ class LoanPurpose(IntEnum):
     PURCHASE = 7
 
 
+class Purchase(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=1):
+    """The money goes to a merchant for goods (products of kind MerchantKind)."""
+
+    merchant: AccountIdField
+
+
+class LeaseWish(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=2):
+    """The money buys one registered asset, which the lessor keeps (products of kind LeaseKind)."""
+
+    asset: ObjectIdField
+
+
+class SalesExpected(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=3):
+    """What a share of shall repay the advance (products of kind RevenueKind)."""
+
+    volume: AmountField
+    """Sales expected over the product's `volume_days`."""
+
+
+Wish = Purchase | LeaseWish | SalesExpected
+
+
 class Apply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=17):
     """Ask for a loan from every automatic product of a segment, or from one product. Id: object "application"."""
 
@@ -53,6 +81,14 @@ class Apply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_u
     sidecars: Annotated[
         tuple[SidecarCommitment, ...], msgspec.Meta(min_length=1, max_length=SIDECARS_PER_APPLICATION_MAX)
     ]
+    wish: Wish | None = None
+    """What special kinds of product need to know; only products of its kind answer."""
+    collateral: Annotated[tuple[ObjectIdField, ...], msgspec.Meta(max_length=COLLATERAL_MAX)] = ()
+    """Registered assets of the borrower that a loan would be secured on."""
+    guarantors: Annotated[tuple[AccountIdField, ...], msgspec.Meta(max_length=GUARANTORS_MAX)] = ()
+    """Who would stand in for the borrower; each co-signs the acceptance."""
+    automated: bool = True
+    """False refuses automated decisions: officers decide alone (PIPL 24, GDPR 22)."""
 
 
 class ApplyWithdraw(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=18):
@@ -78,17 +114,59 @@ class Attest(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_
     """H(attester | canonical rows)."""
 
 
+class OfferPost(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=28):
+    """An officer's offer on an application; its principal is reserved in the pools. Id: object "offer"."""
+
+    application: ObjectIdField
+    product: ObjectIdField
+    principal: AmountField
+    """Within the product's range, at most what was asked for."""
+    instalments: Annotated[int, msgspec.Meta(ge=1, le=480)]
+    rate_ppm: PpmField
+
+
+class OfferCancel(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=29):
+    """Take back an officer's offer that nobody took. Signer: the lender."""
+
+    offer: ObjectIdField
+
+
+class OfferDecline(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=30):
+    """An officer's decline with its principal reasons (codes of scoring.reasons). Signer: the product's lender."""
+
+    application: ObjectIdField
+    product: ObjectIdField
+    reasons: Annotated[
+        tuple[Annotated[int, msgspec.Meta(ge=0, le=65_535)], ...], msgspec.Meta(min_length=1, max_length=REASONS_MAX)
+    ]
+
+
 class Accept(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=20):
-    """Take an offer: the loan is made, the caps are checked and the money moves in this block. Id: object "loan"."""
+    """Take an offer: the loan is made, the caps are checked and the money moves in this block. Id: object "loan".
+
+    Signer: borrower; co-signers: the guarantors named in the application.
+    """
 
     offer: ObjectIdField
     terms_hash: DigestField
     """Hash of the whole disclosure the borrower saw: what is seen is what is signed."""
+    agent: AccountIdField | None = None
+    """Settlement agent that pays the money out in fiat; None pays out on the ledger."""
+    autopay: bool = False
+    """Let the ledger take each instalment from the borrower's cash on its due day."""
 
 
-class Pay(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=21):
-    """Pay on a loan; never takes more than the payoff. Signer: any account, frozen ones too."""
+class Draw(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=32):
+    """Draw on a line: a loan on the line's terms, within what is undrawn. Id: object "loan". Signer: borrower."""
 
-    loan: ObjectIdField
+    line: ObjectIdField
     amount: AmountField
-    excess: ExcessRule
+    instalments: Annotated[int, msgspec.Meta(ge=1, le=480)]
+    terms_hash: DigestField
+    """Hash of the draw's whole disclosure, computed for today."""
+
+
+class LineClose(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=48):
+    """Give up what is undrawn of a line; draws made go on. Signer: borrower."""
+
+    line: ObjectIdField

@@ -17,7 +17,8 @@ from protocol.ledger.state import CONTRACTS, LOANS, OFFERS
 from protocol.loans.terms import ExcessRule
 from protocol.money import Amount
 from protocol.transactions.envelope import Transaction
-from protocol.transactions.lending import Accept, Pay
+from protocol.transactions.lending import Accept
+from protocol.transactions.servicing import Pay
 from tests.protocol.ledger.world import DAY_MS, World
 
 PEOPLE = 400

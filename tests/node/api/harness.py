@@ -47,7 +47,7 @@ from protocol.receipt import make_receipt_file
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind
 from protocol.transactions.envelope import Transaction, check_stateless
-from protocol.transactions.products import BandPrice, Segment, TermProduct
+from protocol.transactions.products import BandPrice, LoanProduct, Segment
 from protocol.validators import make_validator_set
 from scoring.models import load_default
 from scoring.points import encode_model
@@ -369,8 +369,8 @@ class DevNode:
         return made
 
 
-def make_product(name: str, pool: ObjectId, attestations: int, rate_ppm: int) -> TermProduct:
-    return TermProduct(
+def make_product(name: str, pool: ObjectId, attestations: int, rate_ppm: int) -> LoanProduct:
+    return LoanProduct(
         name=f"{name} personal",
         segment=Segment.PERSONAL,
         pool=pool,

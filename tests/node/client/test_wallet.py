@@ -14,7 +14,7 @@ from protocol.transactions.data import ConsentGrant, Purpose
 from protocol.transactions.envelope import Payload, Transaction, check_stateless
 from protocol.transactions.lending import Apply, Attest, LoanPurpose, SidecarCommitment
 from protocol.transactions.money import RedeemOutcome
-from protocol.transactions.products import BandPrice, Segment, TermProduct
+from protocol.transactions.products import BandPrice, LoanProduct, Segment
 
 CHAIN = ChainId(bytes([7]) * 32)
 NOW = TimeMs(1_800_000_000_000)
@@ -28,8 +28,8 @@ def make_wallet() -> Wallet:
     return Wallet(KeySigner(bytes(range(32))), CHAIN, nonce_next=5, now_ms=lambda: NOW)
 
 
-def make_product() -> TermProduct:
-    return TermProduct(
+def make_product() -> LoanProduct:
+    return LoanProduct(
         name="Personal 12",
         segment=Segment.PERSONAL,
         pool=ObjectId(ONE),

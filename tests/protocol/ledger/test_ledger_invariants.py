@@ -9,10 +9,11 @@ import pytest
 
 from protocol.crypto import calculate_hash
 from protocol.ids import ZERO_DIGEST
+from protocol.ledger.contracts import OfferState
 from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import INVARIANTS, find_violations
 from protocol.ledger.journal import Book, calculate_balance_key
-from protocol.ledger.rows import ApplicationState, LoanState, OfferState
+from protocol.ledger.rows import ApplicationState
 from protocol.ledger.state import (
     ACCOUNTS,
     APPLICATIONS,
@@ -31,6 +32,7 @@ from protocol.ledger.state import (
     State,
     Table,
 )
+from protocol.loans.lifecycle import LoanState
 from protocol.money import AMOUNT_MAX, Amount
 from protocol.rejections import Rejection
 from protocol.transactions.money import RedeemRequest
@@ -87,6 +89,12 @@ def alter_row(state: State, /, **fields: Any) -> None:
 def alter_disclosure(state: State, /, **fields: Any) -> None:
     """Replace fields of the first contract's disclosure."""
     alter(state, CONTRACTS, disclosure=msgspec.structs.replace(first(state, CONTRACTS).disclosure, **fields))
+
+
+def alter_holding(state: State, /, **fields: Any) -> None:
+    """Replace fields of the lead's part of the first loan."""
+    held = first(state, LOANS).holdings
+    alter(state, LOANS, holdings=(msgspec.structs.replace(held[0], **fields), *held[1:]))
 
 
 def move_cash(state: State) -> None:
@@ -147,6 +155,9 @@ FAULTS: dict[str, Callable[[State], None]] = {
     "schedules": lambda s: alter_disclosure(s, instalments=first(s, CONTRACTS).disclosure.instalments[:-1]),
     "pool_cash": lambda s: shift(s, next(s.items(POOLS))[0], Book.INTEREST, -5),
     "pool_principal": lambda s: alter(s, POOLS, loans_open=7),
+    "holdings": lambda s: alter_holding(s, share_ppm=999_999),
+    "claims": lambda s: alter_holding(s, lost=Amount(1)),
+    "haircuts": lambda s: alter_holding(s, haircut=Amount(1)),
     "pool_reserved": lambda s: alter(s, POOLS, reserved=Amount(1)),
     "pool_shares": lambda s: rename_key(s, SHARES),
     "budgets": lambda s: alter(s, BUDGETS, used=Amount(3)),

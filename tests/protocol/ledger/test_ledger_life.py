@@ -4,11 +4,12 @@ import msgspec
 import pytest
 
 from protocol.genesis import GenesisError
+from protocol.ledger.contracts import OfferState
 from protocol.ledger.execute import Execution, Ledger, LedgerError
 from protocol.ledger.invariants import find_violations
 from protocol.ledger.journal import Book, calculate_trial_balance, read_balance, read_cash
 from protocol.ledger.records import Assessed, Decided, Disbursed, Dissented, Made, Repaid
-from protocol.ledger.rows import ApplicationState, LoanState, OfferState
+from protocol.ledger.rows import ApplicationState
 from protocol.ledger.state import (
     APPLICATIONS,
     CONTRACTS,
@@ -22,11 +23,13 @@ from protocol.ledger.state import (
 )
 from protocol.ledger.tree import check_state_proof
 from protocol.loans.delinquency import DelinquencyBucket
+from protocol.loans.lifecycle import LoanState
 from protocol.loans.terms import ExcessRule
 from protocol.money import Amount, Ppm
 from protocol.rejections import Rejection
-from protocol.transactions.lending import Accept, Pay
+from protocol.transactions.lending import Accept
 from protocol.transactions.products import BandPrice
+from protocol.transactions.servicing import Pay
 from tests.protocol.ledger.world import BEST_BINS, CNY, DAY_MS, LENDERS, MODEL, WORST_BINS, World, make_signer
 
 
@@ -89,7 +92,7 @@ def test_offers_come_cheapest_first_and_state_the_whole_cost() -> None:
         assert shown.total_payable == sum(one.total_due for one in shown.instalments)
         assert shown.total_cost == shown.total_payable - shown.net_proceeds
         assert shown.net_proceeds == shown.schedule.principal - shown.origination_fee
-        assert shown.prepayment_fee == 0
+        assert shown.prepayment_fee_ppm == 0
         assert shown.cooling_off_days == 3
 
 

@@ -14,9 +14,10 @@ from protocol.ledger.records import Decided, Receipt
 from protocol.ledger.state import ACCOUNTS, APPLICATIONS, LOANS, OFFERS, POOLS, REDEMPTIONS
 from protocol.loans.terms import Amortisation, DayCount, ExcessRule, RoundingProfile, WaterfallOrder
 from protocol.money import Amount, Ppm
-from protocol.transactions.lending import Accept, ApplyWithdraw, Pay
+from protocol.transactions.lending import Accept, ApplyWithdraw
 from protocol.transactions.money import RedeemOutcome, RedeemRequest, RedeemSettle, Transfer
 from protocol.transactions.pools import PoolDeposit
+from protocol.transactions.servicing import Pay
 from tests.protocol.ledger.world import BEST_BINS, CNY, DAY_MS, LENDERS, WORST_BINS, World
 
 PEOPLE = ("ann", "bob", "cai")

@@ -14,10 +14,11 @@ from protocol.money import AMOUNT_MAX, Amount, Currency, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind, AccountOpen
 from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor, Purpose
-from protocol.transactions.lending import ApplyWithdraw, Attest, Pay
+from protocol.transactions.lending import ApplyWithdraw, Attest
 from protocol.transactions.money import Mint, RedeemOutcome, RedeemRequest, RedeemSettle, Transfer
 from protocol.transactions.pools import PoolDeposit, PoolOpen
 from protocol.transactions.products import BandPrice
+from protocol.transactions.servicing import Pay
 from tests.protocol.ledger.world import (
     BEST_BINS,
     CNY,

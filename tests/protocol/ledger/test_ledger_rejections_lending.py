@@ -12,8 +12,9 @@ from protocol.ledger.state import OFFERS, POOLS, PRODUCTS
 from protocol.loans.terms import ExcessRule
 from protocol.money import AMOUNT_MAX, Amount, Ppm
 from protocol.rejections import Rejection
-from protocol.transactions.lending import Accept, ApplyWithdraw, Pay
+from protocol.transactions.lending import Accept, ApplyWithdraw
 from protocol.transactions.products import BandPrice
+from protocol.transactions.servicing import Pay
 from tests.protocol.ledger.world import (
     MODEL_ID,
     World,

@@ -3,7 +3,7 @@
 import pytest
 
 from protocol.ids import Day
-from protocol.ledger import accept, execute
+from protocol.ledger import execute, offers
 from protocol.ledger.invariants import find_violations
 from protocol.ledger.state import ACCOUNTS, APPLICATIONS, OFFERS, POOLS
 from protocol.loans.calendar import DAY_MAX
@@ -58,7 +58,7 @@ def test_a_refused_acceptance_recomputes_no_schedule(monkeypatch: pytest.MonkeyP
         counted.append(terms)
         return calculate_schedule(terms)
 
-    monkeypatch.setattr(accept, "calculate_schedule", count)
+    monkeypatch.setattr(offers, "calculate_schedule", count)
     assert world.accept("ann", offer).rejection is Rejection.CAP_POOL
     assert counted == []
     pool = world.ledger.books.state.need(OFFERS, offer).disclosure.pool

@@ -51,10 +51,11 @@ from protocol.transactions.envelope import (
     TransactionBody,
     sign_transaction,
 )
-from protocol.transactions.lending import Accept, Apply, Attest, LoanPurpose, Pay, SidecarCommitment
+from protocol.transactions.lending import Accept, Apply, Attest, LoanPurpose, SidecarCommitment
 from protocol.transactions.money import Mint
 from protocol.transactions.pools import PoolDeposit, PoolOpen
-from protocol.transactions.products import BandPrice, Segment, TermProduct
+from protocol.transactions.products import BandPrice, LoanProduct, Segment
+from protocol.transactions.servicing import Pay
 from scoring.models import load_default
 from scoring.points import encode_model
 
@@ -254,7 +255,7 @@ class World:
             ),
         )
 
-    def product(self, pool: ObjectId, **terms: Any) -> TermProduct:
+    def product(self, pool: ObjectId, **terms: Any) -> LoanProduct:
         """A weekly level loan over 12 weeks, granted in every band but the worst."""
         plain: dict[str, Any] = {
             "name": "Weekly 12",
@@ -284,7 +285,7 @@ class World:
             "offer_days": 5,
             "expires_on": Day(DAY_START + 1_000),
         }
-        return TermProduct(**{**plain, **terms})
+        return LoanProduct(**{**plain, **terms})
 
     def found_lender(self, who: str, cash: int = 10_000_000, borrower_max: int = 5_000_000, **terms: Any) -> ObjectId:
         """Cash, a pool and one product; returns the product."""

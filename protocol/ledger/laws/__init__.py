@@ -1,0 +1,1 @@
+"""What must hold of the books after every block, by family; `protocol.ledger.invariants` runs them all."""
