@@ -7,6 +7,7 @@ It touches no network, no key and no file. There must never be a formula here: t
 import datetime
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -30,13 +31,14 @@ _AMORTISATIONS = {
     "level": Amortisation.LEVEL,
     "equal_principal": Amortisation.EQUAL_PRINCIPAL,
     "bullet": Amortisation.BULLET,
+    "balloon": Amortisation.BALLOON,
 }
 _FAULTS = {
     ScheduleFault.PRINCIPAL_RANGE: f"--principal-minor must be from 1 to {AMOUNT_MAX}.",
     ScheduleFault.RATE_RANGE: f"--rate-ppm must be from 0 to {RATE_PPM_MAX}.",
-    ScheduleFault.RESIDUAL_RANGE: "--residual-minor must be from 0 to the principal, and a bullet loan takes none.",
+    ScheduleFault.RESIDUAL_RANGE: "--residual-minor must be from 0 to the principal; a bullet has none, a balloon one.",
     ScheduleFault.PERIOD_RANGE: f"--every must be from 1 to {EVERY_MAX} units.",
-    ScheduleFault.ROWS_RANGE: f"--periods must be from 1 to {INSTALMENTS_MAX}.",
+    ScheduleFault.ROWS_RANGE: f"--periods must be from 1 to {INSTALMENTS_MAX}; a balloon needs at least 2.",
     ScheduleFault.DATES_ORDER: "--due dates must be strictly increasing and all of them after --start.",
     ScheduleFault.DATES_RANGE: "--start and the due dates must lie between 1900-01-01 and 2299-12-31.",
     ScheduleFault.PAYMENT_ZERO: "--principal-minor is too small for so many --periods: a payment rounds to nothing.",
@@ -114,22 +116,29 @@ def _resolve_due_dates(
     return calculate_due_dates(start, period, periods, first_due=first_due)
 
 
-def _describe(rows: tuple[Instalment, ...], terms: ScheduleTerms) -> dict[str, Any]:
-    """Return the answer as plain data; money in minor units."""
+def _count_multiples(option: str, amount: int, multiple: int) -> int:
+    """Return the amount in whole multiples, or refuse with the option's name."""
+    if amount % multiple:
+        raise _RefusalError(f"{option} must be a multiple of --multiple-minor, which is {multiple}.")
+    return amount // multiple
+
+
+def _describe(rows: tuple[Instalment, ...], terms: ScheduleTerms, multiple: int) -> dict[str, Any]:
+    """Return the answer as plain data; money in minor units, of which the rows hold whole multiples."""
     payments = [(row.due_on, row.total_due) for row in rows]
     return {
         "rows": [
             {
                 "due_on": datetime.date.fromordinal(row.due_on).isoformat(),
-                "due": row.total_due,
-                "interest": row.interest_due,
-                "principal": row.principal_due,
-                "balance": row.balance_after,
+                "due": row.total_due * multiple,
+                "interest": row.interest_due * multiple,
+                "principal": row.principal_due * multiple,
+                "balance": row.balance_after * multiple,
             }
             for row in rows
         ],
-        "total_due": sum(row.total_due for row in rows),
-        "total_interest": sum(row.interest_due for row in rows),
+        "total_due": multiple * sum(row.total_due for row in rows),
+        "total_interest": multiple * sum(row.interest_due for row in rows),
         "apr_effective_ppm": calculate_apr_effective_ppm([(terms.start, terms.principal)], payments),
     }
 
@@ -153,29 +162,60 @@ def _print_table(answer: dict[str, Any]) -> None:
     console.print(f"total {answer['total_due']:,}, of it interest {answer['total_interest']:,}; effective APR {rate}")
 
 
+_DATE_OPTIONS = (
+    click.option("--periods", type=int, help="Number of instalments; may be left out with --due."),
+    click.option(
+        "--every",
+        metavar="Nd|Nw|Nm",
+        callback=_on_every,
+        help="Distance of due dates: days, weeks or months.  [default: 1m with --due]",
+    ),
+    click.option(
+        "--start", metavar="DATE", callback=_on_date, required=True, help="Day of disbursement; interest runs from it."
+    ),
+    click.option(
+        "--due",
+        metavar="DATE,DATE,...",
+        callback=_on_dates,
+        help="All due dates, where they do not follow from --every.",
+    ),
+    click.option(
+        "--first-due",
+        metavar="DATE",
+        callback=_on_date,
+        help="First due date, where it is not one period after the start; the first row is then shorter or longer.",
+    ),
+)
+
+
+def _with_dates(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that due dates follow from, in the order they are listed in."""
+    for option in reversed(_DATE_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command("schedule", cls=_OneSentenceCommand)
 @click.option("--principal-minor", type=int, required=True, help="Amount lent, in minor units.")
 @click.option("--rate-ppm", type=int, required=True, help="Nominal rate per year in millionths: 24 % is 240000.")
-@click.option("--periods", type=int, help="Number of instalments; may be left out with --due.")
-@click.option(
-    "--every",
-    metavar="Nd|Nw|Nm",
-    callback=_on_every,
-    help="Distance of due dates: days, weeks or months.  [default: 1m with --due]",
-)
-@click.option(
-    "--start", metavar="DATE", callback=_on_date, required=True, help="Day of disbursement; interest runs from it."
-)
-@click.option(
-    "--due", metavar="DATE,DATE,...", callback=_on_dates, help="All due dates, where they do not follow from --every."
-)
-@click.option(
-    "--first-due", metavar="DATE", callback=_on_date, help="First due date, where it is not one period after the start."
-)
+@_with_dates
 @click.option("--day-count", type=click.Choice(list(_DAY_COUNTS), case_sensitive=False), required=True)
 @click.option("--profile", type=click.Choice(["A", "B"], case_sensitive=False), required=True, help="Rounding profile.")
-@click.option("--amortisation", type=click.Choice(list(_AMORTISATIONS)), default="level", show_default=True)
+@click.option(
+    "--amortisation",
+    type=click.Choice(list(_AMORTISATIONS)),
+    default="level",
+    show_default=True,
+    help="Equal payments, equal parts of principal, interest only, or equal payments down to the residual.",
+)
 @click.option("--residual-minor", type=int, default=0, show_default=True, help="Left for the last instalment.")
+@click.option(
+    "--multiple-minor",
+    type=click.IntRange(min=1, max=AMOUNT_MAX),
+    default=1,
+    show_default=True,
+    help="Smallest amount paid: every figure of the schedule is a whole multiple of so many minor units.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def schedule(
     *,
@@ -190,15 +230,21 @@ def schedule(
     profile: str,
     amortisation: str,
     residual_minor: int,
+    multiple_minor: int,
     as_json: bool,
 ) -> None:
-    """Calculate a repayment schedule and its effective APR."""
+    """Calculate a repayment schedule and its effective APR.
+
+    Money is in minor units, rates are in millionths a year; a rate per day times 365 is one of a year of ACT/365F.
+    """
     if every is None:
         if due is None:
             raise _RefusalError("--every is needed when --due is not given.")
         every = Period(unit=PeriodUnit.MONTH, every=1)
+    if principal_minor > AMOUNT_MAX:
+        raise _RefusalError(_FAULTS[ScheduleFault.PRINCIPAL_RANGE])
     terms = ScheduleTerms(
-        principal=principal_minor,
+        principal=_count_multiples("--principal-minor", principal_minor, multiple_minor),
         rate_ppm=rate_ppm,
         start=start,
         due_dates=_resolve_due_dates(start, every, periods, due, first_due),
@@ -206,12 +252,12 @@ def schedule(
         period=every,
         profile=RoundingProfile[profile],
         amortisation=_AMORTISATIONS[amortisation],
-        residual=residual_minor,
+        residual=_count_multiples("--residual-minor", residual_minor, multiple_minor),
     )
     rows = calculate_schedule(terms)
     if isinstance(rows, ScheduleFault):
         raise _RefusalError(_FAULTS[rows])
-    answer = _describe(rows, terms)
+    answer = _describe(rows, terms, multiple_minor)
     if as_json:
         click.echo(json.dumps(answer))
     else:
