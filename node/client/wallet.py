@@ -1,4 +1,4 @@
-"""A wallet: one key, its nonces, and a builder of every transaction it may sign.
+"""A wallet: one key, its nonces, and `build` for every transaction it may sign; the everyday ones have a name.
 
 Each builder answers with an `Intent`: the signed item to submit, its transaction id, and the id of the object it will
 make, which is known before anything is sent. Never a socket or a file here.
@@ -27,11 +27,12 @@ from protocol.money import Amount, Currency
 from protocol.transactions.accounts import AccountKind, AccountOpen
 from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
 from protocol.transactions.envelope import TRANSACTION_VERSION, Payload, TransactionBody, sign_transaction
-from protocol.transactions.lending import Accept, Apply, ApplyWithdraw, Attest
+from protocol.transactions.governance import Propose
+from protocol.transactions.lending import Accept, Apply, ApplyWithdraw, Attest, Draw, OfferPost
 from protocol.transactions.money import Mint, RedeemOutcome, RedeemRequest, RedeemSettle, Transfer
-from protocol.transactions.pools import PoolDeposit, PoolOpen
+from protocol.transactions.pools import PoolDeposit, PoolExit, PoolOpen
 from protocol.transactions.products import LoanProduct
-from protocol.transactions.servicing import Pay
+from protocol.transactions.servicing import AmendPropose, DisputeOpen, Pay
 
 VALID_FOR_MS: Final = 600_000
 """Ten minutes: long enough for a slow network, short enough that a lost transaction is soon dead."""
@@ -43,7 +44,13 @@ OBJECT_KINDS: Final[dict[type, str]] = {
     DataAnchor: "data",
     ConsentGrant: "consent",
     Apply: "application",
+    OfferPost: "offer",
     Accept: "loan",
+    Draw: "loan",
+    PoolExit: "exit",
+    Propose: "proposal",
+    AmendPropose: "amendment",
+    DisputeOpen: "dispute",
 }
 """What a payload makes; others make nothing with an id of its own."""
 
