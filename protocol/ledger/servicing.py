@@ -77,7 +77,8 @@ def calculate_rows_ahead(contract: Contract, loan: Loan, rows: Rows, accrual: Ac
     """
     accrual = accrual or loan.accrual
     schedule = contract.disclosure.schedule
-    ahead = calculate_interest_ahead(schedule, [row.principal_unpaid for row in rows], accrual)
+    unpaid = [row.principal_unpaid for row in rows]
+    ahead = calculate_interest_ahead(schedule, unpaid, accrual, periods=contract.periods)
     due, future = rows[: len(rows) - len(ahead)], rows[len(rows) - len(ahead) :]
     renewed = [
         msgspec.structs.replace(row, interest_due=max(interest, row.interest_paid))

@@ -8,6 +8,7 @@ A proof opens one bucket: it shows the row's pair there, or that there is none. 
 hashes only.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from hashlib import sha256
 from itertools import pairwise
@@ -86,7 +87,8 @@ class StateTree:
     """Hashes of all rows, updated by batches of changes."""
 
     def __init__(self) -> None:
-        self._pairs: dict[int, dict[bytes, bytes]] = {}
+        self._buckets: dict[int, list[bytes]] = {}
+        """Of each bucket its pairs, key hash and value hash joined, in ascending order."""
         self._levels: list[list[Digest]] = [[_EMPTY_LEVELS[level]] * (BUCKETS >> level) for level in range(LEVELS + 1)]
 
     @property
@@ -100,16 +102,16 @@ class StateTree:
         for table, key, value in changes:
             key_hash = hash_row_key(table, key)
             index = key_hash[0] << 8 | key_hash[1]
-            pairs = self._pairs.setdefault(index, {})
-            if value is None:
-                pairs.pop(key_hash, None)
-            else:
-                pairs[key_hash] = hash_row_value(value)
+            bucket = self._buckets.setdefault(index, [])
+            at = bisect_left(bucket, key_hash)
+            stands = at < len(bucket) and bucket[at].startswith(key_hash)
+            pair = () if value is None else (key_hash + hash_row_value(value),)
+            bucket[at : at + stands] = pair
             touched[index] = None
         indices = sorted(touched)
         leaves = self._levels[0]
         for index in indices:
-            leaves[index] = _hash_bucket(sorted(self._pairs[index].items()))
+            leaves[index] = hash_leaf(b"".join(self._buckets[index]))
         for level in range(LEVELS):
             below, above = self._levels[level], self._levels[level + 1]
             indices = list(dict.fromkeys(index >> 1 for index in indices))
@@ -126,11 +128,11 @@ class StateTree:
         for level in range(LEVELS):
             path.append(self._levels[level][at ^ 1])
             at >>= 1
-        pairs = sorted(self._pairs.get(index, {}).items())
+        bucket = self._buckets.get(index, [])
         return StateProof(
             table=table,
             key=key,
             value=value,
-            bucket=tuple((Digest(one), Digest(other)) for one, other in pairs),
+            bucket=tuple((Digest(pair[:32]), Digest(pair[32:])) for pair in bucket),
             path=tuple(path),
         )

@@ -107,19 +107,24 @@ def calculate_interest_accrued(
 
 
 def calculate_interest_ahead(
-    terms: ScheduleTerms, principal_unpaid: Sequence[int], accrual: Accrual
+    terms: ScheduleTerms,
+    principal_unpaid: Sequence[int],
+    accrual: Accrual,
+    *,
+    periods: Sequence[AccrualPeriod] | None = None,
 ) -> tuple[int, ...]:
     """Return the interest of every row that is not due on the accrual's day, in row order.
 
-    `principal_unpaid` holds the unpaid principal of each row of the terms. The row that runs now bears interest on
-    everything unpaid, what is overdue included; each later row on what stays when all rows before it are paid on
-    their days. So a prepayment lowers the interest of later rows wherever it was placed, and unpaid principal goes on
-    bearing the contract's interest; principal parts, which were signed, stay as they are.
+    `principal_unpaid` holds the unpaid principal of each row of the terms, and `periods` their periods where a contract
+    keeps them. The row that runs now bears interest on everything unpaid, what is overdue included; each later row on
+    what stays when all rows before it are paid on their days. So a prepayment lowers the interest of later rows
+    wherever it was placed, and unpaid principal goes on bearing the contract's interest; principal parts, which were
+    signed, stay as they are.
     """
     assert len(principal_unpaid) == len(terms.due_dates), "one figure for each row"
     today, balance, interest = accrual.as_of, sum(principal_unpaid), []
     passed = 0
-    for period, unpaid in zip(calculate_accrual_periods(terms), principal_unpaid, strict=True):
+    for period, unpaid in zip(periods or calculate_accrual_periods(terms), principal_unpaid, strict=True):
         passed += unpaid
         if period.end <= today:
             continue
