@@ -42,6 +42,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """May issue credentials (KYC)."""
     observer: bool = False
     """May see exposure totals under tags (regulator, auditor)."""
+    arbiter: bool = False
+    """May decide disputes."""
 
     @property
     def account(self) -> AccountId:

@@ -61,6 +61,7 @@ def _calculate_roles(member: Member) -> Role:
         (Role.SETTLEMENT_AGENT, member.settlement_agent),
         (Role.ISSUER, member.issuer),
         (Role.OBSERVER, member.observer),
+        (Role.ARBITER, member.arbiter),
         (Role.VALIDATOR, member.validator_key is not None),
     ):
         if held:

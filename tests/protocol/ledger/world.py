@@ -91,7 +91,7 @@ def make_signer(name: str) -> KeySigner:
 
 
 def make_genesis(**policy: Any) -> Genesis:
-    """Three lenders that validate, a settlement agent, an issuer, an observer."""
+    """Three lenders that validate, a settlement agent, an issuer, an observer, an arbiter."""
 
     def member(name: str, **roles: Any) -> Member:
         return Member(
@@ -111,7 +111,12 @@ def make_genesis(**policy: Any) -> Genesis:
         )
         for name in LENDERS
     ]
-    others = [member("agent", settlement_agent=True), member("issuer", issuer=True), member("eye", observer=True)]
+    others = [
+        member("agent", settlement_agent=True),
+        member("issuer", issuer=True),
+        member("eye", observer=True),
+        member("court", arbiter=True),
+    ]
     return Genesis(
         version=GENESIS_VERSION,
         name="test",
