@@ -144,6 +144,7 @@ class Rejection(IntEnum):
     ASSET_BOUND = 953
     COSIGNER_MISSING = 954
     OPTION_UNFIT = 955
+    ASSET_UNFIT = 956
     # disputes
     DISPUTE_UNKNOWN = 970
     DISPUTE_OPEN = 971
@@ -282,6 +283,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.ASSET_BOUND: "The asset secures an open loan, or pools hold it.",
     Rejection.COSIGNER_MISSING: "The co-signature of the other party is missing.",
     Rejection.OPTION_UNFIT: "The lease does not offer this option, or rows before it are unpaid.",
+    Rejection.ASSET_UNFIT: "The asset does not secure this loan, or no pool holds it.",
     Rejection.DISPUTE_UNKNOWN: "The dispute does not exist.",
     Rejection.DISPUTE_OPEN: "The loan already has an open dispute.",
     Rejection.DISPUTE_CLOSED: "The dispute was already resolved.",

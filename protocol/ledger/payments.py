@@ -68,7 +68,7 @@ def apply_pay(books: Books, call: Call, payload: Pay) -> tuple[Fact, ...]:
     refund = payload.source is PaymentSource.MERCHANT_REFUND
     excess = ExcessRule.LAST if refund else payload.excess
     fact = pay_loan(books, payload.loan, call.account, payload.amount, excess=excess, source=payload.source)
-    taken = fact.principal + fact.interest + fact.fee + fact.penalty
+    taken = fact.principal + fact.interest + fact.fee + fact.penalty + fact.costs
     contract = books.state.need(CONTRACTS, payload.loan)
     if refund and payload.amount > taken:
         over = payload.amount - taken

@@ -23,7 +23,7 @@ from protocol.ids import (
 )
 from protocol.limits import REASONS_MAX
 from protocol.merkle import calculate_root
-from protocol.money import AmountField, PpmField
+from protocol.money import Amount, AmountField, PpmField
 from protocol.rejections import Rejection
 
 ReasonField = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
@@ -81,7 +81,7 @@ class Disbursed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forb
 
 
 class Repaid(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=6):
-    """How a payment fell on a loan; the four parts sum to what was taken."""
+    """How a payment fell on a loan; the four parts, and costs of recovery, sum to what was taken."""
 
     loan: ObjectIdField
     principal: AmountField
@@ -92,6 +92,8 @@ class Repaid(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_
     """Origination fee given back to a borrower who withdrew within the cooling-off days."""
     principal_left: AmountField
     closed: bool
+    costs: AmountField = Amount(0)
+    """Of a defaulted loan: what went to its lender for stated costs of recovery."""
 
 
 class SharesIssued(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=7):

@@ -69,10 +69,11 @@ def apply_recovery(
     payer: AccountId,
     amount: int,
     source: PaymentSource,
+    book: Book = Book.CASH,
 ) -> Repaid:
-    """Take the smaller of amount and claim from the payer's cash, and close the loan once the claim is served."""
+    """Take the smaller of amount and claim from the payer's book, and close the loan once the claim is served."""
     came = calculate_recovered(loan, amount)
-    postings = [Posting(payer, Book.CASH, came.taken)]
+    postings = [Posting(payer, book, came.taken)]
     if came.costs:
         postings.append(Posting(get_lender(books, loan), Book.CASH, -came.costs))
     after, more = share_recovery(books, loan, came)
@@ -99,24 +100,51 @@ def apply_recovery(
     return finish_recovery(books, loan_id, contract, after, came=came, event=LoanEvent.PAY)
 
 
+class Part(NamedTuple):
+    """What a pool gets of a recovery: its loss first, then its cover, then income."""
+
+    pool: ObjectId
+    lost: int
+    covered: int
+    interest: int
+    fee: int
+    penalty: int
+
+    @property
+    def own(self) -> int:
+        """What is the pool's own: all but its cover's part."""
+        return self.lost + self.interest + self.fee + self.penalty
+
+    @property
+    def postings(self) -> list[Posting]:
+        """The pool's own side of the entry, less what it receives."""
+        return [
+            Posting(self.pool, Book.LOSS, -self.lost),
+            Posting(self.pool, Book.INTEREST, -self.interest),
+            Posting(self.pool, Book.FEES, -self.fee),
+            Posting(self.pool, Book.PENALTIES, -self.penalty),
+        ]
+
+
 def share_recovery(books: Books, loan: Loan, came: Recovered) -> tuple[Loan, list[Posting]]:
-    """The loan after what came, and the pools' postings: their loss first, then their cover, then income."""
+    """The loan after what came in cash, and the pools' postings."""
+    after, parts = split_recovery(loan, came)
+    postings: list[Posting] = []
+    for part in parts:
+        change_pool(books, part.pool, cash=part.own, cover=part.covered)
+        postings += [*part.postings, Posting(part.pool, Book.COVER, -part.covered)]
+    return after, postings
+
+
+def split_recovery(loan: Loan, came: Recovered) -> tuple[Loan, tuple[Part, ...]]:
+    """The loan after what came, in cash or in goods, and each pool's part of it; nothing is written."""
     principals = split_principal(loan.holdings, came.principal)
     incomes = [split_income(loan.holdings, part) for part in (came.interest, came.fee, came.penalty)]
-    postings: list[Posting] = []
-    holdings = []
+    holdings, parts = [], []
     for holding, principal, interest, fee, penalty in zip(loan.holdings, principals, *incomes, strict=True):
-        pool_id = ObjectId(holding.pool)
         lost = min(principal, holding.lost)
         covered = principal - lost
-        change_pool(books, pool_id, cash=lost + interest + fee + penalty, cover=covered)
-        postings += [
-            Posting(pool_id, Book.LOSS, -lost),
-            Posting(pool_id, Book.COVER, -covered),
-            Posting(pool_id, Book.INTEREST, -interest),
-            Posting(pool_id, Book.FEES, -fee),
-            Posting(pool_id, Book.PENALTIES, -penalty),
-        ]
+        parts.append(Part(ObjectId(holding.pool), lost, covered, interest, fee, penalty))
         holdings.append(
             replace(
                 holding,
@@ -137,7 +165,7 @@ def share_recovery(books: Books, loan: Loan, came: Recovered) -> tuple[Loan, lis
             loan.paid[3] + came.penalty,
         ),
     )
-    return after, postings
+    return after, tuple(parts)
 
 
 def finish_recovery(
@@ -158,4 +186,5 @@ def finish_recovery(
         refunded=Amount(0),
         principal_left=loan.principal_out,
         closed=closes,
+        costs=Amount(came.costs),
     )

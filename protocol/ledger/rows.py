@@ -274,6 +274,10 @@ class Asset(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_u
     held: tuple[tuple[ObjectIdField, AmountField], ...] = ()
     """Pools that took it in and at which value, after a return or a seizure."""
     retired: bool = False
+    cover_due: tuple[tuple[ObjectIdField, AmountField], ...] = ()
+    """What a sale gives to pools' cover once the pools have their value: cover had paid for that part of the claim."""
+    advanced: AmountField = Amount(0)
+    """What a sale gives its owner after that: what the thing was worth above the claim, which the owner paid out."""
 
 
 class Exit(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

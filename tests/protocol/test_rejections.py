@@ -127,6 +127,7 @@ PRECEDENCE = [
     (953, "asset_bound"),
     (954, "cosigner_missing"),
     (955, "option_unfit"),
+    (956, "asset_unfit"),
     (970, "dispute_unknown"),
     (971, "dispute_open"),
     (972, "dispute_closed"),
