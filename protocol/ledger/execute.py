@@ -115,6 +115,7 @@ class Ledger:
         self._tree = StateTree()
         self._receipts: list[Receipt] = []
         self._open = False
+        self._due_left = 0
 
     @classmethod
     def from_genesis(cls, genesis: Genesis) -> "Ledger":
@@ -159,17 +160,30 @@ class Ledger:
 
     def begin_block(self, header: Header) -> None:
         """Open the block after the last one and let what fell due happen first."""
+        self.open_block(header)
+        while self.run_due(DAY_EVENTS_PER_BLOCK_MAX):
+            pass
+
+    def open_block(self, header: Header) -> None:
+        """Open the block after the last one; `run_due` must come to its end before the first transaction."""
         assert not self._open, "one block at a time"
         assert header.height == self.height + 1, "blocks are executed in order"
         self._open = True
+        self._due_left = DAY_EVENTS_PER_BLOCK_MAX
         self.books.set_time(header.height, header.time_ms)
-        for _ in range(DAY_EVENTS_PER_BLOCK_MAX):
+
+    def run_due(self, count_max: int) -> bool:
+        """Let up to so many due events happen; whether more may follow in this block. Slices do not change the books."""
+        for _ in range(min(count_max, self._due_left)):
             due = self.books.take_due()
             if due is None:
+                self._due_left = 0
                 break
             kind, subject = due
             DUE[kind](self.books, subject)
+            self._due_left -= 1
         self.books.state.keep()
+        return self._due_left > 0
 
     def execute(
         self, transaction: Transaction, sidecars: tuple[Sidecar, ...], recorded: Receipt | None = None
@@ -179,7 +193,7 @@ class Ledger:
         Skipped: a nonce that was used or lies too far ahead, or a sender whom nobody has vouched for. `recorded` is
         the receipt of an earlier execution, needed only where erased sidecars can no longer be scored.
         """
-        assert self._open, "inside a block"
+        assert self._open and self._due_left == 0, "inside a block, after what fell due"
         books, body = self.books, transaction.body
         if isinstance(body.payload, Apply) and not sidecars and recorded is None:
             raise LedgerError("an application's sidecars are erased: execute it with its recorded receipt")
@@ -240,7 +254,7 @@ class Ledger:
 
     def end_block(self) -> Execution:
         """Close the block: roots, receipts, changed rows and events."""
-        assert self._open, "inside a block"
+        assert self._open and self._due_left == 0, "inside a block, after what fell due"
         self._open = False
         receipts = tuple(self._receipts)
         self._receipts.clear()
