@@ -4,6 +4,7 @@ Genesis, keys, database, books, logs, vault. Whatever was opened is closed again
 a task or a socket here.
 """
 
+import gc
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -119,6 +120,9 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         raise StartError(
             "directory_unwritable", f"Cannot use {directory} ({error.strerror}): fix its owner or permissions."
         ) from error
+    # The books are millions of objects that stay: a collector that walks them stops the node for seconds.
+    gc.collect()
+    gc.freeze()
     return Opened(
         genesis=genesis,
         keys=keys,

@@ -173,7 +173,7 @@ class Ledger:
         self.books.set_time(header.height, header.time_ms)
 
     def run_due(self, count_max: int) -> bool:
-        """Let up to so many due events happen; whether more may follow in this block. Slices do not change the books."""
+        """Let up to so many due events happen; whether more may follow. Their slices do not change the books."""
         for _ in range(min(count_max, self._due_left)):
             due = self.books.take_due()
             if due is None:
@@ -193,7 +193,8 @@ class Ledger:
         Skipped: a nonce that was used or lies too far ahead, or a sender whom nobody has vouched for. `recorded` is
         the receipt of an earlier execution, needed only where erased sidecars can no longer be scored.
         """
-        assert self._open and self._due_left == 0, "inside a block, after what fell due"
+        assert self._open, "inside a block"
+        assert self._due_left == 0, "after what fell due"
         books, body = self.books, transaction.body
         if isinstance(body.payload, Apply) and not sidecars and recorded is None:
             raise LedgerError("an application's sidecars are erased: execute it with its recorded receipt")
@@ -254,7 +255,8 @@ class Ledger:
 
     def end_block(self) -> Execution:
         """Close the block: roots, receipts, changed rows and events."""
-        assert self._open and self._due_left == 0, "inside a block, after what fell due"
+        assert self._open, "inside a block"
+        assert self._due_left == 0, "after what fell due"
         self._open = False
         receipts = tuple(self._receipts)
         self._receipts.clear()
