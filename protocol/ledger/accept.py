@@ -15,6 +15,7 @@ from protocol.ledger.exposure import add_guarantee, apply_loan_made, calculate_p
 from protocol.ledger.funding import check_agent, reserve_funding
 from protocol.ledger.guarantees import check_guarantor_caps, check_guarantors
 from protocol.ledger.holdings import make_holdings
+from protocol.ledger.leases import check_supplier, is_deposit_short, take_deposit
 from protocol.ledger.loans import save_loan
 from protocol.ledger.offers import calculate_apr_from, calculate_instalments, calculate_terms_hash, reserve_offer
 from protocol.ledger.payout import calculate_proceeds, make_loan, pay_out
@@ -42,6 +43,9 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
         return Rejection.OFFER_EXPIRED
     if offer.state is not OfferState.POSTED or application.state is not ApplicationState.OPEN:
         return Rejection.OFFER_TAKEN
+    if is_deposit_short(books, disclosure):
+        # Only an offer that can still be taken asks for its deposit.
+        return Rejection.FUNDS_SHORT
     if payload.terms_hash != offer.terms_hash:
         return Rejection.TERMS_MISMATCH
     capacity30 = calculate_capacity30(application)
@@ -60,6 +64,7 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
         or check_agent(books, disclosure, payload.agent)
         or _check_cover(books, disclosure)
         or check_guarantor_caps(books, disclosure)
+        or check_supplier(books, call, disclosure)
     )
 
 
@@ -133,6 +138,7 @@ def apply_accept(books: Books, call: Call, payload: Accept) -> tuple[Fact, ...]:
     for guarantor in disclosure.guarantors:
         add_guarantee(books, books.state.need(ACCOUNTS, guarantor).subject_tag, loan_id)
     bind_things(books, loan_id, disclosure)
+    loan = take_deposit(books, loan_id, disclosure, loan)
     if payload.agent is not None:
         reserve_funding(books, loan_id, contract, loan)
         books.state.put(LOANS, loan_id, loan)

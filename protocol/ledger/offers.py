@@ -8,15 +8,16 @@ from protocol.codec import encode
 from protocol.crypto import calculate_hash
 from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.books import Books
-from protocol.ledger.contracts import Disclosure, PurchaseTold, Told
+from protocol.ledger.contracts import Disclosure, LeaseTold, PurchaseTold, Told
 from protocol.ledger.holdings import change_pool, make_holdings
 from protocol.ledger.rows import Product
+from protocol.ledger.state import ASSETS
 from protocol.loans.apr import calculate_apr_effective_ppm
 from protocol.loans.calendar import DAY_MAX, Period, calculate_due_dates
 from protocol.loans.schedule import Instalment, ScheduleFault, ScheduleTerms, calculate_schedule
 from protocol.money import AMOUNT_MAX, PPM, Amount, Ppm, share_floor
 from protocol.rejections import Rejection
-from protocol.transactions.lending import Apply, Purchase
+from protocol.transactions.lending import Apply, LeaseWish, Purchase
 from protocol.transactions.products import LeaseKind, MerchantKind, TermKind
 
 
@@ -47,9 +48,7 @@ def make_disclosure(
         return Rejection.POLICY_BROKEN
     fee = share_floor(principal, terms.origination_fee_ppm)
     payable = sum(one.total_due for one in rows)
-    apr_ppm = calculate_apr_effective_ppm(
-        [(schedule.start, principal - fee)], [(one.due_on, one.total_due) for one in rows]
-    )
+    apr_ppm = _calculate_apr(told, schedule.start, principal - fee, [(one.due_on, one.total_due) for one in rows])
     cost = payable - principal + fee
     dear = cost * PPM > policy.cost_cap_ppm * principal or payable > AMOUNT_MAX
     if apr_ppm is None or apr_ppm > policy.apr_cap_ppm or dear:
@@ -112,7 +111,29 @@ def make_told(books: Books, product: Product, request: Apply, principal: int) ->
     kind, wish = product.terms.kind, request.wish
     if isinstance(kind, MerchantKind) and isinstance(wish, Purchase):
         return PurchaseTold(merchant=wish.merchant, discount=Amount(share_floor(principal, kind.discount_ppm)))
+    if isinstance(kind, LeaseKind) and isinstance(wish, LeaseWish):
+        return _make_lease(books, product, kind, request, principal=principal, asset_id=ObjectId(wish.asset))
     return None if isinstance(kind, TermKind) and wish is None else Rejection.WISH_UNFIT
+
+
+def _make_lease(
+    books: Books, product: Product, kind: LeaseKind, request: Apply, *, principal: int, asset_id: ObjectId
+) -> LeaseTold | Rejection:
+    """The lease of one free thing that is worth its money, in the product's currency."""
+    asset = books.state.get(ASSETS, asset_id)
+    if asset is None or asset.retired or asset.lien is not None or asset.held:
+        return Rejection.WISH_UNFIT
+    if asset.currency != product.currency or principal > asset.value or asset_id in request.collateral:
+        return Rejection.WISH_UNFIT
+    deposit = Amount(share_floor(principal, kind.deposit_ppm))
+    return LeaseTold(kind=kind, asset=asset_id, supplier=asset.owner, deposit=deposit)
+
+
+def _calculate_apr(told: Told | None, start: int, proceeds: int, payments: list[tuple[int, int]]) -> int | None:
+    """Effective rate; a deposit is money the lessee does not have until the last due date, so it counts as not lent."""
+    deposit = told.deposit if isinstance(told, LeaseTold) else 0
+    advances = [(start, proceeds - deposit), (payments[-1][0], deposit)] if deposit else [(start, proceeds)]
+    return calculate_apr_effective_ppm(advances, payments)
 
 
 def calculate_instalments(schedule: ScheduleTerms, told: Told | None) -> tuple[Instalment, ...] | ScheduleFault:
@@ -136,4 +157,4 @@ def calculate_apr_from(disclosure: Disclosure, disbursed_on: Day, first_interest
     first, *rest = disclosure.instalments
     payments = [(first.due_on, first.total_due - first.interest_due + first_interest)]
     payments += [(one.due_on, one.total_due) for one in rest]
-    return calculate_apr_effective_ppm([(disbursed_on, disclosure.net_proceeds)], payments)
+    return _calculate_apr(disclosure.told, disbursed_on, disclosure.net_proceeds, payments)

@@ -92,7 +92,7 @@ def pay_loan(
     emit_lateness(books, loan_id, contract, books.state.need(LOANS, loan_id), loan)
     payment = calculate_payment(contract, loan, amount, excess, books.policy.materiality)
     assert payment.taken > 0, "an open loan has a payoff"
-    after = _post_payment(books, payer, loan_id, contract, payment, source=source)
+    after = post_payment(books, payer, loan_id, contract, payment, source=source)
     refunded = 0
     if payment.closes:
         after, refunded = _close(books, loan_id, contract, after)
@@ -111,7 +111,7 @@ def pay_loan(
     )
 
 
-def _post_payment(
+def post_payment(
     books: Books, payer: AccountId, loan_id: ObjectId, contract: Contract, payment: Payment, *, source: PaymentSource
 ) -> Loan:
     """Move the money to the pools by share; the lenders' fees of the interest go to them, or to cover that is short."""

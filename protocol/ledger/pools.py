@@ -22,7 +22,7 @@ VIRTUAL_ASSETS = 1
 
 def calculate_shares(pool: Pool, amount: int) -> int:
     """Shares for a deposit at the pool's net asset value, rounded down."""
-    assets = pool.cash + pool.principal + VIRTUAL_ASSETS
+    assets = pool.cash + pool.principal + pool.assets + VIRTUAL_ASSETS
     return divide_floor(amount * (pool.shares + VIRTUAL_SHARES), assets)
 
 

@@ -103,7 +103,8 @@ def _is_kind_sound(payload: LoanProduct) -> bool:
             return balloon == (0 < kind.residual_ppm < PPM) and (balloon or kind.residual_ppm == 0)
         case LeaseKind():
             ends = kind.may_return or kind.may_buy or kind.extend_instalments > 0
-            return balloon and 0 < kind.residual_ppm < PPM and kind.deposit_ppm < PPM and ends
+            dates = kind.extend_instalments * payload.period_every <= LENGTH_MAX[payload.period_unit]
+            return balloon and 0 < kind.residual_ppm < PPM and kind.deposit_ppm < PPM and ends and dates
         case MerchantKind():
             return not balloon and kind.discount_ppm + payload.origination_fee_ppm < PPM
         case LineKind():

@@ -13,10 +13,11 @@ from protocol.ledger.contracts import OfferState
 from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import INVARIANTS, find_violations
 from protocol.ledger.journal import Book, calculate_balance_key
-from protocol.ledger.rows import ApplicationState
+from protocol.ledger.rows import ApplicationState, Asset
 from protocol.ledger.state import (
     ACCOUNTS,
     APPLICATIONS,
+    ASSETS,
     BALANCES,
     BUDGETS,
     CONSENTS,
@@ -139,6 +140,19 @@ def both_lenders(state: State) -> None:
         state.put(CONTRACTS, other, msgspec.structs.replace(contract, disclosure=disclosure))
 
 
+def plant_asset(state: State, /, **fields: Any) -> None:
+    """A registered thing of the first account."""
+    plain = Asset(
+        asset_class="car",
+        serial_hash=ZERO_DIGEST,
+        meta_commit=ZERO_DIGEST,
+        owner=next(state.items(ACCOUNTS))[0],  # type: ignore[arg-type]
+        currency=CNY,
+        value=Amount(1),
+    )
+    state.put(ASSETS, calculate_hash("thing"), msgspec.structs.replace(plain, **fields))
+
+
 FAULTS: dict[str, Callable[[State], None]] = {
     "money_conserved": lambda s: alter(s, POOLS, cash=Amount(first(s, POOLS).cash + 1)),
     "books_balance": lambda s: shift(s, calculate_hash("nobody"), Book.CASH, -1),
@@ -170,6 +184,9 @@ FAULTS: dict[str, Callable[[State], None]] = {
     "applications": lambda s: alter(s, APPLICATIONS, state=ApplicationState.EXPIRED),
     "days_past_due": lambda s: alter(s, LOANS, days_past_due_max=0),
     "queue": lambda s: rename_key(s, QUEUE),
+    "liens": lambda s: plant_asset(s, lien=calculate_hash("no loan")),
+    "goods": lambda s: plant_asset(s, held=((next(s.items(POOLS))[0], Amount(1)),)),
+    "deposits": lambda s: shift(s, calculate_hash("nobody"), Book.DEPOSIT, -1),
 }
 
 
@@ -200,6 +217,10 @@ def test_a_planted_fault_is_found_by_its_law(ledger: Ledger, name: str) -> None:
         ("one_account_per_tag", lambda s: alter(s, KEYS, account=calculate_hash("nobody"))),
         ("closed_loans", lambda s: alter(s, LOANS, closed_ms=1)),
         ("pool_principal", lambda s: alter(s, POOLS, principal=Amount(1))),
+        ("liens", lambda s: plant_asset(s, lien=next(s.items(LOANS))[0])),
+        ("goods", lambda s: plant_asset(s, advanced=Amount(1))),
+        ("goods", lambda s: alter(s, POOLS, assets=Amount(1))),
+        ("deposits", lambda s: alter(s, LOANS, deposit=Amount(1))),
     ],
 )
 def test_other_faces_of_a_law(ledger: Ledger, name: str, plant: Callable[[State], None]) -> None:
