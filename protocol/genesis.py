@@ -112,6 +112,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How long a lost key's replacement waits for an objection."""
     cover_release_days: Annotated[int, msgspec.Meta(ge=0, le=1_096)] = 365
     """How long losses that cover did not bear keep it bound."""
+    us_rate: bool = False
+    """Disclosures also state the nominal annual rate of the US actuarial method (12 CFR 1026, Appendix J)."""
 
 
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -85,6 +85,8 @@ class Rejection(IntEnum):
     COLLATERAL_UNFIT = 711
     GUARANTOR_UNFIT = 712
     DECIDED_ALREADY = 713
+    ATTESTATION_MISSING = 714
+    REASONS_INVALID = 715
     # offers and accept
     OFFER_UNKNOWN = 800
     OFFER_EXPIRED = 801
@@ -108,6 +110,7 @@ class Rejection(IntEnum):
     DRAW_BLOCKED = 819
     COVER_LOW = 820
     CAP_GUARANTEE = 821
+    OFFERS_TOO_MANY = 822
     # loans
     LOAN_UNKNOWN = 900
     LOAN_CLOSED = 901
@@ -228,6 +231,8 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.COLLATERAL_UNFIT: "An asset offered as security is not the borrower's, not free, or not registered.",
     Rejection.GUARANTOR_UNFIT: "A guarantor has no account in good standing, or is the borrower.",
     Rejection.DECIDED_ALREADY: "This product has already answered the application.",
+    Rejection.ATTESTATION_MISSING: "Fewer organisations have confirmed the application's data than the policy asks for.",
+    Rejection.REASONS_INVALID: "A decline names different reasons that are known.",
     Rejection.OFFER_UNKNOWN: "The offer does not exist.",
     Rejection.OFFER_EXPIRED: "The offer has expired.",
     Rejection.OFFER_TAKEN: "The offer or its application was already taken.",
@@ -250,6 +255,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.DRAW_BLOCKED: "No draw is possible while a loan of the line is overdue or impaired.",
     Rejection.COVER_LOW: "A lender's first-loss cover is too small for another loan of its pool.",
     Rejection.CAP_GUARANTEE: "A guarantor's own total debt would pass the cap.",
+    Rejection.OFFERS_TOO_MANY: "The lender has made as many offers on the application as allowed.",
     Rejection.LOAN_UNKNOWN: "The loan does not exist.",
     Rejection.LOAN_CLOSED: "The loan is closed.",
     Rejection.LOAN_STATE: "The loan is not in a state in which this can happen.",

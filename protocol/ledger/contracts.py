@@ -118,6 +118,8 @@ class Disclosure(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
     """What only this kind of product says; None for a term loan."""
     policy_version: CountField = 1
     """Version of the policy it was made under."""
+    apr_us_ppm: CountField | None = None
+    """Nominal annual rate of the US actuarial method, where the policy asks for it (12 CFR 1026, Appendix J)."""
 
 
 class OfferState(IntEnum):
@@ -161,6 +163,8 @@ class Contract(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbi
     agent: AccountIdField | None = None
     """Settlement agent that pays out, if one does."""
     version: CountField = 1
+    agent_until_ms: TimeMsField | None = None
+    """First instant at which the agent can no longer pay out."""
 
 
 class Holding(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

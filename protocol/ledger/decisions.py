@@ -13,7 +13,7 @@ from protocol.ledger.books import Books, EventKind
 from protocol.ledger.contracts import Disclosure, Offer, OfferState
 from protocol.ledger.exposure import calculate_new_due30
 from protocol.ledger.offers import calculate_terms_hash, make_disclosure
-from protocol.ledger.products import does_product_fit
+from protocol.ledger.products import calculate_attestations_floor, does_product_fit
 from protocol.ledger.records import Assessed, Decided, Fact
 from protocol.ledger.rows import Application, Attestation, Decision, Product
 from protocol.ledger.state import APPLICATIONS, BUDGETS, DECISIONS, OFFERS, PRODUCTS, replace
@@ -59,13 +59,14 @@ def decide_products(
     """Let every product that can decide now do so; offers first, cheapest first, then declines."""
     application = books.state.need(APPLICATIONS, application_id)
     attesters = tuple(one.attester for one in equal)
+    floor = calculate_attestations_floor(books)
     facts: list[Decided] = []
     for product_id, product in _find_candidates(books, application):
         terms = product.terms
         ready = (
             terms.model == like.model
             and product.lender in attesters
-            and len(equal) >= terms.attestations_min
+            and len(equal) >= max(terms.attestations_min, floor)
             and terms.auto_budget > 0
             and application.request.automated
             and product_id not in application.products

@@ -10,9 +10,10 @@ from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.books import Books
 from protocol.ledger.contracts import Disclosure, LeaseTold, PurchaseTold, Told
 from protocol.ledger.holdings import change_pool, make_holdings
+from protocol.ledger.products import is_rate_within_policy
 from protocol.ledger.rows import Product
 from protocol.ledger.state import ASSETS
-from protocol.loans.apr import calculate_apr_effective_ppm
+from protocol.loans.apr import calculate_apr_effective_ppm, calculate_apr_us_dated_ppm
 from protocol.loans.calendar import DAY_MAX, Period, calculate_due_dates
 from protocol.loans.schedule import Instalment, ScheduleFault, ScheduleTerms, calculate_schedule
 from protocol.money import AMOUNT_MAX, PPM, Amount, Ppm, share_floor
@@ -48,10 +49,11 @@ def make_disclosure(
         return Rejection.POLICY_BROKEN
     fee = share_floor(principal, terms.origination_fee_ppm)
     payable = sum(one.total_due for one in rows)
-    apr_ppm = _calculate_apr(told, schedule.start, principal - fee, [(one.due_on, one.total_due) for one in rows])
+    apr_ppm, apr_us_ppm = calculate_rates(schedule, rows, principal - fee, told, us=policy.us_rate)
     cost = payable - principal + fee
     dear = cost * PPM > policy.cost_cap_ppm * principal or payable > AMOUNT_MAX
-    if apr_ppm is None or apr_ppm > policy.apr_cap_ppm or dear:
+    dear = dear or not is_rate_within_policy(policy, terms, rate_ppm)
+    if apr_ppm is None or apr_ppm > policy.apr_cap_ppm or dear or (policy.us_rate and apr_us_ppm is None):
         return Rejection.POLICY_BROKEN
     return Disclosure(
         application=application_id,
@@ -77,12 +79,13 @@ def make_disclosure(
         tz_offset_min=terms.tz_offset_min,
         # Never so long that the first instalment could fall due before the money has moved.
         expires_on=Day(min(schedule.start + terms.offer_days, schedule.due_dates[0] - 1)),
-        default_days=terms.default_days,
+        default_days=max(terms.default_days, policy.default_days_min),
         partners=terms.partners,
         collateral=request.collateral,
         guarantors=request.guarantors,
         told=told,
         policy_version=books.policy_version,
+        apr_us_ppm=apr_us_ppm,
     )
 
 
@@ -129,11 +132,20 @@ def _make_lease(
     return LeaseTold(kind=kind, asset=asset_id, supplier=asset.owner, deposit=deposit)
 
 
-def _calculate_apr(told: Told | None, start: int, proceeds: int, payments: list[tuple[int, int]]) -> int | None:
-    """Effective rate; a deposit is money the lessee does not have until the last due date, so it counts as not lent."""
+def calculate_rates(
+    schedule: ScheduleTerms, rows: tuple[Instalment, ...], proceeds: int, told: Told | None, *, us: bool
+) -> tuple[int | None, int | None]:
+    """The effective rate a disclosure shows, and the nominal US rate of the same flows where it shows that too."""
+    payments = [(one.due_on, one.total_due) for one in rows]
+    advances = _find_advances(told, schedule.start, proceeds, payments[-1][0])
+    us_ppm = calculate_apr_us_dated_ppm(advances, payments, schedule.period) if us else None
+    return calculate_apr_effective_ppm(advances, payments), us_ppm
+
+
+def _find_advances(told: Told | None, start: int, proceeds: int, last_due: int) -> list[tuple[int, int]]:
+    """What is lent; a deposit is money the lessee does not have until the last due date, so it counts as not lent."""
     deposit = told.deposit if isinstance(told, LeaseTold) else 0
-    advances = [(start, proceeds - deposit), (payments[-1][0], deposit)] if deposit else [(start, proceeds)]
-    return calculate_apr_effective_ppm(advances, payments)
+    return [(start, proceeds - deposit), (last_due, deposit)] if deposit else [(start, proceeds)]
 
 
 def calculate_instalments(schedule: ScheduleTerms, told: Told | None) -> tuple[Instalment, ...] | ScheduleFault:
@@ -157,4 +169,5 @@ def calculate_apr_from(disclosure: Disclosure, disbursed_on: Day, first_interest
     first, *rest = disclosure.instalments
     payments = [(first.due_on, first.total_due - first.interest_due + first_interest)]
     payments += [(one.due_on, one.total_due) for one in rest]
-    return _calculate_apr(disclosure.told, disbursed_on, disclosure.net_proceeds, payments)
+    advances = _find_advances(disclosure.told, disbursed_on, disclosure.net_proceeds, payments[-1][0])
+    return calculate_apr_effective_ppm(advances, payments)

@@ -4,6 +4,7 @@ Terms of loans already made never change with a product. Never an application's 
 """
 
 from protocol.crypto import calculate_object_id
+from protocol.genesis import Policy
 from protocol.ids import AccountId, ObjectId
 from protocol.ledger.books import Books, Call
 from protocol.ledger.records import Fact, Made
@@ -30,8 +31,7 @@ def check_product(books: Books, call: Call, payload: LoanProduct) -> Rejection |
         return Rejection.POOL_NOT_YOURS
     if not _are_terms_sound(books, payload):
         return Rejection.PRODUCT_TERMS_INVALID
-    policy = books.policy
-    if payload.attestations_min < min(policy.attestations_floor, _count_attesters(books)):
+    if payload.attestations_min < calculate_attestations_floor(books):
         # A lender alone could attest any cash flow, and the instalment cap would be its own to set.
         return Rejection.POLICY_BROKEN
     if not _is_within_policy(books, payload):
@@ -48,15 +48,19 @@ def check_product(books: Books, call: Call, payload: LoanProduct) -> Rejection |
 
 
 def _is_within_policy(books: Books, payload: LoanProduct) -> bool:
-    """Rates, fees and the day of default; a revenue share's rate is a discount, whose APR each offer is held to."""
+    """Rates, fees and the day of default; the APR of each offer is looked at when it is made."""
     policy = books.policy
-    rates = [0 if isinstance(payload.kind, RevenueKind) else band.rate_ppm for band in payload.bands]
     return (
-        max(rates) <= policy.apr_cap_ppm
-        and max(rates) + payload.late_rate_ppm <= policy.late_cap_ppm
+        all(is_rate_within_policy(policy, payload, band.rate_ppm) for band in payload.bands)
         and payload.prepayment_fee_ppm <= policy.prepayment_cap_ppm
         and payload.default_days >= policy.default_days_min
     )
+
+
+def is_rate_within_policy(policy: Policy, terms: LoanProduct, rate_ppm: int) -> bool:
+    """Whether a rate, and the late rate on top of it, stay within the caps; a discount is no rate."""
+    rate = 0 if isinstance(terms.kind, RevenueKind) else rate_ppm
+    return rate <= policy.apr_cap_ppm and rate + terms.late_rate_ppm <= policy.late_cap_ppm
 
 
 def _check_partners(books: Books, call: Call, payload: LoanProduct, currency: Currency) -> Rejection | None:
@@ -71,16 +75,18 @@ def _check_partners(books: Books, call: Call, payload: LoanProduct, currency: Cu
         if pool is None or pool.currency != currency:
             return Rejection.PARTNER_MISSING
         owner = books.state.need(ACCOUNTS, pool.owner)
+        if owner.frozen or not owner.roles & Role.LENDER:
+            return Rejection.PARTNER_MISSING
         if pool.owner != call.account and owner.key not in call.cosigners:
             return Rejection.PARTNER_MISSING
     return None
 
 
-def _count_attesters(books: Books) -> int:
-    """Organisations that may attest."""
+def calculate_attestations_floor(books: Books) -> int:
+    """Fewest organisations whose word anybody may decide on: the policy's, or all there are that may attest."""
     able = Role.LENDER | Role.VALIDATOR
     members = (books.state.need(ACCOUNTS, key) for key, _ in books.state.items(MEMBERS))
-    return sum(bool(one.roles & able) for one in members)
+    return min(books.policy.attestations_floor, sum(bool(one.roles & able) for one in members))
 
 
 def _are_terms_sound(books: Books, payload: LoanProduct) -> bool:
@@ -135,17 +141,30 @@ def apply_product(books: Books, call: Call, payload: LoanProduct) -> tuple[Fact,
 
 
 def does_product_fit(books: Books, product: Product, request: Apply) -> bool:
-    """Whether a product answers to what is asked for: segment, money, period, ranges, still on sale."""
+    """Whether a product answers to what is asked for: its kind, and its ranges."""
+    return does_product_suit(books, product, request) and is_within_range(
+        product.terms, request.amount, request.instalments
+    )
+
+
+def does_product_suit(books: Books, product: Product, request: Apply) -> bool:
+    """Whether a product is of the kind that is asked for: segment, money, period, wish, still on sale."""
     terms = product.terms
     return (
         terms.segment is request.segment
         and product.currency == request.currency
         and terms.period_unit is request.period_unit
         and terms.period_every == request.period_every
-        and terms.amount_min <= request.amount <= terms.amount_max
-        and terms.instalments_min <= request.instalments <= terms.instalments_max
         and is_on_sale(books, terms)
         and _does_wish_fit(product, request)
+    )
+
+
+def is_within_range(terms: LoanProduct, amount: int, instalments: int) -> bool:
+    """Whether amount and number of instalments lie within the product's ranges."""
+    return (
+        terms.amount_min <= amount <= terms.amount_max
+        and terms.instalments_min <= instalments <= terms.instalments_max
     )
 
 

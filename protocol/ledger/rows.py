@@ -218,6 +218,14 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbi
     offer: ObjectIdField | None
     reasons: ReasonsField
     rule: Rejection | None
+    officer: bool = False
+    """A person answered; `attesters` are all who confirmed the application's bins by then."""
+    declined: ReasonsField = ()
+    """Reasons of the decline that an officer's offer has overruled."""
+    declined_rule: Rejection | None = None
+    """Its limit, where no reason of the score stood against it."""
+    offers_ended: CountField = 0
+    """Offers of the product on this application that ended before the present answer."""
 
 
 class Exposure(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from enum import IntEnum
 
 import msgspec
 
-from protocol.loans.calendar import calculate_whole_months, get_day_of_month, shift_months
+from protocol.loans.calendar import Period, calculate_whole_months, count_months_apart, get_day_of_month, shift_months
 from protocol.loans.terms import PeriodUnit
 from protocol.money import PPM, divide_half_even
 
@@ -210,6 +210,14 @@ def calculate_annual_ppm(factor: int, periods_per_year: int) -> int | None:
     return apr_ppm if apr_ppm <= APR_PPM_MAX else None
 
 
+def get_unit_period(period: Period) -> UnitPeriod:
+    """Return the unit-period of payments one period apart: the common period, at most a year (Appendix J (b)(4))."""
+    year = {PeriodUnit.MONTH: 12, PeriodUnit.WEEK: 52, PeriodUnit.DAY: 365}[period.unit]
+    if period.every > year:
+        return UnitPeriod(unit=PeriodUnit.MONTH, every=12)
+    return UnitPeriod(unit=period.unit, every=period.every)
+
+
 def get_unit_periods_per_year(unit: UnitPeriod) -> tuple[int, int]:
     """Return the unit-periods in a year as a fraction (num, den): 12 months, 24 semimonths, 52 weeks or 365 days."""
     if unit.semimonth:
@@ -231,7 +239,7 @@ def calculate_unit_periods(
         length = unit.every * (7 if unit.unit is PeriodUnit.WEEK else 1)
         full, rest = divmod(later - earlier, length)
         return full, rest, length
-    months = 0
+    months = max(0, count_months_apart(earlier, later) - 1)
     while shift_months(later, -(months + 1), anchor_day=anchor_day) >= earlier:
         months += 1
     rest = shift_months(later, -months, anchor_day=anchor_day) - earlier
@@ -312,3 +320,15 @@ def calculate_apr_us_actuarial_ppm(
         else:
             high = middle
     return divide_half_even(PPM * per_year_num * low, per_year_den << _BITS)
+
+
+def calculate_apr_us_dated_ppm(advances: Sequence[Flow], payments: Sequence[Flow], period: Period) -> int | None:
+    """Return the actuarial APR in ppm of dated flows whose payments are one period apart, but perhaps for the first.
+
+    None where there is none between 0 and APR_PPM_MAX. Time runs from the earliest advance.
+    """
+    unit, origin = get_unit_period(period), min(day for day, _ in advances)
+    later = [flow for flow in advances if flow[0] > origin]
+    first = UnitFlow(amount=sum(amount for day, amount in advances if day == origin), full=0)
+    flows = calculate_unit_flows(unit, origin, [*later, *payments])
+    return calculate_apr_us_actuarial_ppm([first, *flows[: len(later)]], flows[len(later) :], unit)

@@ -71,6 +71,11 @@ def calculate_whole_months(start: int, end: int) -> int | None:
     return months if months >= 0 and shift_months(start, months) == end else None
 
 
+def count_months_apart(start: int, end: int) -> int:
+    """Return the difference of the two days' calendar months; whole months between them are this or one less."""
+    return _month_number(end) - _month_number(start)
+
+
 def calculate_due_dates(start: int, period: Period, n: int, *, first_due: int | None = None) -> tuple[int, ...]:
     """Return n due dates, strictly increasing.
 
