@@ -110,7 +110,7 @@ class Rejection(IntEnum):
     DRAW_BLOCKED = 819
     COVER_LOW = 820
     CAP_GUARANTEE = 821
-    OFFERS_TOO_MANY = 822
+    ANSWERS_TOO_MANY = 822
     # loans
     LOAN_UNKNOWN = 900
     LOAN_CLOSED = 901
@@ -255,7 +255,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.DRAW_BLOCKED: "No draw is possible while a loan of the line is overdue or impaired.",
     Rejection.COVER_LOW: "A lender's first-loss cover is too small for another loan of its pool.",
     Rejection.CAP_GUARANTEE: "A guarantor's own total debt would pass the cap.",
-    Rejection.OFFERS_TOO_MANY: "The lender has made as many offers on the application as allowed.",
+    Rejection.ANSWERS_TOO_MANY: "The lender has answered the application as often as allowed.",
     Rejection.LOAN_UNKNOWN: "The loan does not exist.",
     Rejection.LOAN_CLOSED: "The loan is closed.",
     Rejection.LOAN_STATE: "The loan is not in a state in which this can happen.",

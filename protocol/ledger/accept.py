@@ -4,7 +4,7 @@ The checks stand in the order of the rejections' numbers, so that all nodes name
 """
 
 from protocol.crypto import calculate_object_id
-from protocol.ids import Digest, ObjectId
+from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.applications import close_application
 from protocol.ledger.assets import bind_things, check_things_free
 from protocol.ledger.books import Books, Call, EventKind
@@ -12,13 +12,19 @@ from protocol.ledger.contracts import Disclosure, Offer, OfferState
 from protocol.ledger.cover import is_cover_short
 from protocol.ledger.decisions import calculate_capacity30
 from protocol.ledger.exposure import add_guarantee, apply_loan_made, calculate_pool_exposure, check_caps
-from protocol.ledger.funding import check_agent, reserve_funding
+from protocol.ledger.funding import calculate_funding_end, check_agent, reserve_funding
 from protocol.ledger.guarantees import check_guarantor_caps, check_guarantors
 from protocol.ledger.holdings import make_holdings
 from protocol.ledger.leases import check_supplier, is_deposit_short, take_deposit
 from protocol.ledger.loans import save_loan
-from protocol.ledger.offers import calculate_apr_from, calculate_instalments, calculate_terms_hash, reserve_offer
-from protocol.ledger.payout import calculate_proceeds, make_loan, pay_out
+from protocol.ledger.offers import (
+    calculate_apr_from,
+    calculate_instalments,
+    calculate_rates,
+    calculate_terms_hash,
+    reserve_offer,
+)
+from protocol.ledger.payout import calculate_proceeds, make_loan, pay_out, start_loan
 from protocol.ledger.records import Disbursed, Fact, Made
 from protocol.ledger.rows import ApplicationState, Budget
 from protocol.ledger.rules import Pause, Rule, Rules
@@ -26,6 +32,9 @@ from protocol.ledger.state import ACCOUNTS, APPLICATIONS, BUDGETS, CONTRACTS, LO
 from protocol.money import Amount
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Accept
+
+RATES_RECOMPUTED_ROWS_MAX = 36
+"""Longer offers are held to their hash alone: their rates take milliseconds, and the hash covers the rates."""
 
 
 def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
@@ -55,14 +64,13 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
         return refused
     # Late, because it costs a hundred times the caps: nobody gets it for a refusal.
     assert_recomputes(disclosure, offer.terms_hash)
-    if today > disclosure.schedule.start and not _is_rate_lawful(books, payload.offer, offer, call):
-        # A fee weighs more over a shorter time; what was lawful on the day of the offer may not be any more.
+    if not _is_rate_lawful(books, call, payload, offer):
         return Rejection.RATE_TOO_HIGH
     return (
         check_guarantors(books, call, disclosure)
         or check_things_free(books, disclosure)
         or check_agent(books, disclosure, payload.agent)
-        or _check_cover(books, disclosure)
+        or check_cover(books, disclosure)
         or check_guarantor_caps(books, disclosure)
         or check_supplier(books, call, disclosure)
     )
@@ -74,37 +82,70 @@ def assert_recomputes(disclosure: Disclosure, terms_hash: Digest) -> None:
         "a schedule recomputes"
     )
     assert calculate_terms_hash(disclosure) == terms_hash, "a disclosure hashes to its terms"
+    if len(disclosure.instalments) <= RATES_RECOMPUTED_ROWS_MAX:
+        us = disclosure.apr_us_ppm is not None
+        rates = calculate_rates(
+            disclosure.schedule, disclosure.instalments, disclosure.net_proceeds, disclosure.told, us=us
+        )
+        assert rates == (disclosure.apr_ppm, disclosure.apr_us_ppm), "the rates recompute"
 
 
-def _is_rate_lawful(books: Books, offer_id: ObjectId, offer: Offer, call: Call) -> bool:
-    """Whether the effective rate of a loan that starts today stays within the policy's cap."""
-    contract, loan = make_loan(offer_id, offer, call.row.subject_tag, books, agent=None, autopay=False)
-    apr_ppm = calculate_apr_from(offer.disclosure, contract.disbursed_on, loan.rows[0].interest_due)
-    return apr_ppm is not None and apr_ppm <= books.policy.apr_cap_ppm
+def _is_rate_lawful(books: Books, call: Call, payload: Accept, offer: Offer) -> bool:
+    """Whether the effective rate stays within the policy's cap on every day on which the money may move.
+
+    A fee weighs more over a shorter time; what was lawful on the day of the offer may not be any more.
+    """
+    disclosure, cap_ppm = offer.disclosure, books.policy.apr_cap_ppm
+    today, start = books.calculate_day(disclosure.tz_offset_min), disclosure.schedule.start
+    end = today + 1 if payload.agent is None else calculate_funding_end(books, disclosure)
+    if today == start and disclosure.apr_ppm > cap_ppm:
+        # The policy has changed since the offer was made.
+        return False
+    late = [Day(day) for day in range(max(today, start + 1), end)]
+    if not late:
+        return True
+    tag = call.row.subject_tag
+    waiting = make_loan(payload.offer, offer, tag, books, agent=AccountId(call.account), autopay=False)
+    for day in late:
+        _, loan = start_loan(*waiting, books, day)
+        apr_ppm = calculate_apr_from(disclosure, day, loan.rows[0].interest_due)
+        if apr_ppm is None or apr_ppm > cap_ppm:
+            return False
+    return True
 
 
 def _check_lenders(books: Books, call: Call, offer: Offer) -> Rejection | None:
     """The product's budget, the pools' cash, and their limits for one borrower."""
     disclosure = offer.disclosure
     principal = disclosure.schedule.principal
+    # An officer's offer has its money reserved, and no budget.
     if not offer.officer and books.state.need(BUDGETS, disclosure.product).used + principal > _read_budget(
         books, disclosure
     ):
         return Rejection.BUDGET_SPENT
-    holdings = make_holdings(disclosure, principal)
-    pools = [books.state.need(POOLS, one.pool) for one in holdings]
-    # Proceeds go out now; what is reserved for others must stay. An officer's offer has its own part reserved already.
-    if not offer.officer and any(
-        pool.cash - pool.reserved < one.principal for pool, one in zip(pools, holdings, strict=True)
-    ):
-        return Rejection.LIQUIDITY_SHORT
-    for pool, one in zip(pools, holdings, strict=True):
-        if calculate_pool_exposure(books, call.row.subject_tag, one.pool) + one.principal > pool.borrower_max:
+    refused = None if offer.officer else check_liquidity(books, disclosure)
+    return refused or check_pool_limits(books, call.row.subject_tag, disclosure)
+
+
+def check_liquidity(books: Books, disclosure: Disclosure) -> Rejection | None:
+    """Whether each pool has its share of the principal in cash that is promised to nobody else."""
+    for one in make_holdings(disclosure, disclosure.schedule.principal):
+        pool = books.state.need(POOLS, one.pool)
+        if pool.cash - pool.reserved < one.principal:
+            return Rejection.LIQUIDITY_SHORT
+    return None
+
+
+def check_pool_limits(books: Books, tag: Digest, disclosure: Disclosure) -> Rejection | None:
+    """Whether the borrower would owe each pool no more than it lends to one."""
+    for one in make_holdings(disclosure, disclosure.schedule.principal):
+        limit = books.state.need(POOLS, one.pool).borrower_max
+        if calculate_pool_exposure(books, tag, one.pool) + one.principal > limit:
             return Rejection.CAP_POOL
     return None
 
 
-def _check_cover(books: Books, disclosure: Disclosure) -> Rejection | None:
+def check_cover(books: Books, disclosure: Disclosure) -> Rejection | None:
     """No new loans from a pool whose first-loss cover would be too small for them."""
     holdings = make_holdings(disclosure, disclosure.schedule.principal)
     short = any(is_cover_short(books, ObjectId(one.pool), more=one.principal) for one in holdings)
@@ -140,7 +181,7 @@ def apply_accept(books: Books, call: Call, payload: Accept) -> tuple[Fact, ...]:
     bind_things(books, loan_id, disclosure)
     loan = take_deposit(books, loan_id, disclosure, loan)
     if payload.agent is not None:
-        reserve_funding(books, loan_id, contract, loan)
+        books.state.put(CONTRACTS, loan_id, reserve_funding(books, loan_id, contract, loan))
         books.state.put(LOANS, loan_id, loan)
         return (Made(id=loan_id),)
     pay_out(books, loan_id, contract, loan)

@@ -12,7 +12,7 @@ from protocol.ids import AccountId, Day, ModelId, ObjectId, TimeMs
 from protocol.ledger.books import Books, EventKind
 from protocol.ledger.contracts import Disclosure, Offer, OfferState
 from protocol.ledger.exposure import calculate_new_due30
-from protocol.ledger.offers import calculate_terms_hash, make_disclosure
+from protocol.ledger.offers import calculate_terms_hash, make_disclosure, reserve_offer
 from protocol.ledger.products import calculate_attestations_floor, does_product_fit
 from protocol.ledger.records import Assessed, Decided, Fact
 from protocol.ledger.rows import Application, Attestation, Decision, Product
@@ -49,8 +49,17 @@ def calculate_capacity30(application: Application) -> Amount:
 
     Who confirmed the same bins read the same rows, so the larger of two figures is nobody's to lend on.
     """
+    return min(one.capacity30 for one in _find_counted(application))
+
+
+def find_counted_attesters(application: Application) -> tuple[AccountId, ...]:
+    """Who confirmed the application's own bins, each organisation once, in the order of their word."""
+    return tuple(dict.fromkeys(AccountId(one.attester) for one in _find_counted(application)))
+
+
+def _find_counted(application: Application) -> list[Attestation]:
     committed = {one.model: one.commitment for one in application.request.sidecars}
-    return min(one.capacity30 for one in application.attestations if one.commitment == committed[one.model])
+    return [one for one in application.attestations if one.commitment == committed[one.model]]
 
 
 def decide_products(
@@ -83,11 +92,17 @@ def decide_products(
 
 
 def _has_place(books: Books, application_id: ObjectId, application: Application, lender: AccountId) -> bool:
-    """Whether a lender may still answer: counted for itself alone, so that nobody fills the others' places."""
+    answers, offers = count_answers(books, application_id, application, lender)
+    return answers < DECISIONS_PER_LENDER_MAX and offers < OFFERS_PER_LENDER_MAX
+
+
+def count_answers(
+    books: Books, application_id: ObjectId, application: Application, lender: AccountId
+) -> tuple[int, int]:
+    """A lender's products that have answered, and the offers it has made: nobody fills the others' places."""
     decided = [books.state.need(DECISIONS, application_id + one) for one in application.products]
     own = [one for one in decided if one.lender == lender]
-    offers = sum(one.offer is not None for one in own)
-    return len(own) < DECISIONS_PER_LENDER_MAX and offers < OFFERS_PER_LENDER_MAX
+    return len(own), sum((one.offer is not None) + one.offers_ended for one in own)
 
 
 def _rank(fact: Decided) -> tuple[bool, int, bytes]:
@@ -113,7 +128,7 @@ class Case(NamedTuple):
     @property
     def score(self) -> Assessed:
         """What the product's model said."""
-        return next(one for one in self.application.assessed if one.model == self.product.terms.model)
+        return find_score(self.application, self.product)
 
     @property
     def capacity30(self) -> Amount:
@@ -121,9 +136,14 @@ class Case(NamedTuple):
         return calculate_capacity30(self.application)
 
 
+def find_score(application: Application, product: Product) -> Assessed:
+    """What a product's model said of an application that brought its sidecar."""
+    return next(one for one in application.assessed if one.model == product.terms.model)
+
+
 def _decide(books: Books, case: Case) -> Decided:
     """One product's answer, recorded."""
-    application_id, application, product_id, product, equal = case
+    application_id, _, product_id, product, equal = case
     score, capacity30 = case.score, case.capacity30
     answer = _answer(books, case)
     offer_id = None
@@ -131,55 +151,62 @@ def _decide(books: Books, case: Case) -> Decided:
     if isinstance(answer, Disclosure):
         offer_id = ObjectId(calculate_hash("object/offer", application_id, product_id))
         apr_ppm = answer.apr_ppm
-        _post_offer(books, offer_id, answer, capacity30)
+        post_offer(books, offer_id, answer, capacity30, officer=False)
     reasons, rule = ((), None) if isinstance(answer, Disclosure) else answer
-    books.state.put(
-        DECISIONS,
-        application_id + product_id,
-        Decision(
-            lender=product.lender,
-            time_ms=books.now_ms,
-            attesters=tuple(one.attester for one in equal),
-            capacity30=capacity30,
-            model=score.model,
-            points=score.points,
-            pd_ppm=score.pd_ppm,
-            band=score.band,
-            offer=offer_id,
-            reasons=reasons,
-            rule=rule,
-        ),
+    decision = Decision(
+        lender=product.lender,
+        time_ms=books.now_ms,
+        attesters=tuple(one.attester for one in equal),
+        capacity30=capacity30,
+        model=score.model,
+        points=score.points,
+        pd_ppm=score.pd_ppm,
+        band=score.band,
+        offer=offer_id,
+        reasons=reasons,
+        rule=rule,
     )
-    subjects = (application_id, product_id, application.borrower, product.lender)
+    return record_decision(books, application_id, product_id, decision, apr_ppm)
+
+
+def record_decision(
+    books: Books, application_id: ObjectId, product_id: ObjectId, decision: Decision, apr_ppm: int | None
+) -> Decided:
+    """Keep one product's answer, tell readers, and say it in the receipt."""
+    books.state.put(DECISIONS, application_id + product_id, decision)
+    borrower = books.state.need(APPLICATIONS, application_id).borrower
+    subjects = (application_id, product_id, borrower, decision.lender)
+    offer_id = decision.offer
     books.emit(
         "application_decided",
         subjects if offer_id is None else (*subjects, offer_id),
         {
             "application": application_id.hex(),
             "product": product_id.hex(),
-            "lender": product.lender.hex(),
-            "borrower": application.borrower.hex(),
+            "lender": decision.lender.hex(),
+            "borrower": borrower.hex(),
             "outcome": "decline" if offer_id is None else "offer",
             "offer": None if offer_id is None else offer_id.hex(),
             "apr_ppm": apr_ppm,
-            "points": score.points,
-            "pd_ppm": score.pd_ppm,
-            "band": score.band,
-            "reasons": list(reasons),
-            "rule": None if rule is None else rule.code,
+            "points": decision.points,
+            "pd_ppm": decision.pd_ppm,
+            "band": decision.band,
+            "reasons": list(decision.reasons),
+            "rule": None if decision.rule is None else decision.rule.code,
+            "officer": decision.officer,
         },
     )
     return Decided(
         product=product_id,
-        lender=product.lender,
-        model=score.model,
-        points=score.points,
-        pd_ppm=score.pd_ppm,
-        band=score.band,
+        lender=decision.lender,
+        model=decision.model,
+        points=decision.points,
+        pd_ppm=decision.pd_ppm,
+        band=decision.band,
         offer=offer_id,
         apr_ppm=apr_ppm,
-        reasons=reasons,
-        rule=rule,
+        reasons=decision.reasons,
+        rule=decision.rule,
     )
 
 
@@ -211,7 +238,8 @@ def _answer(books: Books, case: Case) -> Disclosure | Decline:
     return disclosure
 
 
-def _post_offer(books: Books, offer_id: ObjectId, disclosure: Disclosure, capacity30: Amount) -> None:
+def post_offer(books: Books, offer_id: ObjectId, disclosure: Disclosure, capacity30: Amount, *, officer: bool) -> None:
+    """Let an offer stand until its last day is over; an officer's keeps its money ready in the pools."""
     expires_ms = TimeMs(books.genesis.calculate_day_start_ms(disclosure.expires_on + 1, disclosure.tz_offset_min))
     books.state.put(
         OFFERS,
@@ -223,6 +251,9 @@ def _post_offer(books: Books, offer_id: ObjectId, disclosure: Disclosure, capaci
             state=OfferState.POSTED,
             posted_ms=books.now_ms,
             expires_ms=expires_ms,
+            officer=officer,
         ),
     )
     books.schedule(expires_ms, EventKind.OFFER_EXPIRY, offer_id)
+    if officer:
+        reserve_offer(books, disclosure, 1)

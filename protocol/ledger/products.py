@@ -141,21 +141,22 @@ def apply_product(books: Books, call: Call, payload: LoanProduct) -> tuple[Fact,
 
 
 def does_product_fit(books: Books, product: Product, request: Apply) -> bool:
-    """Whether a product answers to what is asked for: its kind, and its ranges."""
-    return does_product_suit(books, product, request) and is_within_range(
-        product.terms, request.amount, request.instalments
+    """Whether a product answers to what is asked for: its kind, its ranges, still on sale."""
+    return (
+        does_product_suit(product, request)
+        and is_within_range(product.terms, request.amount, request.instalments)
+        and is_on_sale(books, product.terms)
     )
 
 
-def does_product_suit(books: Books, product: Product, request: Apply) -> bool:
-    """Whether a product is of the kind that is asked for: segment, money, period, wish, still on sale."""
+def does_product_suit(product: Product, request: Apply) -> bool:
+    """Whether a product is of the kind that is asked for: segment, money, period, wish."""
     terms = product.terms
     return (
         terms.segment is request.segment
         and product.currency == request.currency
         and terms.period_unit is request.period_unit
         and terms.period_every == request.period_every
-        and is_on_sale(books, terms)
         and _does_wish_fit(product, request)
     )
 
@@ -163,8 +164,7 @@ def does_product_suit(books: Books, product: Product, request: Apply) -> bool:
 def is_within_range(terms: LoanProduct, amount: int, instalments: int) -> bool:
     """Whether amount and number of instalments lie within the product's ranges."""
     return (
-        terms.amount_min <= amount <= terms.amount_max
-        and terms.instalments_min <= instalments <= terms.instalments_max
+        terms.amount_min <= amount <= terms.amount_max and terms.instalments_min <= instalments <= terms.instalments_max
     )
 
 

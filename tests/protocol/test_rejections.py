@@ -96,7 +96,7 @@ PRECEDENCE = [
     (819, "draw_blocked"),
     (820, "cover_low"),
     (821, "cap_guarantee"),
-    (822, "offers_too_many"),
+    (822, "answers_too_many"),
     (900, "loan_unknown"),
     (901, "loan_closed"),
     (902, "loan_state"),

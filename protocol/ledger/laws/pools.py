@@ -125,10 +125,11 @@ def check_pool_shares(ledger: Ledger) -> Violations:
 
 
 def check_budgets(ledger: Ledger) -> Violations:
-    """(27) What a product has granted is the sum of its loans, and within its budget."""
+    """(27) What a product has granted is the sum of its loans, those never paid out excepted, and within its budget."""
     granted: Counter[bytes] = Counter()
-    for _, offer in ledger.books.state.items(OFFERS):
-        if offer.state is OfferState.ACCEPTED and not offer.officer:
+    unpaid = {contract.offer for _, contract, loan in walk_loans(ledger) if loan.state is LoanState.CANCELLED}
+    for key, offer in ledger.books.state.items(OFFERS):
+        if offer.state is OfferState.ACCEPTED and not offer.officer and key not in unpaid:
             granted[offer.disclosure.product] += offer.disclosure.schedule.principal
     found = []
     for key, budget in ledger.books.state.items(BUDGETS):

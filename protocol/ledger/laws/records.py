@@ -8,7 +8,8 @@ from protocol.ledger.books import EventKind, calculate_queue_key
 from protocol.ledger.contracts import OfferState
 from protocol.ledger.execute import Ledger
 from protocol.ledger.laws.common import Laws, Violations, walk_loans
-from protocol.ledger.rows import ApplicationState
+from protocol.ledger.laws.governance import list_policies
+from protocol.ledger.rows import ApplicationState, ProposalState
 from protocol.ledger.state import (
     ACCOUNTS,
     APPLICATIONS,
@@ -18,8 +19,11 @@ from protocol.ledger.state import (
     KEYS,
     OFFERS,
     PRODUCTS,
+    PROPOSALS,
     QUEUE,
+    RECOVERIES,
 )
+from protocol.loans.lifecycle import LoanState
 
 
 def check_exposure(ledger: Ledger) -> Violations:
@@ -44,8 +48,8 @@ def check_exposure(ledger: Ledger) -> Violations:
 
 
 def check_debt_cap(ledger: Ledger) -> Violations:
-    """(29) Nobody owes more than the policy's cap: principal only falls between acceptances."""
-    cap = ledger.books.policy.debt_cap
+    """(29) Nobody owes more than any policy has allowed: principal only falls between acceptances."""
+    cap = max(one.debt_cap for one in list_policies(ledger))
     return [
         f"tag {tag.hex()}: owes {exposure.principal_open}, cap {cap}"
         for tag, exposure in ledger.books.state.items(EXPOSURES)
@@ -54,12 +58,12 @@ def check_debt_cap(ledger: Ledger) -> Violations:
 
 
 def check_lenders_cap(ledger: Ledger) -> Violations:
-    """(29) Nobody owes more lenders at once than the policy allows."""
+    """(29) Nobody owes more lenders at once than any policy has allowed."""
     lenders: dict[bytes, list[bytes]] = {}
     for _, contract, loan in walk_loans(ledger):
         if loan.closed_ms is None:
             lenders.setdefault(contract.subject_tag, []).append(contract.disclosure.lender)
-    limit = ledger.books.policy.lenders_max
+    limit = max(one.lenders_max for one in list_policies(ledger))
     return [f"tag {tag.hex()}: too many lenders" for tag, some in lenders.items() if len(set(some)) > limit]
 
 
@@ -96,7 +100,7 @@ def check_consent(ledger: Ledger) -> Violations:
 
 
 def check_decisions(ledger: Ledger) -> Violations:
-    """Each decision rests on enough equal attestations, the lender's own among them, and on a registered model (33)."""
+    """Decisions rest on enough equal attestations, the lender's own among them, and on a registered model (33)."""
     state, found = ledger.books.state, []
     for key, decision in state.items(DECISIONS):
         application = state.need(APPLICATIONS, key[:32])
@@ -106,10 +110,18 @@ def check_decisions(ledger: Ledger) -> Violations:
             for one in application.attestations
             if one.attester in decision.attesters and one.model == decision.model
         }
-        sound = (
-            len(bodies) == 1
-            and len(set(decision.attesters)) == len(decision.attesters) >= terms.attestations_min
+        several = len(set(decision.attesters)) == len(decision.attesters)
+        # An officer counts on the smallest of all that was attested of the application's bins.
+        attested = (
+            several and (decision.offer is None or bool(bodies))
+            if decision.officer
+            else len(bodies) == 1
+            and several
+            and len(decision.attesters) >= terms.attestations_min
             and decision.lender in decision.attesters
+        )
+        sound = (
+            attested
             and decision.model in ledger.books.models
             and (decision.offer is None or not decision.reasons)
             and (decision.offer is not None or bool(decision.reasons) != (decision.rule is not None))
@@ -165,6 +177,20 @@ def check_queue(ledger: Ledger) -> Violations:
         calculate_queue_key(loan.due_ms, EventKind.LOAN, loan_id)
         for loan_id, _, loan in walk_loans(ledger)
         if loan.due_ms is not None
+    ]
+    wanted += [
+        calculate_queue_key(contract.agent_until_ms, EventKind.FUNDING, loan_id)
+        for loan_id, contract, loan in walk_loans(ledger)
+        if loan.state is LoanState.FUNDED and contract.agent_until_ms is not None
+    ]
+    wanted += [
+        calculate_queue_key(one.effective_ms, EventKind.PROPOSAL, ObjectId(key))
+        for key, one in state.items(PROPOSALS)
+        if one.state in (ProposalState.OPEN, ProposalState.PASSED)
+    ]
+    wanted += [
+        calculate_queue_key(one.effective_ms, EventKind.RECOVERY, ObjectId(key))
+        for key, one in state.items(RECOVERIES)
     ]
     held = [key for key, _ in state.items(QUEUE)]
     return [] if sorted(wanted) == held else [f"{len(held)} events scheduled, {len(wanted)} wanted"]
