@@ -1,20 +1,21 @@
-"""Accounts and keys: the members' at genesis, borrowers' by an issuer's co-signature, and the nonces keys have used.
+"""Accounts: the members' at genesis, borrowers' by an issuer's co-signature; their credentials, and the nonces of keys.
 
-One subject tag has one live account, so that a debt cap holds per person. Never a loan's rule here.
+One subject tag has one live account, so that a debt cap holds per person. How an account gets another key stands in
+`keys`. Never a loan's rule here.
 """
 
 from protocol.crypto import calculate_account_id, calculate_hash
 from protocol.genesis import Member
-from protocol.ids import AccountId, Day, PublicKey
+from protocol.ids import AccountId, BoxKey, Day, PublicKey
 from protocol.ledger.books import Books, Call
 from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Account, Exposure, Key, Role
 from protocol.ledger.rows import Member as MemberRow
-from protocol.ledger.rules import Due, Rules
+from protocol.ledger.rules import Pause, Rule, Rules
 from protocol.ledger.state import ACCOUNTS, EXPOSURES, KEYS, MEMBERS, replace
 from protocol.limits import NONCE_WINDOW
 from protocol.rejections import Rejection
-from protocol.transactions.accounts import AccountKind, AccountOpen
+from protocol.transactions.accounts import AccountKind, AccountOpen, CredentialOperation, CredentialSet
 
 NO_NONCES = bytes(NONCE_WINDOW // 8)
 FAR_DAY = Day(3_652_059)
@@ -25,33 +26,50 @@ _WINDOW_MASK = (1 << NONCE_WINDOW) - 1
 def apply_genesis_members(books: Books) -> None:
     """Open the members' accounts and register their officer and attester keys."""
     for member in books.genesis.members:
-        tag = calculate_hash("member-tag", member.account)
-        books.state.put(
-            ACCOUNTS,
-            member.account,
-            Account(
-                kind=AccountKind.ORGANISATION,
-                key=member.officer_key,
-                enc_key=member.enc_key,
-                subject_tag=tag,
-                level=9,
-                expires_on=FAR_DAY,
-                roles=int(_calculate_roles(member)),
-                frozen=False,
-                opened_ms=books.genesis.time_ms,
-            ),
-        )
-        books.state.put(
-            MEMBERS,
-            member.account,
+        open_member(
+            books,
             MemberRow(name=member.name, attester_key=member.attester_key, admitted_ms=books.genesis.time_ms),
+            officer_key=member.officer_key,
+            enc_key=member.enc_key,
+            roles=_calculate_roles(member),
         )
-        books.state.put(EXPOSURES, tag, Exposure(account=member.account))
-        books.state.put(KEYS, member.officer_key, Key(account=member.account, attester=False, top=-1, used=NO_NONCES))
-        if member.attester_key is not None:
-            books.state.put(
-                KEYS, member.attester_key, Key(account=member.account, attester=True, top=-1, used=NO_NONCES)
-            )
+
+
+def open_member(books: Books, member: MemberRow, *, officer_key: PublicKey, enc_key: BoxKey, roles: Role) -> AccountId:
+    """An organisation's account, its exposure record and its keys; none of them may be there yet."""
+    account = calculate_account_id(officer_key)
+    tag = calculate_hash("member-tag", account)
+    books.state.put(
+        ACCOUNTS,
+        account,
+        Account(
+            kind=AccountKind.ORGANISATION,
+            key=officer_key,
+            enc_key=enc_key,
+            subject_tag=tag,
+            level=9,
+            expires_on=FAR_DAY,
+            roles=int(roles),
+            frozen=False,
+            opened_ms=member.admitted_ms,
+        ),
+    )
+    books.state.put(MEMBERS, account, member)
+    books.state.put(EXPOSURES, tag, Exposure(account=account))
+    put_key(books, officer_key, account)
+    if member.attester_key is not None:
+        put_key(books, PublicKey(member.attester_key), account, attester=True)
+    return account
+
+
+def put_key(books: Books, key: PublicKey, account: AccountId, *, attester: bool = False) -> None:
+    """Let a key that never signed here speak for an account."""
+    books.state.put(KEYS, key, Key(account=account, attester=attester, top=-1, used=NO_NONCES))
+
+
+def has_cosigned(books: Books, call: Call, account: AccountId) -> bool:
+    """Whether an account's present key is among the co-signers of a call."""
+    return books.state.need(ACCOUNTS, account).key in call.cosigners
 
 
 def _calculate_roles(member: Member) -> Role:
@@ -86,7 +104,7 @@ def apply_nonce(key: Key, nonce: int) -> Key:
         used, top = (used << (nonce - key.top) | 1) & _WINDOW_MASK, nonce
     else:
         used, top = used | 1 << (key.top - nonce), key.top
-    return Key(account=key.account, attester=key.attester, top=top, used=used.to_bytes(NONCE_WINDOW // 8, "big"))
+    return replace(key, top=top, used=used.to_bytes(NONCE_WINDOW // 8, "big"))
 
 
 def find_issuer(books: Books, cosigners: tuple[PublicKey, ...]) -> AccountId | None:
@@ -109,7 +127,11 @@ def check_account_open(
         return Rejection.ROLE_MISSING
     if payload.expires_on <= books.today:
         return Rejection.CREDENTIAL_EXPIRED
+    if books.paused & Pause.ACCOUNTS:
+        return Rejection.PAUSED
     known = books.state.get(KEYS, sender)
+    if known is not None and known.retired:
+        return Rejection.KEY_TAKEN
     if known is not None and known.account is not None:
         if not _is_renewal(books, known, payload):
             return Rejection.KEY_TAKEN
@@ -131,7 +153,9 @@ def apply_account_open(
     books: Books, sender: PublicKey, cosigners: tuple[PublicKey, ...], payload: AccountOpen
 ) -> tuple[Fact, ...]:
     """Open the account and its exposure record; of an account that stands, renew the credential and nothing else."""
-    account = calculate_account_id(sender)
+    key = books.state.need(KEYS, sender)
+    # A key that came later speaks for an account that is named after an earlier one.
+    account = calculate_account_id(sender) if key.account is None else key.account
     issuer = find_issuer(books, cosigners)
     assert issuer is not None, "checked before"
     standing = books.state.get(ACCOUNTS, account)
@@ -165,7 +189,6 @@ def apply_account_open(
         ),
     )
     books.state.put(EXPOSURES, payload.subject_tag, Exposure(account=account))
-    key = books.state.need(KEYS, sender)
     books.state.put(KEYS, sender, replace(key, account=account))
     books.emit(
         "account_opened",
@@ -186,5 +209,38 @@ def check_standing(books: Books, call: Call, *, frozen_may: bool, roles: Role, c
     return None
 
 
-RULES: Rules = {}
-DUE: Due = {}
+def check_credential_set(books: Books, call: Call, payload: CredentialSet) -> Rejection | None:
+    """Why an issuer cannot do this. Members are the validators' matter, and so is whom they froze by vote."""
+    row = books.state.get(ACCOUNTS, payload.account)
+    if row is None:
+        return Rejection.TARGET_UNKNOWN
+    possible = {
+        CredentialOperation.REVOKE: row.expires_on > books.today,
+        CredentialOperation.FREEZE: not row.frozen,
+        CredentialOperation.UNFREEZE: row.frozen and not row.frozen_by_vote,
+    }[payload.operation]
+    return None if possible and row.kind is not AccountKind.ORGANISATION else Rejection.CREDENTIAL_STATE
+
+
+def apply_credential_set(books: Books, call: Call, payload: CredentialSet) -> tuple[Fact, ...]:
+    """End the credential today, freeze the account, or free it; what is owed can be paid in any case."""
+    row = books.state.need(ACCOUNTS, payload.account)
+    if payload.operation is CredentialOperation.REVOKE:
+        row = replace(row, expires_on=books.today)
+    else:
+        row = replace(row, frozen=payload.operation is CredentialOperation.FREEZE)
+    books.state.put(ACCOUNTS, payload.account, row)
+    books.emit(
+        CREDENTIAL_EVENTS[payload.operation],
+        (payload.account, call.account),
+        {"account": payload.account.hex(), "issuer": call.account.hex(), "reason_hash": payload.reason_hash.hex()},
+    )
+    return ()
+
+
+CREDENTIAL_EVENTS = {
+    CredentialOperation.REVOKE: "credential_revoked",
+    CredentialOperation.FREEZE: "account_frozen",
+    CredentialOperation.UNFREEZE: "account_freed",
+}
+RULES: Rules = {CredentialSet: Rule(check_credential_set, apply_credential_set, roles=Role.ISSUER)}

@@ -29,6 +29,7 @@ from protocol.ledger import (
     exits,
     funding,
     governance,
+    keys,
     leases,
     lines,
     money,
@@ -67,6 +68,7 @@ class LedgerError(Exception):
 
 RULES: Rules = {
     **accounts.RULES,
+    **keys.RULES,
     **governance.RULES,
     **money.RULES,
     **pools.RULES,
@@ -92,7 +94,7 @@ RULES: Rules = {
 """Every payload but AccountOpen, whose signer has no account yet."""
 
 DUE: Due = {
-    **accounts.DUE,
+    **keys.DUE,
     **governance.DUE,
     **exits.DUE,
     **applications.DUE,

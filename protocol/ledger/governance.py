@@ -1,6 +1,133 @@
-"""Governance: validators propose, vote, and change policy, models, members and pauses; never a loan that was made."""
+"""Governance: validators propose, vote, and change policy, models, members, pauses and freezes; never a loan made.
 
-from protocol.ledger.rules import Due, Rules
+    Propose -> OPEN -> PASSED -> DONE       enough votes, and its day has come
+                 |        '----> LAPSED     what it rested on is gone by then
+                 |-> REJECTED               enough noes
+                 '-> LAPSED                 its day came before enough votes
 
-RULES: Rules = {}
-DUE: Due = {}
+One organisation that validates has one vote. What an action does stands in `actions`.
+"""
+
+from protocol.crypto import calculate_object_id
+from protocol.ids import Day, ObjectId
+from protocol.ledger.actions import ActionFault, apply_action, find_action_fault, name_action
+from protocol.ledger.books import Books, Call, EventKind
+from protocol.ledger.records import Fact, Made
+from protocol.ledger.rows import Proposal, ProposalState, Role
+from protocol.ledger.rules import Due, Rule, Rules
+from protocol.ledger.state import PROPOSALS, replace
+from protocol.ledger.voters import calculate_votes_needed, count_voters
+from protocol.limits import PROPOSALS_OPEN_MAX
+from protocol.rejections import Rejection
+from protocol.transactions.governance import Propose, Vote
+
+AHEAD_DAYS_MAX = 365
+
+
+def check_propose(books: Books, call: Call, payload: Propose) -> Rejection | None:
+    """Why the action cannot be put before the validators. One that changes nothing today may do so on its day."""
+    mine = (one for _, one in books.state.items(PROPOSALS) if one.proposer == call.account)
+    if sum(one.state is ProposalState.OPEN for one in mine) >= PROPOSALS_OPEN_MAX:
+        return Rejection.PROPOSALS_TOO_MANY
+    if find_action_fault(books, payload.action) not in (None, ActionFault.NOTHING_TO_CHANGE):
+        return Rejection.ACTION_INVALID
+    if not books.today < payload.effective_on <= books.today + AHEAD_DAYS_MAX:
+        return Rejection.EFFECTIVE_DAY_INVALID
+    return None
+
+
+def apply_propose(books: Books, call: Call, payload: Propose) -> tuple[Fact, ...]:
+    """Put it before the validators; the proposer has voted with it."""
+    proposal_id = calculate_object_id("proposal", call.key, call.nonce)
+    effective_ms = books.genesis.calculate_day_start_ms(payload.effective_on, 0)
+    proposal = Proposal(
+        proposer=call.account,
+        action=payload.action,
+        effective_on=Day(payload.effective_on),
+        effective_ms=effective_ms,
+        state=ProposalState.OPEN,
+        approved=(call.account,),
+    )
+    books.schedule(effective_ms, EventKind.PROPOSAL, proposal_id)
+    _emit(books, "proposal_opened", proposal_id, proposal)
+    _count(books, proposal_id, proposal)
+    return (Made(id=proposal_id),)
+
+
+def check_vote(books: Books, call: Call, payload: Vote) -> Rejection | None:
+    """Why the vote does not count."""
+    proposal = books.state.get(PROPOSALS, payload.proposal)
+    if proposal is None:
+        return Rejection.PROPOSAL_UNKNOWN
+    if proposal.state is not ProposalState.OPEN or proposal.effective_ms <= books.now_ms:
+        # Its event may still wait behind a thousand others of the day.
+        return Rejection.PROPOSAL_CLOSED
+    return Rejection.VOTED_ALREADY if call.account in (*proposal.approved, *proposal.rejected) else None
+
+
+def apply_vote(books: Books, call: Call, payload: Vote) -> tuple[Fact, ...]:
+    """Count it; the last vote that was needed decides, either way."""
+    proposal = books.state.need(PROPOSALS, payload.proposal)
+    if payload.approve:
+        proposal = replace(proposal, approved=(*proposal.approved, call.account))
+    else:
+        proposal = replace(proposal, rejected=(*proposal.rejected, call.account))
+    books.emit(
+        "proposal_voted",
+        (payload.proposal, call.account),
+        {"proposal": payload.proposal.hex(), "voter": call.account.hex(), "approve": payload.approve},
+    )
+    _count(books, payload.proposal, proposal)
+    return ()
+
+
+def _count(books: Books, proposal_id: ObjectId, proposal: Proposal) -> None:
+    """Write an open proposal; it passes with enough ayes, and falls once noes have made that impossible."""
+    voters = count_voters(books)
+    needed = calculate_votes_needed(voters)
+    if len(proposal.approved) >= needed:
+        proposal = replace(proposal, state=ProposalState.PASSED)
+        _emit(books, "proposal_passed", proposal_id, proposal)
+    elif len(proposal.rejected) > voters - needed:
+        proposal = replace(proposal, state=ProposalState.REJECTED)
+        books.cancel(proposal.effective_ms, EventKind.PROPOSAL, proposal_id)
+        _emit(books, "proposal_rejected", proposal_id, proposal)
+    books.state.put(PROPOSALS, proposal_id, proposal)
+
+
+def on_proposal_due(books: Books, proposal_id: ObjectId) -> None:
+    """Its day has come: carry it out, or say why not."""
+    proposal = books.state.need(PROPOSALS, proposal_id)
+    passed = proposal.state is ProposalState.PASSED
+    fault = find_action_fault(books, proposal.action) if passed else ActionFault.VOTES_SHORT
+    if fault is not None:
+        books.state.put(PROPOSALS, proposal_id, replace(proposal, state=ProposalState.LAPSED))
+        _emit(books, "proposal_lapsed", proposal_id, proposal, reason=fault.value)
+        return
+    books.state.put(PROPOSALS, proposal_id, replace(proposal, state=ProposalState.DONE))
+    apply_action(books, proposal.action)
+    books.load_governed()
+    _emit(books, "proposal_done", proposal_id, proposal)
+
+
+def _emit(books: Books, kind: str, proposal_id: ObjectId, proposal: Proposal, **more: str) -> None:
+    books.emit(
+        kind,
+        (proposal_id, proposal.proposer),
+        {
+            "proposal": proposal_id.hex(),
+            "proposer": proposal.proposer.hex(),
+            "action": name_action(proposal.action),
+            "effective_on": proposal.effective_on,
+            "approved": len(proposal.approved),
+            "rejected": len(proposal.rejected),
+            **more,
+        },
+    )
+
+
+RULES: Rules = {
+    Propose: Rule(check_propose, apply_propose, roles=Role.VALIDATOR),
+    Vote: Rule(check_vote, apply_vote, roles=Role.VALIDATOR),
+}
+DUE: Due = {EventKind.PROPOSAL: on_proposal_due}

@@ -71,19 +71,23 @@ class Account(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid
     opened_ms: TimeMsField
     applications: tuple[ObjectIdField, ...] = ()
     """Open ones, oldest first."""
+    frozen_by_vote: bool = False
+    """The validators froze it, so that no issuer can free it."""
 
 
 class Key(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
     """A signing key: whom it speaks for, and which nonces it has used."""
 
     account: AccountIdField | None
-    """None while an account could not be opened for it."""
+    """None while an account could not be opened for it, and once it is retired."""
     attester: bool
     """May sign attestations only."""
     top: int
     """Highest nonce used; -1 before the first."""
     used: Annotated[bytes, msgspec.Meta(min_length=NONCE_WINDOW // 8, max_length=NONCE_WINDOW // 8)]
     """Bit i (of a big-endian number) tells whether nonce top - i was used."""
+    retired: bool = False
+    """Spoke for an account once and never speaks for one again; kept so that no nonce of it is used twice."""
 
 
 class Redemption(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

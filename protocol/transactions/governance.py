@@ -38,9 +38,12 @@ class MemberSet(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forb
     officer_key: PublicKeyField
     """Of a member that stands, the key it was admitted with."""
     enc_key: BoxKeyField
+    """Of a new member, or with `new_officer_key`; one that stands changes its own with KeyRotate."""
     attester_key: PublicKeyField | None
     roles: Annotated[int, msgspec.Meta(ge=0, le=63)]
     """Bits of protocol.ledger.rows.Role; VALIDATOR is not among them."""
+    new_officer_key: PublicKeyField | None = None
+    """Of a member that stands and has lost its officer key: the one that takes its place, with `enc_key`."""
 
 
 class PauseSet(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=5):

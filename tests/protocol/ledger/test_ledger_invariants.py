@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from protocol.crypto import calculate_hash
-from protocol.ids import ZERO_DIGEST
+from protocol.ids import ZERO_DIGEST, AccountId, Day, TimeMs
 from protocol.ledger.contracts import OfferState
 from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import INVARIANTS, find_violations
 from protocol.ledger.journal import Book, calculate_balance_key
-from protocol.ledger.rows import ApplicationState, Asset
+from protocol.ledger.rows import ApplicationState, Asset, Proposal, ProposalState
 from protocol.ledger.state import (
     ACCOUNTS,
     APPLICATIONS,
@@ -24,10 +24,13 @@ from protocol.ledger.state import (
     CONTRACTS,
     DECISIONS,
     EXPOSURES,
+    GOVERNED,
     KEYS,
     LOANS,
+    MEMBERS,
     OFFERS,
     POOLS,
+    PROPOSALS,
     QUEUE,
     SHARES,
     State,
@@ -36,6 +39,7 @@ from protocol.ledger.state import (
 from protocol.loans.lifecycle import LoanState
 from protocol.money import AMOUNT_MAX, Amount
 from protocol.rejections import Rejection
+from protocol.transactions.governance import PauseSet
 from protocol.transactions.money import RedeemRequest
 from tests.protocol.ledger.world import CNY, LENDERS, World, make_signer
 
@@ -153,6 +157,25 @@ def plant_asset(state: State, /, **fields: Any) -> None:
     state.put(ASSETS, calculate_hash("thing"), msgspec.structs.replace(plain, **fields))
 
 
+def pass_alone(state: State) -> None:
+    """A proposal that one vote of three was enough for."""
+    voter = calculate_hash("account", make_signer("jade").public_key)
+    lonely = Proposal(
+        proposer=AccountId(voter),
+        action=PauseSet(families=1),
+        effective_on=Day(1),
+        effective_ms=TimeMs(1),
+        state=ProposalState.DONE,
+        approved=(AccountId(voter),),
+    )
+    state.put(PROPOSALS, calculate_hash("proposal"), lonely)
+
+
+def forget_member(state: State) -> None:
+    """An organisation's account without its member."""
+    state.delete(MEMBERS, next(state.items(MEMBERS))[0])
+
+
 FAULTS: dict[str, Callable[[State], None]] = {
     "money_conserved": lambda s: alter(s, POOLS, cash=Amount(first(s, POOLS).cash + 1)),
     "books_balance": lambda s: shift(s, calculate_hash("nobody"), Book.CASH, -1),
@@ -184,6 +207,10 @@ FAULTS: dict[str, Callable[[State], None]] = {
     "applications": lambda s: alter(s, APPLICATIONS, state=ApplicationState.EXPIRED),
     "days_past_due": lambda s: alter(s, LOANS, days_past_due_max=0),
     "queue": lambda s: rename_key(s, QUEUE),
+    "governed": lambda s: alter(s, GOVERNED, policy_version=2),
+    "proposals": pass_alone,
+    "members": forget_member,
+    "keys": lambda s: alter(s, KEYS, retired=True),
     "liens": lambda s: plant_asset(s, lien=calculate_hash("no loan")),
     "goods": lambda s: plant_asset(s, held=((next(s.items(POOLS))[0], Amount(1)),)),
     "deposits": lambda s: shift(s, calculate_hash("nobody"), Book.DEPOSIT, -1),
@@ -215,6 +242,9 @@ def test_a_planted_fault_is_found_by_its_law(ledger: Ledger, name: str) -> None:
         ("decisions", lambda s: alter(s, DECISIONS, rule=Rejection.BUDGET_SPENT, offer=None, reasons=(1,))),
         ("applications", lambda s: alter(s, OFFERS, state=OfferState.ACCEPTED)),
         ("one_account_per_tag", lambda s: alter(s, KEYS, account=calculate_hash("nobody"))),
+        ("keys", lambda s: alter(s, ACCOUNTS, key=calculate_hash("another"))),
+        ("governed", lambda s: alter(s, GOVERNED, paused=1)),
+        ("members", lambda s: [s.put(MEMBERS, key, first(s, MEMBERS)) for key, _ in list(s.items(MEMBERS))]),
         ("closed_loans", lambda s: alter(s, LOANS, closed_ms=1)),
         ("pool_principal", lambda s: alter(s, POOLS, principal=Amount(1))),
         ("liens", lambda s: plant_asset(s, lien=next(s.items(LOANS))[0])),

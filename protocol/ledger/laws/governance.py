@@ -1,0 +1,108 @@
+"""Laws of governance and identity: what is in force was voted for, members and accounts agree, keys speak for one."""
+
+from collections import Counter
+from typing import Final
+
+from protocol.genesis import Policy
+from protocol.ledger.execute import Ledger
+from protocol.ledger.laws.common import Laws, Violations
+from protocol.ledger.rows import Proposal, ProposalState
+from protocol.ledger.state import ACCOUNTS, GOVERNED, GOVERNED_KEY, KEYS, MEMBERS, MODELS, PROPOSALS, RECOVERIES
+from protocol.transactions.accounts import AccountKind
+from protocol.transactions.governance import PolicySet
+
+
+def list_policies(ledger: Ledger) -> list[Policy]:
+    """Every policy that was ever in force, the genesis' first, in the order of their days."""
+    done: list[tuple[int, bytes, Policy]] = [
+        (one.effective_ms, key, one.action.policy)
+        for key, one in ledger.books.state.items(PROPOSALS)
+        if one.state is ProposalState.DONE and isinstance(one.action, PolicySet)
+    ]
+    return [ledger.genesis.policy, *(policy for _, _, policy in sorted(done, key=lambda each: each[:2]))]
+
+
+def check_governed(ledger: Ledger) -> Violations:
+    """The policy in force is the last one voted for, its number counts them, and rules follow what the row says."""
+    books = ledger.books
+    row, policies = books.state.need(GOVERNED, GOVERNED_KEY), list_policies(ledger)
+    found = []
+    if (row.policy, row.policy_version) != (policies[-1], len(policies)):
+        found.append(f"policy {row.policy_version} is in force, {len(policies)} were voted for")
+    if (books.policy, books.paused) != (row.policy, row.paused):
+        found.append("rules follow another policy or pause than the row's")
+    if [key for key, _ in books.state.items(MODELS)] != sorted(books.models):
+        found.append("rules know other models than the rows")
+    return found
+
+
+def check_proposals(ledger: Ledger) -> Violations:
+    """Only those who validate vote, each once; a proposal is open until its votes decide it either way."""
+    state = ledger.books.state
+    accounts = {key: state.need(ACCOUNTS, key) for key, _ in state.items(MEMBERS)}
+    names = sum(one.validator_key is not None for one in ledger.genesis.members)
+    quorum = (names + (names - 1) // 3) // 2 + 1
+    found = []
+    for key, one in state.items(PROPOSALS):
+        voters = (*one.approved, *one.rejected)
+        lawful = len(set(voters)) == len(voters) and all(voter in accounts for voter in voters)
+        if not lawful or one.proposer not in one.approved or not _is_state_due(one, names, quorum):
+            found.append(f"proposal {key.hex()}: {one.state.name.lower()} with {len(one.approved)} of {quorum} votes")
+    return found
+
+
+def _is_state_due(proposal: Proposal, voters: int, quorum: int) -> bool:
+    """Whether a proposal's votes allow its state; one that passed may lapse as well."""
+    passed = len(proposal.approved) >= quorum
+    impossible = len(proposal.rejected) > voters - quorum
+    match proposal.state:
+        case ProposalState.OPEN:
+            return not passed and not impossible
+        case ProposalState.PASSED | ProposalState.DONE:
+            return passed
+        case ProposalState.REJECTED:
+            return impossible and not passed
+        case ProposalState.LAPSED:
+            return passed or not impossible
+
+
+def check_members(ledger: Ledger) -> Violations:
+    """Every member is an organisation's account and back; no two bear one name."""
+    state = ledger.books.state
+    organisations = [key for key, one in state.items(ACCOUNTS) if one.kind is AccountKind.ORGANISATION]
+    members = [key for key, _ in state.items(MEMBERS)]
+    names = Counter(one.name for _, one in state.items(MEMBERS))
+    found = [f"member {name!r} stands {count} times" for name, count in names.items() if count > 1]
+    if organisations != members:
+        found.append(f"{len(members)} members, {len(organisations)} accounts of organisations")
+    return found
+
+
+def check_keys(ledger: Ledger) -> Violations:
+    """An account is spoken for by its own key, and a member's attestations by its attester key; nobody else speaks."""
+    state = ledger.books.state
+    speaks = {bytes(one.key): (key, False) for key, one in state.items(ACCOUNTS)}
+    speaks |= {
+        bytes(one.attester_key): (key, True) for key, one in state.items(MEMBERS) if one.attester_key is not None
+    }
+    found = [
+        f"key {key.hex()}: speaks for another account than it should"
+        for key, row in state.items(KEYS)
+        if (row.account, row.attester) != speaks.get(key, (None, row.attester))
+        or (row.retired and row.account is not None)
+    ]
+    found += [f"key {key.hex()}: is not on the books" for key in speaks if state.get(KEYS, key) is None]
+    found += [
+        f"recovery of {key.hex()}: of an account that is not there, or a member's"
+        for key, _ in state.items(RECOVERIES)
+        if (row := state.get(ACCOUNTS, key)) is None or row.kind is AccountKind.ORGANISATION
+    ]
+    return found
+
+
+LAWS: Final[Laws] = {
+    "governed": check_governed,
+    "proposals": check_proposals,
+    "members": check_members,
+    "keys": check_keys,
+}
