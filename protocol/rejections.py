@@ -111,6 +111,7 @@ class Rejection(IntEnum):
     COVER_LOW = 820
     CAP_GUARANTEE = 821
     ANSWERS_TOO_MANY = 822
+    LENDER_UNFIT = 823
     # loans
     LOAN_UNKNOWN = 900
     LOAN_CLOSED = 901
@@ -231,7 +232,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.COLLATERAL_UNFIT: "An asset offered as security is not the borrower's, not free, or not registered.",
     Rejection.GUARANTOR_UNFIT: "A guarantor has no account in good standing, or is the borrower.",
     Rejection.DECIDED_ALREADY: "This product has already answered the application.",
-    Rejection.ATTESTATION_MISSING: "Fewer organisations have confirmed the application's data than the policy asks for.",
+    Rejection.ATTESTATION_MISSING: "Fewer organisations have confirmed the data than the policy asks for.",
     Rejection.REASONS_INVALID: "A decline names different reasons that are known.",
     Rejection.OFFER_UNKNOWN: "The offer does not exist.",
     Rejection.OFFER_EXPIRED: "The offer has expired.",
@@ -256,6 +257,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.COVER_LOW: "A lender's first-loss cover is too small for another loan of its pool.",
     Rejection.CAP_GUARANTEE: "A guarantor's own total debt would pass the cap.",
     Rejection.ANSWERS_TOO_MANY: "The lender has answered the application as often as allowed.",
+    Rejection.LENDER_UNFIT: "A lender of this offer is frozen, or the validators no longer let it lend.",
     Rejection.LOAN_UNKNOWN: "The loan does not exist.",
     Rejection.LOAN_CLOSED: "The loan is closed.",
     Rejection.LOAN_STATE: "The loan is not in a state in which this can happen.",
@@ -281,7 +283,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.PROPOSAL_CLOSED: "The proposal is no longer open.",
     Rejection.VOTED_ALREADY: "This validator has already voted on the proposal.",
     Rejection.PROPOSALS_TOO_MANY: "The proposer has as many open proposals as allowed.",
-    Rejection.ACTION_INVALID: "The proposed action contradicts itself or could do nothing.",
+    Rejection.ACTION_INVALID: "The proposed action contradicts itself, or names what is not there or is taken.",
     Rejection.EFFECTIVE_DAY_INVALID: "A proposal takes effect on a later day, at most a year ahead.",
     Rejection.ASSET_UNKNOWN: "The asset is not registered.",
     Rejection.ASSET_EXISTS: "This asset is already registered.",

@@ -25,6 +25,7 @@ from protocol.ledger.offers import (
     reserve_offer,
 )
 from protocol.ledger.payout import calculate_proceeds, make_loan, pay_out, start_loan
+from protocol.ledger.products import may_lend
 from protocol.ledger.records import Disbursed, Fact, Made
 from protocol.ledger.rows import ApplicationState, Budget
 from protocol.ledger.rules import Pause, Rule, Rules
@@ -72,8 +73,15 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
         or check_agent(books, disclosure, payload.agent)
         or check_cover(books, disclosure)
         or check_guarantor_caps(books, disclosure)
+        or _check_may_lend(books, disclosure)
         or check_supplier(books, call, disclosure)
     )
+
+
+def _check_may_lend(books: Books, disclosure: Disclosure) -> Rejection | None:
+    """Whether everybody who would lend still may."""
+    pools = (disclosure.pool, *(one.pool for one in disclosure.partners))
+    return None if all(may_lend(books, ObjectId(one)) for one in pools) else Rejection.LENDER_UNFIT
 
 
 def assert_recomputes(disclosure: Disclosure, terms_hash: Digest) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from protocol.crypto import calculate_hash
 from protocol.ids import AccountId, ObjectId
+from protocol.ledger.accounts import has_cosigned
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Contract, Disclosure, LeaseTold, Loan
 from protocol.ledger.holdings import change_pool, get_lender
@@ -49,7 +50,7 @@ def calculate_asset_id(asset_class: str, serial_hash: bytes) -> ObjectId:
 def has_signed(books: Books, call: Call, account_id: AccountId) -> bool:
     """Whether an account in good standing is among the signers, with its key of today."""
     account = books.state.need(ACCOUNTS, account_id)
-    return account_id == call.account or (account.key in call.cosigners and not account.frozen)
+    return account_id == call.account or (has_cosigned(books, call, account_id) and not account.frozen)
 
 
 def find_cosigners(books: Books, call: Call) -> tuple[tuple[AccountId, Account], ...]:

@@ -120,6 +120,8 @@ class Disclosure(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
     """Version of the policy it was made under."""
     apr_us_ppm: CountField | None = None
     """Nominal annual rate of the US actuarial method, where the policy asks for it (12 CFR 1026, Appendix J)."""
+    materiality: AmountField = Amount(0)
+    """An unpaid rest up to this does not make an instalment late; a later policy does not change it."""
 
 
 class OfferState(IntEnum):

@@ -49,7 +49,7 @@ def calculate_due30(books: Books, exposure: Exposure) -> int:
         contract = books.state.need(CONTRACTS, loan_id)
         today = books.calculate_day(contract.disclosure.tz_offset_min)
         # Late charges whose event still waits for a later block count already.
-        loan = calculate_loan_at(contract, books.state.need(LOANS, loan_id), today, books.policy.materiality)
+        loan = calculate_loan_at(contract, books.state.need(LOANS, loan_id), today, contract.disclosure.materiality)
         rows = tuple(Due(row.due_on, row.unpaid) for row in loan.rows)
         total += calculate_burden(rows, contract.disclosure.schedule.period, today)
     return total

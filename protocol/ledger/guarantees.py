@@ -1,5 +1,6 @@
 """Guarantors: who stands in for a borrower co-signs, and the weight of it counts as debt of one's own (ledger 2.10)."""
 
+from protocol.ledger.accounts import has_cosigned
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Disclosure
 from protocol.ledger.exposure import calculate_debt
@@ -13,7 +14,7 @@ def check_guarantors(books: Books, call: Call, disclosure: Disclosure) -> Reject
     for guarantor in disclosure.guarantors:
         account = books.state.need(ACCOUNTS, guarantor)
         standing = not account.frozen and account.expires_on > books.today
-        if account.key not in call.cosigners or not standing:
+        if not has_cosigned(books, call, guarantor) or not standing:
             return Rejection.GUARANTOR_MISSING
     return None
 

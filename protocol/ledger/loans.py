@@ -25,7 +25,7 @@ def load_loan(books: Books, loan_id: ObjectId) -> tuple[Contract, Loan]:
     """A loan's contract, and the loan brought to the day of this block; nothing is written."""
     contract, loan = books.state.need(CONTRACTS, loan_id), books.state.need(LOANS, loan_id)
     today = books.calculate_day(contract.disclosure.tz_offset_min)
-    return contract, calculate_loan_at(contract, loan, today, books.policy.materiality)
+    return contract, calculate_loan_at(contract, loan, today, contract.disclosure.materiality)
 
 
 def save_loan(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -> None:
@@ -38,7 +38,7 @@ def save_loan(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -
             change_pool(books, ObjectId(one.pool), reserved=-part)
         loan = replace(loan, fee_held=Amount(0))
     loan = _mark_haircuts(books, contract, loan)
-    day = None if loan.closed_ms is not None else calculate_next_day(contract, loan, books.policy.materiality)
+    day = None if loan.closed_ms is not None else calculate_next_day(contract, loan, contract.disclosure.materiality)
     tz_offset_min = contract.disclosure.tz_offset_min
     due_ms = None if day is None else books.genesis.calculate_day_start_ms(day, tz_offset_min)
     if loan.due_ms is not None and (due_ms is None or due_ms < loan.due_ms):
@@ -81,7 +81,7 @@ def emit_lateness(books: Books, loan_id: ObjectId, contract: Contract, before: L
         "lender": subjects[2].hex(),
         "day": today,
         "bucket": after.bucket.name.lower(),
-        "days_past_due": calculate_loan_lateness(contract, after, books.policy.materiality),
+        "days_past_due": calculate_loan_lateness(contract, after, disclosure.materiality),
     }
     for index in after.fees_charged[len(before.fees_charged) :]:
         books.emit("late_fee_charged", subjects, {**data, "row": index, "fee": disclosure.late_fee})

@@ -86,6 +86,7 @@ def make_disclosure(
         told=told,
         policy_version=books.policy_version,
         apr_us_ppm=apr_us_ppm,
+        materiality=policy.materiality,
     )
 
 

@@ -90,7 +90,7 @@ def pay_loan(
     if loan.state is not LoanState.ACTIVE:
         return apply_recovery(books, loan_id, contract, loan, payer=payer, amount=amount, source=source)
     emit_lateness(books, loan_id, contract, books.state.need(LOANS, loan_id), loan)
-    payment = calculate_payment(contract, loan, amount, excess, books.policy.materiality)
+    payment = calculate_payment(contract, loan, amount, excess, contract.disclosure.materiality)
     assert payment.taken > 0, "an open loan has a payoff"
     after = post_payment(books, payer, loan_id, contract, payment, source=source)
     refunded = 0

@@ -6,6 +6,7 @@ Terms of loans already made never change with a product. Never an application's 
 from protocol.crypto import calculate_object_id
 from protocol.genesis import Policy
 from protocol.ids import AccountId, ObjectId
+from protocol.ledger.accounts import has_cosigned
 from protocol.ledger.books import Books, Call
 from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Budget, Product, Role
@@ -74,10 +75,9 @@ def _check_partners(books: Books, call: Call, payload: LoanProduct, currency: Cu
         pool = books.state.get(POOLS, pool_id)
         if pool is None or pool.currency != currency:
             return Rejection.PARTNER_MISSING
-        owner = books.state.need(ACCOUNTS, pool.owner)
-        if owner.frozen or not owner.roles & Role.LENDER:
+        if not may_lend(books, pool_id):
             return Rejection.PARTNER_MISSING
-        if pool.owner != call.account and owner.key not in call.cosigners:
+        if pool.owner != call.account and not has_cosigned(books, call, pool.owner):
             return Rejection.PARTNER_MISSING
     return None
 
@@ -146,7 +146,14 @@ def does_product_fit(books: Books, product: Product, request: Apply) -> bool:
         does_product_suit(product, request)
         and is_within_range(product.terms, request.amount, request.instalments)
         and is_on_sale(books, product.terms)
+        and all(may_lend(books, one) for one in (product.terms.pool, *(each.pool for each in product.terms.partners)))
     )
+
+
+def may_lend(books: Books, pool_id: ObjectId) -> bool:
+    """Whether the owner of a pool lends and is not frozen: the validators may have decided otherwise since."""
+    owner = books.state.need(ACCOUNTS, books.state.need(POOLS, pool_id).owner)
+    return bool(owner.roles & Role.LENDER) and not owner.frozen
 
 
 def does_product_suit(product: Product, request: Apply) -> bool:

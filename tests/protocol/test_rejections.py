@@ -97,6 +97,7 @@ PRECEDENCE = [
     (820, "cover_low"),
     (821, "cap_guarantee"),
     (822, "answers_too_many"),
+    (823, "lender_unfit"),
     (900, "loan_unknown"),
     (901, "loan_closed"),
     (902, "loan_state"),

@@ -152,8 +152,8 @@ def check_applications(ledger: Ledger) -> Violations:
 def check_days_past_due(ledger: Ledger) -> Violations:
     """(35) The worst lateness ever is not below the present one, up to the day a loan was last brought to."""
     found = []
-    for loan_id, _, loan in walk_loans(ledger):
-        materiality = ledger.books.policy.materiality
+    for loan_id, contract, loan in walk_loans(ledger):
+        materiality = contract.disclosure.materiality
         late = [loan.accrual.as_of - row.due_on for row in loan.rows if row.unpaid > materiality]
         if max(late, default=0) > loan.days_past_due_max:
             found.append(f"loan {loan_id.hex()}: {max(late)} days late, at most {loan.days_past_due_max} recorded")
@@ -189,8 +189,7 @@ def check_queue(ledger: Ledger) -> Violations:
         if one.state in (ProposalState.OPEN, ProposalState.PASSED)
     ]
     wanted += [
-        calculate_queue_key(one.effective_ms, EventKind.RECOVERY, ObjectId(key))
-        for key, one in state.items(RECOVERIES)
+        calculate_queue_key(one.effective_ms, EventKind.RECOVERY, ObjectId(key)) for key, one in state.items(RECOVERIES)
     ]
     held = [key for key, _ in state.items(QUEUE)]
     return [] if sorted(wanted) == held else [f"{len(held)} events scheduled, {len(wanted)} wanted"]
