@@ -396,6 +396,7 @@ RULES: Rules = {
     AssetRegister: Rule(check_asset_register, apply_asset_register, credential=True, pause=Pause.LENDING),
     AssetTransfer: Rule(check_asset_transfer, apply_asset_transfer, credential=True, pause=Pause.LENDING),
     AssetRetire: Rule(check_asset_retire, apply_asset_retire),
-    AssetSeize: Rule(check_asset_seize, apply_asset_seize, roles=Role.LENDER, pause=Pause.SERVICING),
-    AssetSell: Rule(check_asset_sell, apply_asset_sell, roles=Role.LENDER, pause=Pause.SERVICING),
+    # Whose loan or thing it is decides, not a role: a lender that lends no more still brings its pools' money home.
+    AssetSeize: Rule(check_asset_seize, apply_asset_seize, pause=Pause.SERVICING),
+    AssetSell: Rule(check_asset_sell, apply_asset_sell, pause=Pause.SERVICING),
 }

@@ -202,7 +202,7 @@ def test_seizing_names_its_first_fault(world: Goods) -> None:
         ("harbour", seize(free, loan, 1), (), Rejection.COSIGNER_MISSING),
         ("harbour", seize(free, loan, 1), ("bob",), Rejection.COSIGNER_MISSING),
         ("harbour", seize(free, loan, 1), ("issuer",), Rejection.ASSET_UNFIT),
-        ("ann", seize(asset, loan, 1), ("issuer",), Rejection.ROLE_MISSING),
+        ("ann", seize(asset, loan, 1), ("issuer",), Rejection.LOAN_NOT_YOURS),
         ("harbour", seize(asset, loan, 1), ("issuer",), None),
         ("harbour", seize(asset, loan, 1), ("issuer",), Rejection.ASSET_UNFIT),
     ):
