@@ -167,7 +167,7 @@ def test_redeem(world: World) -> None:
     redemption = world.made("redemption", "ann")
     assert settle(NOTHING, RedeemOutcome.PAID, "a") is Rejection.REDEMPTION_UNKNOWN
     assert settle(redemption, RedeemOutcome.PAID, "first") is Rejection.REFERENCE_USED
-    assert settle(redemption, RedeemOutcome.PAID, "a", who="ann") is Rejection.ROLE_MISSING
+    assert settle(redemption, RedeemOutcome.PAID, "a", who="ann") is Rejection.REDEMPTION_UNKNOWN
     assert settle(redemption, RedeemOutcome.FAILED, "a") is None
     assert settle(redemption, RedeemOutcome.PAID, "b") is Rejection.REDEMPTION_CLOSED
     assert ask() is None
