@@ -78,7 +78,7 @@ def check_closed_loans(ledger: Ledger) -> Violations:
         owed = sum(row.unpaid for row in loan.rows)
         if closed != (loan.closed_ms is not None) or (closed and (owed or loan.principal_out or loan.due_ms)):
             found.append(f"loan {loan_id.hex()}: {loan.state.name.lower()}, owes {owed}")
-        if not closed and not owed:
+        if not closed and not owed + loan.costs:
             found.append(f"loan {loan_id.hex()}: active and owes nothing")
     return found
 

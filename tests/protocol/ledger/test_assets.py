@@ -290,6 +290,17 @@ def test_goods_pay_no_costs_but_costs_are_set_against_a_surplus(world: Goods) ->
     assert world.loan(loan).state is LoanState.RECOVERED
 
 
+def test_costs_alone_keep_a_loan_open(world: Goods) -> None:
+    """Goods worth all rows leave the costs owed: the loan ends when they are paid in cash."""
+    loan, (asset,) = default_with(world, "A-1", costs=30_000)
+    world.must("harbour", seize(asset, loan, calculate_claim(world.loan(loan)) - 30_000), cosigners=("issuer",))
+    assert (world.loan(loan).state, calculate_claim(world.loan(loan))) == (LoanState.DEFAULTED, 30_000)
+    assert find_violations(world.ledger) == {}
+    world.mint("bob", 30_000)
+    assert world.pay("bob", loan, 50_000).rejection is None
+    assert (world.loan(loan).state, world.cash("harbour"), world.cash("bob")) == (LoanState.RECOVERED, 30_000, 0)
+
+
 def test_cover_waits_for_the_sale(world: Goods) -> None:
     """Of 600,000 cover paid 100,000: goods of 600,000 are the pool's for 500,000, cover's part comes with the price."""
     world.mint("harbour", 100_000)
