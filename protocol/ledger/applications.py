@@ -55,15 +55,17 @@ def check_apply(books: Books, call: Call, payload: Apply) -> Rejection | None:
     if any(books.state.need(DATA, one).anchor.currency != payload.currency for one in payload.data):
         # Cash flow is counted in the statement's units, instalments in the loan's: only equal ones compare.
         return Rejection.STATEMENT_CURRENCY
-    return _check_wish(books, payload) or _check_security(books, call, payload)
+    return _check_wish(books, call, payload) or _check_security(books, call, payload)
 
 
-def _check_wish(books: Books, payload: Apply) -> Rejection | None:
+def _check_wish(books: Books, call: Call, payload: Apply) -> Rejection | None:
     """Whether the merchant, asset or sales that the money is for are known."""
     wish, state = payload.wish, books.state
     if isinstance(wish, Purchase):
         merchant = state.get(ACCOUNTS, wish.merchant)
         known = merchant is not None and merchant.kind is AccountKind.MERCHANT and not merchant.frozen
+        # A purchase from oneself would be a cash loan under another name.
+        known = known and wish.merchant != call.account
         return None if known else Rejection.WISH_UNFIT
     if isinstance(wish, LeaseWish):
         asset = state.get(ASSETS, wish.asset)

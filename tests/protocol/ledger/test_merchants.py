@@ -111,6 +111,10 @@ def test_a_merchant_opens_its_account_like_anybody(world: Goods) -> None:
         fields = {**purchase(world), "wish": Purchase(merchant=merchant)}
         payload = world.application("ann", data, consent, sidecar=sidecar, product=product, **fields)
         assert refused(world, "ann", payload, sidecars=(sidecar,)) is Rejection.WISH_UNFIT
+    data, consent = world.anchor("shop")
+    payload = world.application("shop", data, consent, sidecar=sidecar, product=product, **purchase(world))
+    assert refused(world, "shop", payload, sidecars=(sidecar,)) is Rejection.WISH_UNFIT, "nor to itself"
+    data, consent = world.anchor("ann")
     change(world, ACCOUNTS, world.account("shop"), frozen=True)
     payload = world.application("ann", data, consent, sidecar=sidecar, product=product, **purchase(world))
     assert refused(world, "ann", payload, sidecars=(sidecar,)) is Rejection.WISH_UNFIT
