@@ -9,7 +9,7 @@ from protocol.ledger.closing import close_loan
 from protocol.ledger.contracts import Contract, Loan, PurchaseTold
 from protocol.ledger.cover import is_cover_short
 from protocol.ledger.exposure import apply_principal_back
-from protocol.ledger.holdings import change_pool, get_owner, split_income, split_principal, take_principal
+from protocol.ledger.holdings import change_pool, get_owner, split_income, split_principal, split_whole, take_principal
 from protocol.ledger.journal import Book, Posting, read_cash
 from protocol.ledger.loans import calculate_subjects, emit_lateness, load_loan, save_loan
 from protocol.ledger.records import Fact, Repaid
@@ -118,17 +118,19 @@ def post_payment(
     disclosure, loan = contract.disclosure, payment.loan
     principals = split_principal(loan.holdings, payment.principal)
     postings = [Posting(payer, Book.CASH, payment.taken)]
+    before = [part - new for part, new in zip(loan.paid, payment.parts, strict=True)]
     parts = zip(
         loan.holdings,
         principals,
-        split_income(loan.holdings, payment.interest),
-        split_income(loan.holdings, payment.fee),
-        split_income(loan.holdings, payment.penalty),
+        split_whole(loan.holdings, before[1]),
+        split_income(loan.holdings, payment.interest, before[1]),
+        split_income(loan.holdings, payment.fee, before[2]),
+        split_income(loan.holdings, payment.penalty, before[3]),
         strict=True,
     )
-    for holding, principal, interest, fee, penalty in parts:
+    for holding, principal, earned, interest, fee, penalty in parts:
         pool_id = ObjectId(holding.pool)
-        managed = _post_management_fee(books, pool_id, interest, postings)
+        managed = _post_management_fee(books, pool_id, earned, interest, postings)
         change_pool(
             books,
             pool_id,
@@ -162,10 +164,13 @@ def post_payment(
     return replace(loan, holdings=take_principal(loan.holdings, principals), payments=loan.payments + 1)
 
 
-def _post_management_fee(books: Books, pool_id: ObjectId, interest: int, postings: list[Posting]) -> int:
-    """The lender's part of a pool's interest, added to the postings; it fills cover first while cover is short."""
+def _post_management_fee(books: Books, pool_id: ObjectId, earned: int, interest: int, postings: list[Posting]) -> int:
+    """The lender's part of a pool's interest, added to the postings; it fills cover first while cover is short.
+
+    Of all interest of the loan, less of what was earned before, so that dust adds up as one sum would.
+    """
     pool = books.state.need(POOLS, pool_id)
-    managed = share_floor(interest, pool.fee_ppm)
+    managed = share_floor(earned + interest, pool.fee_ppm) - share_floor(earned, pool.fee_ppm)
     if managed and is_cover_short(books, pool_id):
         change_pool(books, pool_id, cover=managed)
         postings.append(Posting(pool_id, Book.COVER, -managed))

@@ -139,7 +139,8 @@ def share_recovery(books: Books, loan: Loan, came: Recovered) -> tuple[Loan, lis
 def split_recovery(loan: Loan, came: Recovered) -> tuple[Loan, tuple[Part, ...]]:
     """The loan after what came, in cash or in goods, and each pool's part of it; nothing is written."""
     principals = split_principal(loan.holdings, came.principal)
-    incomes = [split_income(loan.holdings, part) for part in (came.interest, came.fee, came.penalty)]
+    kinds = zip((came.interest, came.fee, came.penalty), loan.paid[1:], strict=True)
+    incomes = [split_income(loan.holdings, part, before) for part, before in kinds]
     holdings, parts = [], []
     for holding, principal, interest, fee, penalty in zip(loan.holdings, principals, *incomes, strict=True):
         lost = min(principal, holding.lost)

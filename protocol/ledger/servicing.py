@@ -251,9 +251,14 @@ class Payment(NamedTuple):
     closes: bool
 
     @property
+    def parts(self) -> tuple[int, int, int, int]:
+        """In the order of `Loan.paid`."""
+        return self.principal, self.interest, self.fee, self.penalty
+
+    @property
     def taken(self) -> int:
         """All parts together."""
-        return self.principal + self.interest + self.fee + self.penalty
+        return sum(self.parts)
 
 
 def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: ExcessRule, materiality: int) -> Payment:

@@ -50,11 +50,12 @@ def check_pool_principal(ledger: Ledger) -> Violations:
 
 
 def check_holdings(ledger: Ledger) -> Violations:
-    """(20) Shares of a loan sum to the whole, and each partner holds its share of what is out, rounded down."""
+    """(20) Shares of a loan sum to the whole; each partner holds its share of what is left of it, rounded down."""
     found = []
     for loan_id, _, loan in walk_loans(ledger):
         total = sum(one.principal for one in loan.holdings)
-        exact = all(one.principal == total * one.share_ppm // PPM for one in loan.holdings[1:])
+        parts = _split(total, loan.holdings[0].pool, [(one.pool, one.share_ppm) for one in loan.holdings[1:]])
+        exact = all(one.principal == parts[one.pool] for one in loan.holdings)
         if sum(one.share_ppm for one in loan.holdings) != PPM or not exact:
             found.append(f"loan {loan_id.hex()}: held in parts {[one.principal for one in loan.holdings]}")
     return found
@@ -89,9 +90,12 @@ def check_haircuts(ledger: Ledger) -> Violations:
 
 
 def _split(amount: int, pool: bytes, partners: list[tuple[bytes, int]]) -> dict[bytes, int]:
-    """An amount by share: partners rounded down, the rest to the lead."""
-    parts = {one: amount * share // PPM for one, share in partners}
-    return {pool: amount - sum(parts.values()), **parts}
+    """An amount by share: each partner its share of what is left, rounded down, the rest to the lead."""
+    parts, left, whole = {}, amount, PPM
+    for one, share in partners:
+        parts[one] = left * share // whole
+        left, whole = left - parts[one], whole - share
+    return {pool: left, **parts}
 
 
 def check_pool_reserved(ledger: Ledger) -> Violations:
