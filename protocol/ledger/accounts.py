@@ -130,7 +130,7 @@ def check_account_open(
     if books.paused & Pause.ACCOUNTS:
         return Rejection.PAUSED
     known = books.state.get(KEYS, sender)
-    if known is not None and known.retired:
+    if known is not None and known.retired_from is not None:
         return Rejection.KEY_TAKEN
     if known is not None and known.account is not None:
         if not _is_renewal(books, known, payload):

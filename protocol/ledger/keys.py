@@ -4,6 +4,7 @@ The account keeps its id and everything that hangs on it; only who speaks for it
 on the books, so that no nonce of it counts twice, and speaks for nobody any more. Never a credential here.
 """
 
+from protocol.crypto import calculate_account_id
 from protocol.ids import AccountId, BoxKey, ObjectId, PublicKey, TimeMs
 from protocol.ledger.accounts import put_key
 from protocol.ledger.books import Books, Call, EventKind
@@ -34,7 +35,15 @@ def switch_key(books: Books, account: AccountId, new_key: PublicKey, enc_key: Bo
 
 def retire_key(books: Books, key: PublicKey) -> None:
     """A key that spoke for an account speaks for nobody any more."""
-    books.state.put(KEYS, key, replace(books.state.need(KEYS, key), account=None, retired=True))
+    row = books.state.need(KEYS, key)
+    books.state.put(KEYS, key, replace(row, account=None, retired_from=row.account))
+
+
+def find_signer(books: Books, key: PublicKey) -> AccountId:
+    """Whose a signature by a key is, whenever it was made: of the account it speaks, spoke or would speak for."""
+    row = books.state.get(KEYS, key)
+    account = None if row is None else row.account or row.retired_from
+    return calculate_account_id(key) if account is None else AccountId(account)
 
 
 def check_key_rotate(books: Books, call: Call, payload: KeyRotate) -> Rejection | None:

@@ -86,8 +86,8 @@ class Key(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unk
     """Highest nonce used; -1 before the first."""
     used: Annotated[bytes, msgspec.Meta(min_length=NONCE_WINDOW // 8, max_length=NONCE_WINDOW // 8)]
     """Bit i (of a big-endian number) tells whether nonce top - i was used."""
-    retired: bool = False
-    """Spoke for an account once and never speaks for one again; kept so that no nonce of it is used twice."""
+    retired_from: AccountIdField | None = None
+    """Account it spoke for once; it never speaks for one again, and is kept so that no nonce of it is used twice."""
 
 
 class Redemption(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

@@ -89,7 +89,7 @@ def check_keys(ledger: Ledger) -> Violations:
         f"key {key.hex()}: speaks for another account than it should"
         for key, row in state.items(KEYS)
         if (row.account, row.attester) != speaks.get(key, (None, row.attester))
-        or (row.retired and row.account is not None)
+        or (row.retired_from is not None and (row.account is not None or state.get(ACCOUNTS, row.retired_from) is None))
     ]
     found += [f"key {key.hex()}: is not on the books" for key in speaks if state.get(KEYS, key) is None]
     found += [

@@ -3,9 +3,10 @@
 import pytest
 
 from protocol.crypto import calculate_hash
-from protocol.ids import BoxKey, Day, ObjectId
+from protocol.ids import BoxKey, Day
 from protocol.ledger.books import EventKind
 from protocol.ledger.invariants import find_violations
+from protocol.ledger.keys import find_signer
 from protocol.ledger.rows import ApplicationState, ProposalState
 from protocol.ledger.rules import Pause
 from protocol.ledger.state import ACCOUNTS, APPLICATIONS, KEYS, LOANS, OFFERS, QUEUE, RECOVERIES
@@ -90,9 +91,11 @@ def test_a_rotated_account_goes_on_under_its_id(world: World) -> None:
     account = world.account("ann")
     world.must("ann", rotation("ann/2"), cosigners=("ann/2",))
     row = world.ledger.books.state.need(ACCOUNTS, account)
-    assert (row.key, row.enc_key) == (make_signer("ann/2").public_key, calculate_hash("box", b"ann/2"))
+    assert (row.key, row.enc_key) == (make_signer("ann/2").public_key, BoxKey(calculate_hash("box", b"ann/2")))
     old = world.ledger.books.state.need(KEYS, make_signer("ann").public_key)
-    assert (old.account, old.retired, old.top) == (None, True, world.nonces["ann"])
+    assert (old.account, old.retired_from, old.top) == (None, account, world.nonces["ann"])
+    assert find_signer(world.ledger.books, make_signer("ann").public_key) == account
+    assert find_signer(world.ledger.books, make_signer("ann/2").public_key) == account
     for payload in (transfer(world), ApplyWithdraw(application=application), ConsentRevoke(consent=consent)):
         assert refused(world, "ann", payload) is Rejection.ACCOUNT_UNKNOWN
     terms_hash = world.ledger.books.state.need(OFFERS, offer).terms_hash
@@ -287,7 +290,8 @@ def test_the_queue_knows_a_recovery_by_its_account(world: World) -> None:
     """One event, of the account, at the instant told."""
     world.must("issuer", recovery(world, "ann", "ann/2"), cosigners=("ann/2",))
     ((key, kind),) = world.ledger.books.state.items(QUEUE)
-    assert (ObjectId(key[9:]), kind) == (world.account("ann"), EventKind.RECOVERY)
+    assert key[9:] == world.account("ann")
+    assert EventKind(kind) is EventKind.RECOVERY
 
 
 def test_no_pause_keeps_anybody_from_saving_a_key(world: World) -> None:

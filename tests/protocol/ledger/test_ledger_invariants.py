@@ -210,7 +210,7 @@ FAULTS: dict[str, Callable[[State], None]] = {
     "governed": lambda s: alter(s, GOVERNED, policy_version=2),
     "proposals": pass_alone,
     "members": forget_member,
-    "keys": lambda s: alter(s, KEYS, retired=True),
+    "keys": lambda s: alter(s, KEYS, retired_from=first(s, KEYS).account),
     "liens": lambda s: plant_asset(s, lien=calculate_hash("no loan")),
     "goods": lambda s: plant_asset(s, held=((next(s.items(POOLS))[0], Amount(1)),)),
     "deposits": lambda s: shift(s, calculate_hash("nobody"), Book.DEPOSIT, -1),
