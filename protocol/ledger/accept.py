@@ -73,12 +73,12 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
         or check_agent(books, disclosure, payload.agent)
         or check_cover(books, disclosure)
         or check_guarantor_caps(books, disclosure)
-        or _check_may_lend(books, disclosure)
+        or check_may_lend(books, disclosure)
         or check_supplier(books, call, disclosure)
     )
 
 
-def _check_may_lend(books: Books, disclosure: Disclosure) -> Rejection | None:
+def check_may_lend(books: Books, disclosure: Disclosure) -> Rejection | None:
     """Whether everybody who would lend still may."""
     pools = (disclosure.pool, *(one.pool for one in disclosure.partners))
     return None if all(may_lend(books, ObjectId(one)) for one in pools) else Rejection.LENDER_UNFIT

@@ -6,7 +6,7 @@ cash flow, policy and caps bind her alike. What she overrules stays on record. N
 
 from protocol.crypto import calculate_object_id
 from protocol.ids import Day
-from protocol.ledger.accept import check_cover, check_liquidity, check_pool_limits
+from protocol.ledger.accept import check_cover, check_liquidity, check_may_lend, check_pool_limits
 from protocol.ledger.applications import end_offer
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Disclosure, OfferState
@@ -132,7 +132,7 @@ def _check_terms(
     answers, offers = count_answers(books, payload.application, application, disclosure.lender)
     new = payload.product not in application.products
     full = offers >= OFFERS_PER_LENDER_MAX or answers + new > DECISIONS_PER_LENDER_MAX
-    return Rejection.ANSWERS_TOO_MANY if full else None
+    return Rejection.ANSWERS_TOO_MANY if full else check_may_lend(books, disclosure)
 
 
 def _make_disclosure(
@@ -270,6 +270,7 @@ def apply_offer_decline(books: Books, call: Call, payload: OfferDecline) -> tupl
 
 RULES: Rules = {
     OfferPost: Rule(check_offer_post, apply_offer_post, roles=Role.LENDER, pause=Pause.LENDING),
-    OfferCancel: Rule(check_offer_cancel, apply_offer_cancel, roles=Role.LENDER),
-    OfferDecline: Rule(check_offer_decline, apply_offer_decline, roles=Role.LENDER),
+    # Of the offer's or product's own lender alone; one that lends no more still lets money go and gives reasons.
+    OfferCancel: Rule(check_offer_cancel, apply_offer_cancel),
+    OfferDecline: Rule(check_offer_decline, apply_offer_decline),
 }

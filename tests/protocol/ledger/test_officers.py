@@ -311,6 +311,7 @@ def test_cancelling() -> None:
 
     assert cancel(one=NOTHING) is Rejection.OFFER_UNKNOWN
     assert cancel("jade") is Rejection.OFFER_NOT_YOURS
+    assert cancel("ann") is Rejection.OFFER_NOT_YOURS
     assert cancel() is None
     assert cancel() is Rejection.OFFER_TAKEN
     second = desk.post()
@@ -355,3 +356,37 @@ def test_officers_sign_with_the_officers_key() -> None:
     assert refused(desk.world, "harbour/attester", desk.terms()) is Rejection.ROLE_MISSING
     change(desk.world, ACCOUNTS, desk.world.account("harbour"), frozen=True)
     assert refused(desk.world, "harbour", desk.terms()) is Rejection.ACCOUNT_FROZEN
+
+
+def test_a_lender_that_lends_no_more_lets_money_go_and_gives_reasons() -> None:
+    """Suspended by vote: no new offer, but what stands can be taken back and answered; nobody can take it meanwhile."""
+    desk = Desk()
+    offer = desk.post()
+    harbour = desk.world.account("harbour")
+    roles = desk.world.ledger.books.state.need(ACCOUNTS, harbour).roles
+    change(desk.world, ACCOUNTS, harbour, roles=roles & ~1)
+    assert desk.world.do("harbour", desk.terms()).rejection is Rejection.ROLE_MISSING
+    assert desk.world.accept("ann", offer).rejection is Rejection.LENDER_UNFIT
+    assert desk.world.do("harbour", OfferCancel(offer=offer)).rejection is None
+    assert desk.pool.reserved == 0
+    assert desk.decline(DEBT) is None
+
+
+def test_a_partner_that_lends_no_more_stops_the_offer() -> None:
+    """Whoever would hold a part must still be a lender."""
+    world = World()
+    world.found_lender("jade")
+    partner = ObjectId(next(key for key, _ in world.ledger.books.state.items(POOLS)))
+    world.found_lender("harbour")
+    lead = next(ObjectId(key) for key, _ in world.ledger.books.state.items(POOLS) if key != partner)
+    shared = (Partner(pool=partner, share_ppm=Ppm(100_000)),)
+    world.must("harbour", world.product(lead, auto_budget=Amount(0), partners=shared), cosigners=("jade",))
+    product = world.made("product", "harbour")
+    world.open_account("ann")
+    application = world.apply("ann")
+    world.attest(application, "ann", lenders=("plum",))
+    change(world, ACCOUNTS, world.account("jade"), frozen=True)
+    payload = OfferPost(
+        application=application, product=product, principal=Amount(600_000), instalments=10, rate_ppm=Ppm(95_000)
+    )
+    assert refused(world, "harbour", payload) is Rejection.LENDER_UNFIT
