@@ -23,9 +23,9 @@ from node.vault.appraise import calculate_bins, calculate_capacity30
 from node.vault.crypto import OpenError, open_document
 from protocol.batch import Batch, Sidecar, calculate_transaction_id
 from protocol.codec import CodecError, decode
-from protocol.crypto import calculate_account_id
 from protocol.ids import AccountId, Digest, Height, ModelId, ObjectId, PublicKey, TimeMs
 from protocol.ledger.data import is_consent_live
+from protocol.ledger.keys import find_signer
 from protocol.ledger.records import Made, Receipt
 from protocol.ledger.rows import Application, ApplicationState, Data
 from protocol.ledger.state import APPLICATIONS, CONSENTS, DATA, KEYS
@@ -35,7 +35,7 @@ from protocol.transactions.data import Purpose
 from protocol.transactions.lending import Apply, Attest
 from protocol.vault import VaultEnvelope, VaultPlain, calculate_rows_mark
 from scoring.features import check_statement
-from scoring.points import PointsModel, decode_model
+from scoring.points import PointsModel
 from scoring.selftest import run_selftest
 
 WAIT_S: Final = 5.0
@@ -55,6 +55,20 @@ class RefusalError(Exception):
         self.code = code
 
 
+class Case(NamedTuple):
+    """What an application's attestation rests on, as the books had it."""
+
+    application: ObjectId
+    account: AccountId
+    """Of the member that attests."""
+    sealer: AccountId
+    """Whose the key is that sealed the document."""
+    data: Data
+    request: Apply
+    sidecars: tuple[tuple[Sidecar, PointsModel | None], ...]
+    """Those still to be attested, with the model of each; one that is retired still decides what was asked before."""
+
+
 class Finding(NamedTuple):
     """What the rows determine."""
 
@@ -62,10 +76,10 @@ class Finding(NamedTuple):
     rows: int
 
 
-def check_anchor(plain: VaultPlain, envelope: VaultEnvelope, data: Data, owner_key: PublicKey) -> str | None:
-    """Why an opened document is not what the ledger's anchor says, or None."""
+def check_anchor(plain: VaultPlain, envelope: VaultEnvelope, data: Data, sealer: AccountId) -> str | None:
+    """Why an opened document is not what the ledger's anchor says, or None. `sealer` is whose the envelope's key is."""
     anchor = data.anchor
-    if envelope.owner != owner_key or calculate_account_id(owner_key) != data.owner:
+    if sealer != data.owner:
         return "owner_differs"
     if envelope.digest != anchor.document:
         return "document_differs"
@@ -104,20 +118,15 @@ class Attester:
         self._keys = keys
         self._key = keys.attester.public_key
         self._now_ms = now_ms
-        self._account = self._find_account()
-        self._models = {
-            ModelId(model.id): model for model in (decode_model(text.encode("ascii")) for text in node.genesis.models)
-        }
         self._wallet = Wallet(keys.attester, node.chain_id, nonce_next=self._find_nonce(), now_ms=now_ms)
         self._turns = asyncio.Semaphore(AT_ONCE_MAX)
         self._tasks: dict[ObjectId, asyncio.Task[None]] = {}
         self._log = get_logger("attester")
 
-    def _find_account(self) -> AccountId:
-        for member in self._node.genesis.members:
-            if member.attester_key == self._key:
-                return member.account
-        raise AssertionError("the attester key is a member's")
+    def _find_account(self) -> AccountId | None:
+        """The member this key attests for today; None once the validators have put another key in its place."""
+        key = find_row(self._node, KEYS, self._key)
+        return None if key is None or key.account is None else AccountId(key.account)
 
     def _find_nonce(self) -> int:
         key = find_row(self._node, KEYS, self._key)
@@ -165,12 +174,13 @@ class Attester:
 
     def _find_wanted(self, application: Application) -> tuple[ModelId, ...]:
         """Models that this member may and has yet to attest."""
-        if application.state is not ApplicationState.OPEN:
+        account = self._find_account()
+        if application.state is not ApplicationState.OPEN or account is None:
             return ()
         consent = find_row(self._node, CONSENTS, application.request.consent)
-        if consent is None or self._account not in consent.grant.grantees:
+        if consent is None or account not in consent.grant.grantees:
             return ()
-        done = {one.model for one in application.attestations if one.attester == self._account}
+        done = {one.model for one in application.attestations if one.attester == account}
         return tuple(one.model for one in application.request.sidecars if one.model not in done)
 
     def _begin(self, applications: list[ObjectId]) -> None:
@@ -206,7 +216,8 @@ class Attester:
 
     async def _try_attest(self, application: ObjectId, row: Application, began_s: float) -> bool:
         """True when the attestations are final; False when something is not here yet."""
-        request = row.request
+        request, account = row.request, self._find_account()
+        assert account is not None, "wanted applications name this member"
         if len(request.data) != 1:
             raise RefusalError("several_documents")
         consent = find_row(self._node, CONSENTS, request.consent)
@@ -225,39 +236,45 @@ class Attester:
             self._keys.node,
             data=ObjectId(request.data[0]),
             document=Digest(data.anchor.document),
-            reader=self._account,
+            reader=account,
             purpose=Purpose.UNDERWRITE,
             time_ms=self._now_ms(),
         )
         wanted = self._find_wanted(row)
-        finding = await asyncio.to_thread(
-            self._appraise, raw, data, request, [one for one in sidecars if one.model in wanted], application
-        )
-        return await self._submit(application, finding, began_s)
-
-    def _appraise(
-        self, raw: bytes, data: Data, request: Apply, sidecars: list[Sidecar], application: ObjectId
-    ) -> Finding:
-        """Open, compare, recompute: in a thread, since a long statement takes some milliseconds."""
         try:
             envelope = decode(raw, VaultEnvelope)
         except CodecError as error:
             raise RefusalError("envelope_malformed") from error
+        # Read here, between two blocks: the thread below must not look at books that change meanwhile.
+        books = self._node.ledger.books
+        case = Case(
+            application=application,
+            account=account,
+            sealer=find_signer(books, PublicKey(envelope.owner)),
+            data=data,
+            request=request,
+            sidecars=tuple((one, books.models.get(ModelId(one.model))) for one in sidecars if one.model in wanted),
+        )
+        finding = await asyncio.to_thread(self._appraise, envelope, case)
+        return await self._submit(application, finding, began_s)
+
+    def _appraise(self, envelope: VaultEnvelope, case: Case) -> Finding:
+        """Open, compare, recompute: in a thread, since a long statement takes some milliseconds."""
+        request = case.request
         try:
-            plain = open_document(envelope, account=self._account, key=self._keys.enc)
+            plain = open_document(envelope, account=case.account, key=self._keys.enc)
         except OpenError as error:
             raise RefusalError(error.code) from error
-        if reason := check_anchor(plain, envelope, data, PublicKey(envelope.owner)):
+        if reason := check_anchor(plain, envelope, case.data, case.sealer):
             raise RefusalError(reason)
         if reason := check_statement(plain.rows, as_of=request.as_of, last_day=plain.last_day):
             raise RefusalError(reason)
         attestations = []
-        for sidecar in sidecars:
-            model = self._models.get(ModelId(sidecar.model))
+        for sidecar, model in case.sidecars:
             if model is None:
                 raise RefusalError("model_unknown")
             attestations.append(
-                calculate_attestation(plain, request, sidecar, model, application=application, key=self._key)
+                calculate_attestation(plain, request, sidecar, model, application=case.application, key=self._key)
             )
         return Finding(tuple(attestations), len(plain.rows))
 

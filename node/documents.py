@@ -12,9 +12,9 @@ from node.gossip.fetch import Fetcher, NobodyHasItError
 from node.telemetry import get_logger
 from node.vault.store import Vault, VaultError
 from protocol.codec import CodecError, decode
-from protocol.crypto import calculate_account_id
 from protocol.ids import AccountId, Digest, PublicKey
 from protocol.ledger.books import Books
+from protocol.ledger.keys import find_signer
 from protocol.ledger.state import CONSENTS, DATA
 from protocol.messages import DocumentReply, GetDocument
 from protocol.vault import VaultEnvelope, check_envelope
@@ -29,7 +29,7 @@ def is_withdrawn(books: Books, envelope: VaultEnvelope, reader: AccountId) -> bo
     False while the ledger knows of none: a statement is put into the vault before its consent is ordered, and until
     then the owner's signed grant alone counts. Anchors and consents of other accounts say nothing.
     """
-    owner, digest = calculate_account_id(PublicKey(envelope.owner)), envelope.digest
+    owner, digest = find_signer(books, PublicKey(envelope.owner)), envelope.digest
     data = [key for key, row in books.state.items(DATA) if row.owner == owner and row.anchor.document == digest]
     consents = [
         row
@@ -45,7 +45,7 @@ async def hand_out(vault: Vault, books: Books, digest: Digest, reader: AccountId
     if raw is None:
         return None
     envelope = decode(raw, VaultEnvelope)
-    if reader != calculate_account_id(PublicKey(envelope.owner)) and is_withdrawn(books, envelope, reader):
+    if reader != find_signer(books, PublicKey(envelope.owner)) and is_withdrawn(books, envelope, reader):
         return None
     purposes = [one.purpose.name.lower() for one in envelope.grants if one.recipient == reader]
     get_logger("documents").info("document_handed_out", document=digest, reader=reader, purposes=purposes)

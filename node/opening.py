@@ -142,7 +142,10 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
 
 
 def calculate_params_hash(genesis: Genesis) -> Digest:
-    """What every header names as its parameters: the policy that execution enforces."""
+    """What every header names as its parameters: the policy the network was founded with.
+
+    What votes put in its place stands in the books, under exec_root.
+    """
     return calculate_hash("params", encode(genesis.policy))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from node.api import books, chain, documents, events, loans, views
+from node.api import books, chain, documents, events, loans, network, views
 from node.api.answers import (
     AccessLogView,
     BlockView,
@@ -56,6 +56,19 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/v1/openapi.json", get_openapi, "This document", "application/json"),
     Endpoint("GET", "/v1/status", chain.get_status, "Where the node stands and what it waits for", StatusView),
     Endpoint("GET", "/v1/genesis", chain.get_genesis, "The network's founding document", Genesis),
+    Endpoint(
+        "GET", "/v1/network", network.get_network, "Policy, members, models and pauses in force", network.NetworkView
+    ),
+    Endpoint(
+        "GET",
+        "/v1/proposals",
+        network.list_proposals,
+        "What the validators vote on",
+        ListView,
+        query=(*_PAGE, Query("state", "In this state.", {"type": "string"})),
+        problems=("malformed_request", "malformed_id"),
+    ),
+    Endpoint("GET", "/v1/proposals/{id}", network.get_proposal, "A proposal", network.ProposalView, problems=_READ),
     Endpoint(
         "POST",
         "/v1/transactions",

@@ -12,13 +12,22 @@ from aiohttp import web
 from node.api.answers import Hex32, IsoDay, ListView, Minor, NonceView
 from node.api.ports import NodePort
 from node.api.problems import ProblemError, pick_language
-from node.api.reading import find_member, get_id, get_limit, get_node, parse_hex32, require_caller, respond
-from node.api.state import find_account, find_exponent, find_name, find_row, list_rows, may_see_exposure
+from node.api.reading import get_id, get_limit, get_node, parse_hex32, require_caller, respond
+from node.api.state import (
+    find_account,
+    find_exponent,
+    find_member,
+    find_name,
+    find_row,
+    list_roles,
+    list_rows,
+    may_see_exposure,
+)
 from node.api.views import view_application, view_day, view_offer, view_pool, view_product
 from protocol.ids import AccountId, Digest, ObjectId, PublicKey
 from protocol.ledger.exposure import calculate_due30, find_lenders
 from protocol.ledger.journal import Book, calculate_trial_balance, read_balance
-from protocol.ledger.rows import Account, Role
+from protocol.ledger.rows import Account
 from protocol.ledger.state import (
     ACCOUNTS,
     APPLICATIONS,
@@ -27,6 +36,7 @@ from protocol.ledger.state import (
     OFFERS,
     POOLS,
     PRODUCTS,
+    RECOVERIES,
     SHARES,
     Table,
 )
@@ -50,6 +60,15 @@ class ShareView(msgspec.Struct, frozen=True, kw_only=True):
     shares: int
 
 
+class RecoveryView(msgspec.Struct, frozen=True, kw_only=True):
+    """Another key that will speak for an account, unless its present key objects in time."""
+
+    new_key: Hex32
+    issuer: Hex32
+    issuer_name: str | None
+    effective_ms: int
+
+
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     """An account. The subject tag is shown to nobody here."""
 
@@ -68,6 +87,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     balances: list[BalanceView]
     shares: list[ShareView]
     applications: list[Hex32]
+    recovery: RecoveryView | None
 
 
 class ExposureView(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +183,7 @@ def _view_account(node: NodePort, account: AccountId, row: Account) -> AccountVi
         for pool, _ in list_rows(node, POOLS)
         if (held := find_row(node, SHARES, pool + account))
     ]
+    waiting = find_row(node, RECOVERIES, account)
     return AccountView(
         height=node.status().exec_height,
         id=account.hex(),
@@ -172,12 +193,20 @@ def _view_account(node: NodePort, account: AccountId, row: Account) -> AccountVi
         enc_key=row.enc_key.hex(),
         level=row.level,
         expires_on=view_day(row.expires_on),
-        roles=[str(role.name).lower() for role in Role if row.roles & role],
+        roles=list_roles(row),
         frozen=row.frozen,
         opened_ms=row.opened_ms,
         balances=balances,
         shares=shares,
         applications=[one.hex() for one in row.applications],
+        recovery=None
+        if waiting is None
+        else RecoveryView(
+            new_key=waiting.new_key.hex(),
+            issuer=waiting.issuer.hex(),
+            issuer_name=find_name(node, waiting.issuer),
+            effective_ms=waiting.effective_ms,
+        ),
     )
 
 
@@ -268,8 +297,8 @@ async def get_exposure(request: web.Request) -> web.Response:
         due_in_30_days=calculate_due30(books, row),
         lenders=[find_name(node, one) or one.hex() for one in find_lenders(books, row)],
         loans=[one.hex() for one in row.loans],
-        debt_cap=node.genesis.policy.debt_cap,
-        lenders_max=node.genesis.policy.lenders_max,
+        debt_cap=books.policy.debt_cap,
+        lenders_max=books.policy.lenders_max,
     )
     return respond(view, height=view.height)
 

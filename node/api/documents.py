@@ -8,11 +8,11 @@ from aiohttp import web
 from node.api.answers import AccessEntry, AccessLogView, DocumentView
 from node.api.problems import ProblemError
 from node.api.reading import NOW_MS, get_id, get_node, require_caller, respond
-from node.api.state import find_account, find_data
+from node.api.state import find_account, find_data, find_name
 from node.documents import hand_out
 from node.vault.store import VaultError
 from protocol.codec import CodecError, decode
-from protocol.ids import AccountId, Digest, ObjectId, PublicKey
+from protocol.ids import Digest, ObjectId, PublicKey
 from protocol.limits import DOCUMENT_BYTES_MAX
 from protocol.vault import VaultEnvelope
 
@@ -60,13 +60,12 @@ async def get_access_log(request: web.Request) -> web.Response:
     anchor = find_data(node, data)
     if anchor is None or anchor.owner != find_account(node, caller.key):
         raise ProblemError("not_found", "No data of this id belongs to this key.")
-    names = {member.account: member.name for member in node.genesis.members}
     entries = [
         AccessEntry(
             serial=one.record.serial,
             time_ms=one.record.time_ms,
             reader=one.record.reader.hex(),
-            reader_name=names.get(AccountId(one.record.reader)),
+            reader_name=find_name(node, one.record.reader),
             purpose=one.record.purpose.name.lower(),
             document=one.record.document.hex(),
             previous=one.record.previous.hex(),

@@ -97,7 +97,6 @@ def view_summary(node: NodePort, loan_id: ObjectId) -> tuple[LoanSummary, Contra
     next_due_on = min(ahead) if ahead and still_open else None
     next_due = 0 if next_due_on is None else sum(amount for due_on, amount in unpaid if due_on <= next_due_on)
     principal, interest, fee, penalty = loan.paid
-    materiality = node.genesis.policy.materiality
     summary = LoanSummary(
         id=loan_id.hex(),
         state=loan.state.name.lower(),
@@ -114,7 +113,7 @@ def view_summary(node: NodePort, loan_id: ObjectId) -> tuple[LoanSummary, Contra
         total_cost=told.total_cost,
         disbursed_on=view_day(contract.disbursed_on),
         today=view_day(today),
-        days_past_due=calculate_days_past_due(loan.rows, today, materiality=materiality) if still_open else 0,
+        days_past_due=calculate_days_past_due(loan.rows, today, materiality=told.materiality) if still_open else 0,
         days_past_due_max=loan.days_past_due_max,
         bucket=loan.bucket.name.lower(),
         overdue=overdue if still_open else 0,

@@ -14,7 +14,7 @@ from aiohttp import web
 from node.api.ports import NodePort
 from node.api.problems import ProblemError
 from node.api.signing import HEADER, Caller, check_request
-from protocol.ids import PublicKey, TimeMs
+from protocol.ids import TimeMs
 from protocol.limits import PAGE_ITEMS_MAX
 
 NODE: Final[web.AppKey[NodePort]] = web.AppKey("node")
@@ -68,14 +68,6 @@ def require_caller(request: web.Request) -> Caller:
     if isinstance(found, str):
         raise ProblemError(found, f"Send {HEADER}: key,ms,signature over the method, path and time.")
     return found
-
-
-def find_member(node: NodePort, key: PublicKey) -> str | None:
-    """Name of the member that one of officer, attester, validator or node key belongs to."""
-    for member in node.genesis.members:
-        if key in (member.officer_key, member.attester_key, member.node_key, member.validator_key):
-            return member.name
-    return None
 
 
 def respond(value: object, *, status: int = 200, height: int | None = None) -> web.Response:

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from node.api.ports import NodePort
 from protocol.ids import AccountId, ObjectId, PublicKey
-from protocol.ledger.rows import Data
-from protocol.ledger.state import DATA, KEYS, Table
+from protocol.ledger.rows import Account, Data, Role
+from protocol.ledger.state import ACCOUNTS, DATA, KEYS, MEMBERS, Table
 
 R = TypeVar("R")
 
@@ -41,8 +41,21 @@ def find_data(node: NodePort, data: ObjectId) -> Data | None:
 
 
 def find_name(node: NodePort, account: bytes) -> str | None:
-    """The member behind an account; None for borrowers, who have no name here."""
-    return next((one.name for one in node.genesis.members if one.account == account), None)
+    """The member behind an account, as it is called now; None for borrowers, who have no name here."""
+    row = find_row(node, MEMBERS, account)
+    return None if row is None else row.name
+
+
+def find_member(node: NodePort, key: PublicKey) -> str | None:
+    """Name of the member that an officer, attester, validator or node key speaks for, if it holds any role today."""
+    account = find_account(node, key)
+    row = None if account is None else find_row(node, ACCOUNTS, account)
+    return None if account is None or row is None or not row.roles else find_name(node, account)
+
+
+def list_roles(row: Account) -> list[str]:
+    """Names of the roles an account holds."""
+    return [str(role.name).lower() for role in Role if row.roles & role]
 
 
 def find_exponent(node: NodePort, currency: str) -> int:
@@ -51,8 +64,7 @@ def find_exponent(node: NodePort, currency: str) -> int:
 
 
 def may_see_exposure(node: NodePort, key: PublicKey) -> bool:
-    """Whether a key belongs to a member that validates or observes."""
-    for member in node.genesis.members:
-        if key in (member.officer_key, member.attester_key, member.node_key, member.validator_key):
-            return member.validator_key is not None or member.observer
-    return False
+    """Whether a key speaks for a member that validates or observes today."""
+    account = find_account(node, key)
+    row = None if account is None else find_row(node, ACCOUNTS, account)
+    return row is not None and bool(row.roles & (Role.VALIDATOR | Role.OBSERVER)) and not row.frozen

@@ -133,9 +133,7 @@ def read_account(node_url: str, who: str | None, key_path: Path | None, director
             "Say whose account: a member's name or an account's id, --key FILE, or --officer-dir DIR."
         )
     elif directory is not None:
-        from protocol.crypto import calculate_account_id
-
-        name = calculate_account_id(sign.open_officer(directory, genesis).signer.public_key).hex()
+        name = sign.open_officer(directory, genesis).signer.public_key.hex()
     else:
         name = sign.describe_sender(genesis, key_path, None)
 

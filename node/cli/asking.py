@@ -14,15 +14,15 @@ from node.cli.remote import read_clock_ms, read_genesis
 from node.client.borrower import CONSENT_MS, list_lenders
 from node.client.consent import UNDERWRITE
 from node.client.http import ApiError, NodeClient
-from protocol.genesis import Genesis, Member
+from node.client.network import Network, Organisation, read_network
 from protocol.ids import PublicKey
 
 
 class Plan(NamedTuple):
     """Where an application would go."""
 
-    genesis: Genesis
-    lenders: tuple[Member, ...]
+    genesis: Network
+    lenders: tuple[Organisation, ...]
     """Who is to read the statement."""
     decisions: int
     """Products that answer to what is asked for: so many decisions can be waited for."""
@@ -38,7 +38,7 @@ async def make_plan(
     genesis_path: Path | None,
 ) -> Plan:
     """The plan, or the end of the command: wrong_network, lender_unknown, account_unknown, no_product."""
-    genesis = await client.get_genesis()
+    genesis = await read_network(client)
     if genesis_path is not None and read_genesis(genesis_path).calculate_chain_id() != genesis.calculate_chain_id():
         fail("wrong_network", f"The node belongs to another network than {genesis_path}: nothing was sent.")
     known = list_lenders(genesis)
@@ -56,7 +56,9 @@ async def make_plan(
     return Plan(genesis, chosen, await _count_products(client, chosen, currency, terms))
 
 
-async def _count_products(client: NodeClient, lenders: tuple[Member, ...], currency: str, terms: dict[str, Any]) -> int:
+async def _count_products(
+    client: NodeClient, lenders: tuple[Organisation, ...], currency: str, terms: dict[str, Any]
+) -> int:
     """How many products answer to the terms; none at all ends the command."""
     page = await client.get("/v1/products", limit="200")
     accounts = {one.account.hex() for one in lenders}

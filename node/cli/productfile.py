@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from node.cli.common import format_ppm
-from protocol.genesis import Genesis
+from node.client.network import Standing
 from protocol.ids import Day, ModelId, ObjectId
 from protocol.ledger.products import LENGTH_MAX
 from protocol.loans.terms import Amortisation, DayCount, PeriodUnit, RoundingProfile, WaterfallOrder
@@ -174,9 +174,9 @@ def _locate(name: str, sentence: str) -> str:
     return f"{name}{where.rstrip('`')}: {what if allowed is None else f'give {allowed}'}"
 
 
-def find_product_faults(text: ProductText, genesis: Genesis, today: Day) -> list[str]:
+def find_product_faults(text: ProductText, network: Standing, today: Day) -> list[str]:
     """What the network would refuse, one line each, with the key. `today` is the contract's day in the offset named."""
-    policy, faults = genesis.policy, []
+    policy, faults = network.policy, []
     count, unit = int(text.every[:-1]), UNITS[text.every[-1]]
     if not 0 < text.amount_min_minor <= text.amount_max_minor:
         faults.append("amount_min_minor: must be at least 1 and not above amount_max_minor")
@@ -195,10 +195,10 @@ def find_product_faults(text: ProductText, genesis: Genesis, today: Day) -> list
             faults.append(f"bands[{index}].amount_max_minor: below amount_min_minor, so that nobody could be granted")
     if text.auto_budget_minor == 0:
         faults.append("auto_budget_minor: with 0 nothing is ever granted")
-    validators = sum(1 for one in genesis.members if one.attester_key is not None)
+    validators = sum(1 for one in network.members if one.attester_key is not None)
     if text.attestations_min > validators:
         faults.append(f"attestations_min: only {validators} organisations can attest, so that nothing would be decided")
-    floor = min(genesis.policy.attestations_floor, validators)
+    floor = min(policy.attestations_floor, validators)
     if text.attestations_min < floor:
         faults.append(f"attestations_min: the network's policy asks for {floor} at least")
     if text.expires_on.toordinal() < today:

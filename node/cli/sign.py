@@ -14,9 +14,10 @@ from node.cli.common import FailureError, fail, key_options, print_facts, print_
 
 if TYPE_CHECKING:
     from node.client.http import NodeClient
+    from node.client.network import Network, Standing
     from node.client.wallet import Intent, Wallet
     from protocol.crypto import KeySigner
-    from protocol.genesis import CurrencyUnit, Genesis
+    from protocol.genesis import CurrencyUnit
     from protocol.ids import AccountId
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,21 +95,22 @@ def who_options(function: F) -> F:
     return click.argument("who", metavar="[WHO]", required=False)(function)
 
 
-def read_network(node_url: str, directory: Path | None = None) -> "Genesis":
-    """The network of the node; it must be the one whose genesis.json lies beside the keys, if there is one."""
+def read_network(node_url: str, directory: Path | None = None) -> "Network":
+    """The node's network as it stands; it must be that whose genesis.json lies beside the keys, if there is one."""
     from node.cli.remote import read_genesis, run
+    from node.client.network import read_network as ask
 
-    genesis = run(node_url, lambda client: client.get_genesis())
+    network = run(node_url, ask)
     for path in () if directory is None else (directory / "genesis.json", directory.parent.parent / "genesis.json"):
         if path.is_file():
-            if read_genesis(path).calculate_chain_id() != genesis.calculate_chain_id():
+            if read_genesis(path).calculate_chain_id() != network.calculate_chain_id():
                 fail(
                     "wrong_network",
                     f"The node at {node_url} belongs to another network than {path}: nothing was signed."
                     " Name a node of the right network with --node.",
                 )
             break
-    return genesis
+    return network
 
 
 def read_officer_seed(directory: Path) -> bytes:
@@ -128,7 +130,7 @@ def read_officer_seed(directory: Path) -> bytes:
     return seed
 
 
-def open_officer(directory: Path, genesis: "Genesis", role: str | None = None) -> Sender:
+def open_officer(directory: Path, genesis: "Standing", role: str | None = None) -> Sender:
     """An organisation's officer key; the organisation must be a member, and hold `role` if one is named."""
     from protocol.crypto import KeySigner
 
@@ -146,7 +148,7 @@ def open_officer(directory: Path, genesis: "Genesis", role: str | None = None) -
 
 
 def open_sender(
-    genesis: "Genesis",
+    genesis: "Standing",
     key_path: Path | None,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
@@ -172,7 +174,7 @@ def check_sender(key_path: Path | None, directory: Path | None) -> None:
         raise click.UsageError("Give --key or --officer-dir, not both.")
 
 
-def describe_sender(genesis: "Genesis", key_path: Path | None, directory: Path | None) -> str:
+def describe_sender(genesis: "Standing", key_path: Path | None, directory: Path | None) -> str:
     """Who would sign, before any passphrase is asked for."""
     from node.client.keyfile import KeyFileProblem, read_key_file
     from protocol.crypto import calculate_account_id
@@ -187,7 +189,7 @@ def describe_sender(genesis: "Genesis", key_path: Path | None, directory: Path |
         fail(error.code, error.sentence)
 
 
-def resolve_account(genesis: "Genesis", text: str) -> "AccountId":
+def resolve_account(genesis: "Standing", text: str) -> "AccountId":
     """An account as typed: a member's name, or an account's 64 hexadecimal digits."""
     from node.cli.remote import check_hex
     from protocol.ids import AccountId
@@ -204,7 +206,7 @@ def resolve_account(genesis: "Genesis", text: str) -> "AccountId":
     return AccountId(bytes.fromhex(check_hex(text, "an account")))
 
 
-def find_currency(genesis: "Genesis", code: str | None) -> "CurrencyUnit":
+def find_currency(genesis: "Standing", code: str | None) -> "CurrencyUnit":
     """The currency named, or the network's first."""
     found = next((one for one in genesis.currencies if code in (None, one.code)), None)
     if found is None:
@@ -222,7 +224,7 @@ def confirm(title: str, facts: Iterable[tuple[str, object]], *, yes: bool) -> No
 
 
 def send(
-    node_url: str, genesis: "Genesis", signer: "KeySigner", build: Callable[["Wallet"], Sequence["Intent"]]
+    node_url: str, genesis: "Standing", signer: "KeySigner", build: Callable[["Wallet"], Sequence["Intent"]]
 ) -> list["Intent"]:
     """Sign what `build` makes of a wallet with the network's next nonce, send it, wait until it is final.
 

@@ -17,13 +17,13 @@ from nacl.utils import random
 
 from node.client.consent import UNDERWRITE, calculate_text_hash
 from node.client.http import NodeClient
+from node.client.network import Organisation, Standing, find_account
 from node.client.wallet import Intent, Wallet
 from node.vault.appraise import calculate_bins
 from node.vault.crypto import Recipient, Sealed, make_salt_key, seal_document
 from protocol.batch import Sidecar
 from protocol.codec import encode
 from protocol.crypto import Signer, calculate_hash
-from protocol.genesis import Genesis, Member
 from protocol.ids import BoxKey, Day, Digest, ModelId, ObjectId, TimeMs, TransactionId
 from protocol.limits import SIDECARS_PER_APPLICATION_MAX
 from protocol.loans.terms import ExcessRule, PeriodUnit
@@ -109,15 +109,15 @@ def prepare_statement(data: bytes, *, name: str, secret: bytes) -> Prepared:
     return Prepared(statement, plain)
 
 
-def load_models(genesis: Genesis) -> dict[ModelId, PointsModel]:
-    """The network's registered models by id."""
-    models = (decode_model(text.encode("ascii")) for text in genesis.models)
+def load_models(network: Standing) -> dict[ModelId, PointsModel]:
+    """Models by id that score new applications."""
+    models = (decode_model(text.encode("ascii")) for text in network.models)
     return {ModelId(model.id): model for model in models}
 
 
-def list_lenders(genesis: Genesis) -> tuple[Member, ...]:
+def list_lenders(network: Standing) -> tuple[Organisation, ...]:
     """Members that lend and can attest."""
-    return tuple(one for one in genesis.members if one.lender and one.attester_key is not None)
+    return tuple(one for one in network.members if one.lender and one.attester_key is not None)
 
 
 def make_application(
@@ -126,7 +126,7 @@ def make_application(
     wish: Wish,
     *,
     enc_key: BoxKey,
-    lenders: Sequence[Member],
+    lenders: Sequence[Organisation],
     models: Sequence[PointsModel],
     now_ms: TimeMs,
     language: str = "en",
@@ -267,7 +267,8 @@ class Borrower:
             raise BorrowError("not_final", "The transaction is not final yet: ask for it later by its id.")
 
 
-async def open_wallet(client: NodeClient, genesis: Genesis, signer: Signer, *, now_ms: Callable[[], TimeMs]) -> Wallet:
-    """A wallet over `signer` that continues with the nonce the network has seen."""
+async def open_wallet(client: NodeClient, network: Standing, signer: Signer, *, now_ms: Callable[[], TimeMs]) -> Wallet:
+    """A wallet over `signer` that continues with the nonce the network has seen, for the account it speaks for."""
     nonce = await client.get_nonce(signer.public_key)
-    return Wallet(signer, genesis.calculate_chain_id(), nonce_next=nonce, now_ms=now_ms)
+    account = await find_account(client, signer.public_key)
+    return Wallet(signer, network.calculate_chain_id(), nonce_next=nonce, now_ms=now_ms, account=account)

@@ -82,6 +82,7 @@ class Wallet:
         nonce_next: int,
         now_ms: Callable[[], TimeMs],
         valid_for_ms: int = VALID_FOR_MS,
+        account: AccountId | None = None,
     ) -> None:
         assert 0 < valid_for_ms <= VALID_FOR_MS_MAX
         self.signer = signer
@@ -89,6 +90,7 @@ class Wallet:
         self.nonce_next = nonce_next
         self._now_ms = now_ms
         self._valid_for_ms = valid_for_ms
+        self._account = account
 
     @property
     def public_key(self) -> PublicKey:
@@ -97,8 +99,8 @@ class Wallet:
 
     @property
     def account(self) -> AccountId:
-        """The account this key opens."""
-        return calculate_account_id(self.signer.public_key)
+        """The account this key speaks for: the one it was given for, or else the one it opens."""
+        return calculate_account_id(self.signer.public_key) if self._account is None else self._account
 
     def build(
         self, payload: Payload, *, sidecars: tuple[Sidecar, ...] = (), cosigners: tuple[Signer, ...] = ()

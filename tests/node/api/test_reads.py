@@ -17,6 +17,7 @@ from protocol.crypto import KeySigner, calculate_hash
 from protocol.genesis import Genesis
 from protocol.ids import BoxKey, Day, ObjectId
 from protocol.transactions.accounts import AccountKind
+from protocol.transactions.governance import PauseSet, Propose
 from tests.node.api.harness import TODAY, DevNode, make_keys, make_seed
 from tests.node.api.lending import apply_for, attesting, make_device, make_wish, read_sample
 
@@ -37,7 +38,11 @@ async def make_loan(node: DevNode, client: NodeClient) -> dict[str, str]:
     assert not isinstance(terms_hash, str), terms_hash
     loan = await device.accept(ObjectId(bytes.fromhex(offer["id"])), terms_hash)
     await node.make_block()
+    officer = node.make_officer("harbour")
+    proposal = officer.build(Propose(action=PauseSet(families=1), effective_on=Day(TODAY + 1)))
+    await node.do(proposal)
     return {
+        "proposal": proposal.made.hex(),
         "account": wallet.account.hex(),
         "key": wallet.public_key.hex(),
         "pool": (await client.get("/v1/pools"))["items"][0]["id"],
@@ -66,6 +71,7 @@ async def test_every_answer_is_what_the_document_says(node: DevNode, client: Nod
         "/v1/offers/{id}": f"/v1/offers/{ids['offer']}",
         "/v1/loans/{id}": f"/v1/loans/{ids['loan']}",
         "/v1/exposure/{tag}": f"/v1/exposure/{tag}",
+        "/v1/proposals/{id}": f"/v1/proposals/{ids['proposal']}",
         "/v1/vault/access-log/{id}": f"/v1/vault/access-log/{ids['data']}",
     }
     owner, officer = KeySigner(make_seed("li-na")), KeySigner(make_seed("harbour/officer"))

@@ -20,7 +20,7 @@ from node.vault.crypto import Recipient, Sealed, check_plain, open_document, sea
 from protocol.batch import Sidecar
 from protocol.codec import encode
 from protocol.crypto import KeySigner, calculate_account_id
-from protocol.ids import Day, Digest, ObjectId, PublicKey, TimeMs
+from protocol.ids import AccountId, Day, Digest, ObjectId, TimeMs
 from protocol.ledger.applications import is_capacity_floored
 from protocol.ledger.rows import Data
 from protocol.ledger.state import APPLICATIONS
@@ -268,9 +268,9 @@ def test_the_anchor_check_names_the_first_difference(tmp_path: Path) -> None:
     prepared = read_sample()
     sealed, data = _seal_for(prepared)
     plain = open_document(sealed.envelope, account=sealed.envelope.grants[0].recipient, key=node_keys.enc)
-    owner = PublicKey(sealed.envelope.owner)
+    owner = AccountId(data.owner)
     assert check_anchor(plain, sealed.envelope, data, owner) is None
-    stranger = PublicKey(bytes(32))
+    stranger = AccountId(bytes(32))
     assert check_anchor(plain, sealed.envelope, data, stranger) == "owner_differs"
     moved = msgspec.structs.replace(data, anchor=msgspec.structs.replace(data.anchor, document=Digest(bytes(32))))
     assert check_anchor(plain, sealed.envelope, moved, owner) == "document_differs"

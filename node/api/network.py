@@ -1,0 +1,152 @@
+"""Reads of what the validators' votes set: policy, pauses, members with their roles, models, and the proposals.
+
+What a network was founded with stands in its genesis; what is in force today stands here. Keys of the transport and of
+consensus are the genesis' alone and are never shown here.
+"""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from node.api.answers import Hex32, IsoDay
+from node.api.books import make_page
+from node.api.ports import NodePort
+from node.api.problems import ProblemError
+from node.api.reading import get_id, get_node, respond, to_plain
+from node.api.state import find_name, find_row, list_roles, list_rows
+from node.api.views import view_day
+from protocol.genesis import Policy
+from protocol.ids import ModelId, ObjectId
+from protocol.ledger.actions import name_action
+from protocol.ledger.rows import Member, Proposal
+from protocol.ledger.rules import Pause
+from protocol.ledger.state import ACCOUNTS, MEMBERS, MODELS, PROPOSALS
+from protocol.ledger.voters import calculate_votes_needed, count_voters
+
+
+class MemberView(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation as it stands."""
+
+    account: Hex32
+    name: str
+    roles: list[str]
+    """In force; none for one that is suspended."""
+    frozen: bool
+    officer_key: Hex32
+    enc_key: Hex32
+    attester_key: Hex32 | None
+    admitted_ms: int
+
+
+class ModelView(msgspec.Struct, frozen=True, kw_only=True):
+    """A scoring model."""
+
+    id: Hex32
+    name: str
+    currency: str
+    retired: bool
+    """Scores no new application."""
+    registered_ms: int
+    text: str
+    """Canonical JSON."""
+
+
+class NetworkView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in force."""
+
+    height: int
+    policy_version: int
+    """From 1, the genesis' own."""
+    policy: Policy
+    paused: list[str]
+    """Families of transactions that are refused for now."""
+    members: list[MemberView]
+    models: list[ModelView]
+
+
+class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
+    """An action before the validators."""
+
+    id: Hex32
+    proposer: Hex32
+    proposer_name: str | None
+    action: str
+    terms: dict[str, Any]
+    """The action's own fields."""
+    effective_on: IsoDay
+    state: str
+    approved: list[Hex32]
+    rejected: list[Hex32]
+    votes_needed: int
+
+
+async def get_network(request: web.Request) -> web.Response:
+    """GET /v1/network."""
+    node = get_node(request)
+    books = node.ledger.books
+    view = NetworkView(
+        height=node.status().exec_height,
+        policy_version=books.policy_version,
+        policy=books.policy,
+        paused=[str(one.name).lower() for one in Pause if books.paused & one],
+        members=[_view_member(node, key, row) for key, row in list_rows(node, MEMBERS)],
+        models=[
+            ModelView(
+                id=key.hex(),
+                name=books.models[ModelId(key)].name,
+                currency=books.models[ModelId(key)].currency,
+                retired=row.retired,
+                registered_ms=row.registered_ms,
+                text=row.text,
+            )
+            for key, row in list_rows(node, MODELS)
+        ],
+    )
+    return respond(view, height=view.height)
+
+
+def _view_member(node: NodePort, account: bytes, row: Member) -> MemberView:
+    standing = find_row(node, ACCOUNTS, account)
+    assert standing is not None, "every member has its account"
+    return MemberView(
+        account=account.hex(),
+        name=row.name,
+        roles=list_roles(standing),
+        frozen=standing.frozen,
+        officer_key=standing.key.hex(),
+        enc_key=standing.enc_key.hex(),
+        attester_key=None if row.attester_key is None else row.attester_key.hex(),
+        admitted_ms=row.admitted_ms,
+    )
+
+
+async def list_proposals(request: web.Request) -> web.Response:
+    """GET /v1/proposals[?state=]."""
+    node, state = get_node(request), request.query.get("state")
+    rows = ((key, row) for key, row in list_rows(node, PROPOSALS) if state in (None, row.state.name.lower()))
+    return make_page(request, node, rows, lambda key, row: _view_proposal(node, ObjectId(key), row))
+
+
+async def get_proposal(request: web.Request) -> web.Response:
+    """GET /v1/proposals/{id}."""
+    node, proposal = get_node(request), ObjectId(get_id(request))
+    row = find_row(node, PROPOSALS, proposal)
+    if row is None:
+        raise ProblemError("not_found", "No proposal has this id at this height.")
+    return respond(_view_proposal(node, proposal, row), height=node.status().exec_height)
+
+
+def _view_proposal(node: NodePort, proposal: ObjectId, row: Proposal) -> ProposalView:
+    return ProposalView(
+        id=proposal.hex(),
+        proposer=row.proposer.hex(),
+        proposer_name=find_name(node, row.proposer),
+        action=name_action(row.action),
+        terms=to_plain(row.action),
+        effective_on=view_day(row.effective_on),
+        state=row.state.name.lower(),
+        approved=[one.hex() for one in row.approved],
+        rejected=[one.hex() for one in row.rejected],
+        votes_needed=calculate_votes_needed(count_voters(node.ledger.books)),
+    )
