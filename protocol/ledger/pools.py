@@ -50,11 +50,11 @@ def check_pool_deposit(books: Books, call: Call, payload: PoolDeposit) -> Reject
         return Rejection.AMOUNT_ZERO
     if pool is None:
         return Rejection.POOL_UNKNOWN
-    if read_cash(books.state, call.account, pool.currency) < payload.amount:
-        return Rejection.FUNDS_SHORT
     shares = calculate_shares(pool, payload.amount)
     if shares == 0:
         return Rejection.AMOUNT_ZERO
+    if read_cash(books.state, call.account, pool.currency) < payload.amount:
+        return Rejection.FUNDS_SHORT
     return Rejection.AMOUNT_TOO_LARGE if pool.shares + shares > AMOUNT_MAX else None
 
 
