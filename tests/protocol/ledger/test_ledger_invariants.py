@@ -239,6 +239,7 @@ def test_a_planted_fault_is_found_by_its_law(ledger: Ledger, name: str) -> None:
     [
         ("decisions", lambda s: alter(s, DECISIONS, model=calculate_hash("foreign"))),
         ("decisions", lambda s: alter(s, DECISIONS, offer=None)),
+        ("decisions", lambda s: alter(s, DECISIONS, officer=True, attesters=())),
         ("decisions", lambda s: alter(s, DECISIONS, rule=Rejection.BUDGET_SPENT, offer=None, reasons=(1,))),
         ("applications", lambda s: alter(s, OFFERS, state=OfferState.ACCEPTED)),
         ("one_account_per_tag", lambda s: alter(s, KEYS, account=calculate_hash("nobody"))),

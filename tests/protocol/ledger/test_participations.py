@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from protocol.crypto import calculate_hash
 from protocol.ids import ObjectId
@@ -172,6 +173,17 @@ def test_one_unit_that_comes_back_is_one_partners_alone() -> None:
         assert club.world.pay("ann", loan, 1).rejection is None
     assert held == [[7_379, 873, 1_748], [7_379, 872, 1_748], [7_379, 872, 1_747]]
     assert find_violations(club.world.ledger) == {}
+
+
+def test_the_law_finds_a_unit_that_changed_hands() -> None:
+    """One unit from a partner to the lead leaves every sum right, and is found."""
+    club = Club((200_000, 200_000))
+    assert club.world.accept("ann", club.offer()).rejection is None
+    loan_id = club.world.made("loan", "ann")
+    lead, first, second = club.world.ledger.books.state.need(LOANS, loan_id).holdings
+    moved = (replace(lead, principal=lead.principal + 1), replace(first, principal=first.principal - 1), second)
+    change(club.world, LOANS, loan_id, holdings=moved)
+    assert "holdings" in find_violations(club.world.ledger)
 
 
 def test_who_withdraws_gets_the_whole_fee_back_from_all_pools() -> None:
