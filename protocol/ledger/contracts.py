@@ -200,6 +200,17 @@ class SalesTally(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
     """Days past due count from here."""
 
 
+class DefaultGround(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a loan could be called defaulted."""
+
+    days_past_due: CountField
+    """On that day."""
+    arbiter: AccountIdField | None = None
+    """Who vouched for an early default; None where the days past due were enough."""
+    evidence: DigestField | None = None
+    """Commitment to what an early default rests on."""
+
+
 class Loan(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
     """What changes in a loan's life."""
 
@@ -257,3 +268,19 @@ class Loan(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     """Of a revenue share."""
     payments: CountField = 0
     """How many were taken."""
+    carried: AmountField = Amount(0)
+    """Interest that an amendment let stand on the first of its rows, on top of that row's own."""
+    contested: AmountField = Amount(0)
+    """Of the open dispute: overdue principal up to it bears no late interest while the hold lasts."""
+    holds_from: DayField | None = None
+    """First day on which another dispute of the borrower holds; None before the first."""
+    prepaid: tuple[int, int, int] = (0, 0, 0)
+    """Since the beginning: principal paid before its due day, interest that saved, fees charged for it."""
+    costs_stated: AmountField = Amount(0)
+    """Costs of recovery stated so far, recovered ones too."""
+    amend_lender: ObjectIdField | None = None
+    """The lender's amendment that waits for the borrower."""
+    amend_borrower: ObjectIdField | None = None
+    """The borrower's amendment that waits for the lender."""
+    default_ground: DefaultGround | None = None
+    """Of the last default."""

@@ -28,7 +28,7 @@ from protocol.loans.delinquency import DelinquencyBucket
 from protocol.loans.lifecycle import LoanEvent, LoanState, calculate_next_state, can_happen
 from protocol.loans.schedule import ScheduleFault
 from protocol.loans.terms import Amortisation, ExcessRule
-from protocol.loans.waterfall import Allocation, Take, apply_take, open_row
+from protocol.loans.waterfall import Take, apply_take, open_row
 from protocol.money import Amount, share_floor
 from protocol.rejections import Rejection
 from protocol.transactions.assets import LeaseEnd, LeaseEndOption
@@ -120,7 +120,7 @@ def _pay_charges(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan
     paid = (principal, Amount(interest + take.interest), Amount(fee + take.fee), Amount(penalty + take.penalty))
     payment = Payment(
         loan=replace(loan, rows=rows, paid=paid),
-        allocation=Allocation(takes=(take,), taken=take.total, returned=0, rows=rows),
+        takes=(take,),
         principal=0,
         interest=take.interest,
         fee=take.fee,

@@ -14,6 +14,7 @@ from protocol.ledger.journal import Book, Posting, read_cash
 from protocol.ledger.loans import calculate_subjects, emit_lateness, load_loan, save_loan
 from protocol.ledger.records import Fact, Repaid
 from protocol.ledger.recovery import apply_recovery, calculate_claim
+from protocol.ledger.returns import record_payment
 from protocol.ledger.rules import Due, Rule, Rules
 from protocol.ledger.servicing import (
     Payment,
@@ -90,8 +91,10 @@ def pay_loan(
     if loan.state is not LoanState.ACTIVE:
         return apply_recovery(books, loan_id, contract, loan, payer=payer, amount=amount, source=source)
     emit_lateness(books, loan_id, contract, books.state.need(LOANS, loan_id), loan)
-    payment = calculate_payment(contract, loan, amount, excess, contract.disclosure.materiality)
+    feeless = source is PaymentSource.MERCHANT_REFUND
+    payment = calculate_payment(contract, loan, amount, excess, contract.disclosure.materiality, feeless=feeless)
     assert payment.taken > 0, "an open loan has a payoff"
+    record_payment(books, loan_id, contract, loan, payment, payer=payer, source=source)
     after = post_payment(books, payer, loan_id, contract, payment, source=source)
     refunded = 0
     if payment.closes:

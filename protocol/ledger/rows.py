@@ -24,6 +24,7 @@ from protocol.ids import (
 )
 from protocol.ledger.records import Assessed, ReasonsField
 from protocol.limits import NONCE_WINDOW
+from protocol.loans.waterfall import Take
 from protocol.money import Amount, AmountField, CurrencyField, Ppm, PpmField
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind
@@ -109,6 +110,34 @@ class Reference(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forb
     height: HeightField
 
 
+class ExitRound(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A day's payment of those who wait to leave a pool, at figures of its beginning; over once all were served."""
+
+    due_ms: TimeMsField
+    """When it fell due: exits of this instant are its exits."""
+    shares: CountField
+    """Of all its exits together."""
+    assets: CountField
+    """Net asset value for leaving, with the virtual unit."""
+    issued: CountField
+    """Shares of the pool, with the virtual ones."""
+    pay: AmountField
+    """What its exits share: the free cash, or all they can claim if that is less."""
+    shares_left: CountField
+    """Of exits not yet served."""
+    cash_left: AmountField
+    """Not yet paid; reserved in the pool."""
+
+
+class Leaving(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """Who waits to leave a pool: those of the next round, and those of the running one."""
+
+    next_ms: TimeMsField
+    shares: CountField = 0
+    """Of exits that wait for the next round."""
+    round: ExitRound | None = None
+
+
 class Pool(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
     """A lender's pool. Net asset value = cash + principal + assets; interest counts when received."""
 
@@ -136,6 +165,10 @@ class Pool(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     """Goods taken back or seized, at the value they were taken for."""
     exiting: CountField = 0
     """Shares in escrow of those who asked to leave."""
+    leaving: Leaving | None = None
+    """None while nobody waits to leave."""
+    lost: AmountField = Amount(0)
+    """Principal lost on loans in default that are not written off: it may still come back."""
 
 
 class Budget(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -301,6 +334,14 @@ class Exit(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     """Still to be paid; 0 once done or cancelled."""
     requested_ms: TimeMsField
     paid: AmountField = Amount(0)
+    due_ms: TimeMsField | None = None
+    """Of the round it waits for; None once done or cancelled."""
+
+
+class Leaver(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """An account that waits to leave a pool."""
+
+    exit: ObjectIdField
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -378,6 +419,28 @@ class Dispute(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid
     resolved: bool = False
     waived: AmountField = Amount(0)
     refunded: AmountField = Amount(0)
+
+
+class Taken(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A payment as it fell on the rows of its loan."""
+
+    number: CountField
+    """Among the loan's payments, from 0."""
+    paid_on: DayField
+    payer: AccountIdField
+    takes: tuple[Take, ...]
+    prepaid: tuple[int, int, int]
+    """Of the loan, as it stood before."""
+    fee: AmountField = Amount(0)
+    """For paying early: charged by this payment to the first row ahead, paid or not."""
+    fee_row: CountField = 0
+    """Index of that row."""
+
+
+class Payments(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A loan's last payments, oldest first, as long as nothing else has changed its rows since."""
+
+    taken: tuple[Taken, ...]
 
 
 class Amendment(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

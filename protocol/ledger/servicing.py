@@ -36,8 +36,8 @@ from protocol.loans.delinquency import (
 )
 from protocol.loans.lifecycle import LoanState
 from protocol.loans.terms import ExcessRule, WaterfallOrder
-from protocol.loans.waterfall import Allocation, Row, calculate_allocation, calculate_payoff
-from protocol.money import Amount, share_floor
+from protocol.loans.waterfall import Row, Take, apply_take, calculate_allocation, calculate_payoff
+from protocol.money import AMOUNT_MAX, Amount, share_floor
 
 Rows = tuple[Row, ...]
 BUCKET_STARTS = (1, 8, 31, 61, 91, 181, 271, 361)
@@ -79,6 +79,9 @@ def calculate_rows_ahead(contract: Contract, loan: Loan, rows: Rows, accrual: Ac
     schedule = contract.disclosure.schedule
     unpaid = [row.principal_unpaid for row in rows]
     ahead = calculate_interest_ahead(schedule, unpaid, accrual, periods=contract.periods)
+    if len(ahead) == len(rows):
+        # Nothing is due yet, so what an amendment carried still stands on the first row.
+        ahead = (ahead[0] + loan.carried, *ahead[1:])
     due, future = rows[: len(rows) - len(ahead)], rows[len(rows) - len(ahead) :]
     renewed = [
         msgspec.structs.replace(row, interest_due=max(interest, row.interest_paid))
@@ -144,17 +147,25 @@ def _pass_days(contract: Contract, loan: Loan, today: int) -> Loan:
 
 
 def _charge_late_interest(contract: Contract, loan: Loan, start: int, today: int) -> Loan:
-    """Simple late interest on overdue principal for the days passed, on the oldest row that is overdue."""
+    """Simple late interest on overdue principal for the days passed, on the oldest row that is overdue.
+
+    A dispute's contested amount, which is the oldest principal overdue, bears none of it while its hold lasts.
+    """
     disclosure = contract.disclosure
-    unit_days, oldest = 0, None
+    hold = start if loan.hold_until is None else max(start, min(loan.hold_until - 1, today))
+    unit_days, oldest, contested = 0, None, int(loan.contested)
     for position, row in enumerate(loan.rows):
         if row.due_on >= today:
             break
         unpaid = row.principal_unpaid
         if unpaid:
             grace = disclosure.grace_days
-            late = calculate_days_late(row.due_on, today, grace_days=grace)
-            unit_days += unpaid * (late - calculate_days_late(row.due_on, start, grace_days=grace))
+            late, held, before = (
+                calculate_days_late(row.due_on, day, grace_days=grace) for day in (today, hold, start)
+            )
+            free = max(0, unpaid - contested)
+            contested -= unpaid - free
+            unit_days += unpaid * (late - held) + free * (held - before)
             oldest = position if oldest is None else oldest
     if not unit_days or oldest is None:
         return loan
@@ -166,8 +177,9 @@ def _charge_late_interest(contract: Contract, loan: Loan, start: int, today: int
 
 
 def _charge_late_fees(contract: Contract, loan: Loan, today: int, materiality: int) -> Loan:
-    """The flat fee, once for each row that is late beyond grace."""
+    """The flat fee, once for each row that is late beyond grace; none while a dispute holds."""
     disclosure = contract.disclosure
+    held = loan.hold_until is not None and today < loan.hold_until
     rows, charged = loan.rows, loan.fees_charged
     for position, row in enumerate(rows):
         if row.due_on >= today:
@@ -179,7 +191,7 @@ def _charge_late_fees(contract: Contract, loan: Loan, today: int, materiality: i
             unpaid=row.unpaid if row.unpaid > materiality else 0,
             fee=disclosure.late_fee,
             charged=row.index in charged,
-            held=False,
+            held=held,
         )
         if fee:
             rows = _add_to_row(rows, position, penalty=min(fee, _calculate_room(contract, loan, rows)))
@@ -194,12 +206,19 @@ def calculate_interest_running(contract: Contract, loan: Loan) -> int:
         return 0
     period = calculate_period_at(contract, loan.accrual.as_of)
     interest = calculate_interest_accrued(loan.accrual, period, rate_ppm=schedule.rate_ppm, profile=schedule.profile)
-    running = loan.rows[bisect_right(schedule.due_dates, loan.accrual.as_of)]
-    return min(interest, running.interest_due)
+    position = bisect_right(schedule.due_dates, loan.accrual.as_of)
+    carried = loan.carried if position == 0 else 0
+    return min(interest + carried, loan.rows[position].interest_due)
 
 
 def calculate_loan_payoff(contract: Contract, loan: Loan) -> int:
-    """What closes the loan on the day it was brought to."""
+    """What closes the loan on the day it was brought to, a fee for paying early included."""
+    if contract.disclosure.prepayment_fee_ppm and loan.rows[-1].due_on > loan.accrual.as_of:
+        return calculate_payment(contract, loan, AMOUNT_MAX, ExcessRule.LAST, materiality=0).taken
+    return _calculate_owed(contract, loan)
+
+
+def _calculate_owed(contract: Contract, loan: Loan) -> int:
     return calculate_payoff(
         loan.rows, today=loan.accrual.as_of, interest_accrued=calculate_interest_running(contract, loan)
     )
@@ -243,7 +262,8 @@ class Payment(NamedTuple):
     """What a payment does to a loan."""
 
     loan: Loan
-    allocation: Allocation
+    takes: tuple[Take, ...]
+    """In row order; rows that get nothing are absent."""
     principal: int
     interest: int
     fee: int
@@ -261,8 +281,14 @@ class Payment(NamedTuple):
         return sum(self.parts)
 
 
-def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: ExcessRule, materiality: int) -> Payment:
-    """The loan after a payment on the day it was brought to. Principal comes first once it was substandard."""
+def calculate_payment(
+    contract: Contract, loan: Loan, amount: int, excess: ExcessRule, materiality: int, *, feeless: bool = False
+) -> Payment:
+    """The loan after a payment on the day it was brought to. Principal comes first once it was substandard.
+
+    Principal paid early may cost a fee, which stands on the first row ahead and is paid once nothing else is owed;
+    `feeless` is for money that does not come by the payer's own wish.
+    """
     today = loan.accrual.as_of
     settled = next((index for index, row in enumerate(loan.rows) if row.unpaid), len(loan.rows))
     # Rows at the front that are paid in full take no part; leaving them out keeps a payment cheap late in a loan.
@@ -297,10 +323,63 @@ def calculate_payment(contract: Contract, loan: Loan, amount: int, excess: Exces
             loan.paid[3] + penalty,
         ),
     )
+    if ahead and not feeless:
+        after = _charge_prepayment(contract, loan, after, takes)
+        after, extra = _pay_prepayment_fee(after, allocation.returned)
+        penalty += extra.penalty
+        takes = _merge_takes(takes, extra)
     past_due = calculate_loan_lateness(contract, after, materiality)
     after = msgspec.structs.replace(after, bucket=calculate_bucket(past_due))
-    closes = after.principal_out == 0 and calculate_loan_payoff(contract, after) == 0
-    return Payment(after, allocation, principal, interest, fee, penalty, closes)
+    closes = after.principal_out == 0 and _calculate_owed(contract, after) == 0
+    return Payment(after, takes, principal, interest, fee, penalty, closes)
+
+
+def _charge_prepayment(contract: Contract, loan: Loan, after: Loan, takes: tuple[Take, ...]) -> Loan:
+    """The loan after a payment, with the fee for what of it was early; none while the borrower may withdraw.
+
+    Principal, interest saved and fees are counted over the loan's life, so it does not matter in how many parts money
+    comes, and all fees together never pass all interest saved.
+    """
+    ppm, today = contract.disclosure.prepayment_fee_ppm, loan.accrual.as_of
+    if not ppm or today <= calculate_withdrawal_end(contract):
+        return after
+    due = {take.index: take for take in takes if loan.rows[take.index - 1].due_on <= today}
+    rows = tuple(apply_take(row, due[row.index]) if row.index in due else row for row in loan.rows)
+    if loan.ahead_stale:
+        rows = calculate_rows_ahead(contract, loan, rows)
+    early = sum(take.principal for take in takes if take.index not in due)
+    saved = sum(
+        was.interest_due - row.interest_due for was, row in zip(rows, after.rows, strict=True) if row.due_on > today
+    )
+    principal, interest, charged = loan.prepaid[0] + early, loan.prepaid[1] + saved, loan.prepaid[2]
+    fee = max(0, min(share_floor(principal, ppm), interest) - charged)
+    position = bisect_right(contract.disclosure.schedule.due_dates, today)
+    room = _calculate_room(contract, after, after.rows)
+    return msgspec.structs.replace(
+        after,
+        rows=_add_to_row(after.rows, position, penalty=min(fee, room)),
+        prepaid=(principal, interest, charged + fee),
+    )
+
+
+def _pay_prepayment_fee(loan: Loan, amount: int) -> tuple[Loan, Take]:
+    """The loan with its penalties ahead paid out of what a payment has left over, and what they took."""
+    position = next((i for i, row in enumerate(loan.rows) if row.penalty_unpaid and amount), len(loan.rows) - 1)
+    row = loan.rows[position]
+    take = Take(index=row.index, penalty=min(amount, row.penalty_unpaid))
+    principal, interest, fee, penalty = loan.paid
+    rows = (*loan.rows[:position], apply_take(row, take), *loan.rows[position + 1 :])
+    paid = (principal, interest, fee, Amount(penalty + take.penalty))
+    return msgspec.structs.replace(loan, rows=rows, paid=paid), take
+
+
+def _merge_takes(takes: tuple[Take, ...], extra: Take) -> tuple[Take, ...]:
+    """Takes in row order with a penalty added to one of them."""
+    if not extra.penalty:
+        return takes
+    same = next((one for one in takes if one.index == extra.index), Take(index=extra.index))
+    merged = msgspec.structs.replace(same, penalty=same.penalty + extra.penalty)
+    return tuple(sorted((*(one for one in takes if one is not same), merged), key=attrgetter("index")))
 
 
 def close_rows(rows: Rows) -> Rows:
@@ -322,11 +401,16 @@ def calculate_next_day(contract: Contract, loan: Loan, materiality: int) -> Day 
         return None
     today = loan.accrual.as_of
     days: list[int] = [calculate_withdrawal_end(contract) + 1] if loan.fee_held else []
+    if loan.hold_until is not None:
+        days.append(loan.hold_until)
     oldest = True
     for row in loan.rows:
+        if loan.autopay and row.unpaid:
+            # A rest too small to make a row late is paid all the same.
+            days += [row.due_on, row.due_on + 1]
         if row.unpaid <= materiality:
             continue
-        days += [row.due_on, row.due_on + 1] if loan.autopay else [row.due_on + 1]
+        days.append(row.due_on + 1)
         if row.due_on >= today:
             break
         if row.index not in loan.fees_charged:

@@ -24,9 +24,11 @@ from protocol.ledger.rows import (
     Exposure,
     Governed,
     Key,
+    Leaver,
     Line,
     Member,
     Model,
+    Payments,
     Pool,
     Product,
     Proposal,
@@ -89,6 +91,12 @@ LINES: Final = Table(26, "lines", Line)
 ASSETS: Final = Table(27, "assets", Asset)
 AMENDMENTS: Final = Table(28, "amendments", Amendment)
 DISPUTES: Final = Table(29, "disputes", Dispute)
+LEAVERS: Final = Table(30, "leavers", Leaver)
+"""Key: pool 32 | account 32; only while the account's exit is open."""
+LOSSES: Final = Table(31, "losses", int)
+"""Key: pool 32 | day of default u32. What the pool lost then and has not got back; no row for nothing."""
+PAYMENTS: Final = Table(32, "payments", Payments)
+"""Key: loan. Its last payments, while they could still be taken back."""
 
 TABLES: Final[dict[int, Table[Any]]] = {
     table.number: table
@@ -122,6 +130,9 @@ TABLES: Final[dict[int, Table[Any]]] = {
         ASSETS,
         AMENDMENTS,
         DISPUTES,
+        LEAVERS,
+        LOSSES,
+        PAYMENTS,
     )
 }
 TIP_KEY: Final = b""

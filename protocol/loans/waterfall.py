@@ -198,21 +198,16 @@ def calculate_allocation(
     def take_principal(left: int) -> int:
         return _take_principal(future, left, excess, parts)
 
-    def take_penalty(left: int) -> int:
-        for row in future:
-            taken = min(left, row.penalty_unpaid)
-            parts[row.index]["penalty"] += taken
-            left -= taken
-        return left
-
-    steps: dict[str, Callable[[int], int]] = {
-        "interest": take_interest,
-        "principal": take_principal,
-        "penalty": take_penalty,
-    }
+    steps: dict[str, Callable[[int], int]] = {"interest": take_interest, "principal": take_principal}
     for name in _ORDERS[order]:
         if name in steps:
             left = steps[name](left)
+    # Whatever the order, what stands on rows ahead comes last: a fee for paying early follows from the principal paid
+    # before it, and if it came first, the same money in two parts would pay less principal than in one.
+    for row in future:
+        taken = min(left, row.penalty_unpaid)
+        parts[row.index]["penalty"] += taken
+        left -= taken
     return _close(rows, amount, left, parts)
 
 

@@ -8,7 +8,7 @@ import msgspec
 from protocol.ids import CountField, DayField, DigestField, ObjectIdField
 from protocol.loans.delinquency import AssetClass
 from protocol.loans.terms import ExcessRule
-from protocol.money import Amount, AmountField, PpmField
+from protocol.money import AmountField, PpmField
 
 _ShareField = Annotated[PpmField, msgspec.Meta(ge=1, le=1_000_000)]
 
@@ -128,7 +128,7 @@ class AmendPropose(msgspec.Struct, frozen=True, array_like=True, kw_only=True, f
     """
 
     loan: ObjectIdField
-    settle: Amount | None = None
+    settle: AmountField | None = None
     """Amount that settles the loan in full; the rest is forgiven and all other fields are ignored."""
     instalments: Annotated[int, msgspec.Meta(ge=1, le=480)] = 1
     first_due: DayField | None = None
