@@ -55,6 +55,8 @@ class Rejection(IntEnum):
     EXIT_UNKNOWN = 404
     EXIT_CLOSED = 405
     COVER_SHORT = 406
+    EXIT_OPEN = 407
+    POOL_LOST = 408
     # products
     PRODUCT_UNKNOWN = 500
     PRODUCT_TERMS_INVALID = 501
@@ -205,6 +207,8 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.EXIT_UNKNOWN: "The exit does not exist or belongs to another account.",
     Rejection.EXIT_CLOSED: "The exit was already paid or cancelled.",
     Rejection.COVER_SHORT: "The pool's first-loss cover is, or would be, below what its loans need.",
+    Rejection.EXIT_OPEN: "The account already waits to leave this pool; it can cancel and ask anew.",
+    Rejection.POOL_LOST: "More of the pool may still come back than is left, so that no price would be fair.",
     Rejection.PRODUCT_UNKNOWN: "The product does not exist.",
     Rejection.PRODUCT_TERMS_INVALID: "The product's terms contradict each other.",
     Rejection.POLICY_BROKEN: "The terms pass a limit of the network's policy.",
@@ -265,7 +269,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.TOO_SOON: "The days or amounts overdue that this needs are not reached.",
     Rejection.ON_HOLD: "An open dispute holds this for now.",
     Rejection.CLASS_NOT_WORSE: "A lender may only worsen a loan's class.",
-    Rejection.ARBITER_MISSING: "An arbiter's co-signature is missing.",
+    Rejection.ARBITER_MISSING: "An arbiter's co-signature is missing, or the evidence it vouches for.",
     Rejection.NOT_REVENUE_SHARE: "The loan is not repaid by a share of sales.",
     Rejection.SALES_GAP: "A sales report begins on the day after the last one reported.",
     Rejection.SALES_DAYS_INVALID: "A sales report covers whole days that have passed.",

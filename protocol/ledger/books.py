@@ -28,7 +28,7 @@ class EventKind(IntEnum):
     PROPOSAL = 4
     RECOVERY = 5
     EXIT = 6
-    """A pool's day of paying out those who leave; the subject is the pool."""
+    """An exit's day of being paid, with all others of its pool; the subject is the exit."""
     LINE = 7
     FUNDING = 8
     """A settlement agent's time to pay a loan out is over."""

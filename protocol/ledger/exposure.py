@@ -15,6 +15,7 @@ from protocol.ledger.rows import Exposure
 from protocol.ledger.servicing import calculate_loan_at
 from protocol.ledger.state import CONTRACTS, EXPOSURES, LINES, LOANS, OFFERS, PRODUCTS, replace
 from protocol.loans.calendar import Period, calculate_monthly_instalment
+from protocol.loans.lifecycle import CLAIMED
 from protocol.money import share_ceil, share_floor
 from protocol.rejections import Rejection
 from protocol.transactions.products import Segment
@@ -50,7 +51,9 @@ def calculate_due30(books: Books, exposure: Exposure) -> int:
         today = books.calculate_day(contract.disclosure.tz_offset_min)
         # Late charges whose event still waits for a later block count already.
         loan = calculate_loan_at(contract, books.state.need(LOANS, loan_id), today, contract.disclosure.materiality)
-        rows = tuple(Due(row.due_on, row.unpaid) for row in loan.rows)
+        # A claim is due as a whole.
+        claimed = loan.state in CLAIMED
+        rows = tuple(Due(today if claimed else row.due_on, row.unpaid) for row in loan.rows)
         total += calculate_burden(rows, contract.disclosure.schedule.period, today)
     return total
 

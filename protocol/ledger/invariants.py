@@ -7,10 +7,18 @@ the design. Never change a row here.
 from typing import Final
 
 from protocol.ledger.execute import Ledger
-from protocol.ledger.laws import assets, governance, loans, money, pools, records
+from protocol.ledger.laws import assets, distress, governance, loans, money, pools, records
 from protocol.ledger.laws.common import Laws, Violations
 
-INVARIANTS: Final[Laws] = {**money.LAWS, **loans.LAWS, **pools.LAWS, **records.LAWS, **governance.LAWS, **assets.LAWS}
+INVARIANTS: Final[Laws] = {
+    **money.LAWS,
+    **loans.LAWS,
+    **pools.LAWS,
+    **records.LAWS,
+    **governance.LAWS,
+    **assets.LAWS,
+    **distress.LAWS,
+}
 """Every law by its stable name."""
 
 

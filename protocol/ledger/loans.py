@@ -7,6 +7,7 @@ first. What a payment, a default or an amendment does stands in modules of their
 from protocol.ids import ObjectId
 from protocol.ledger.books import Books, EventKind
 from protocol.ledger.contracts import Contract, Loan
+from protocol.ledger.cover import count_loss
 from protocol.ledger.holdings import change_pool, get_lender, split_income
 from protocol.ledger.servicing import (
     calculate_loan_at,
@@ -29,15 +30,16 @@ def load_loan(books: Books, loan_id: ObjectId) -> tuple[Contract, Loan]:
 
 
 def save_loan(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -> None:
-    """Write a loan, its pools' haircuts and its next event; once nobody can withdraw, the fee is the pools' to lend.
+    """Write a loan, its pools' haircuts and losses, and its next event; an event that comes too early looks and goes.
 
-    An event that comes too early only looks and goes.
+    Once nobody can withdraw, the fee is the pools' to lend.
     """
     if loan.fee_held and (loan.closed_ms is not None or loan.accrual.as_of > calculate_withdrawal_end(contract)):
         for one, part in zip(loan.holdings, split_income(loan.holdings, loan.fee_held), strict=True):
             change_pool(books, ObjectId(one.pool), reserved=-part)
         loan = replace(loan, fee_held=Amount(0))
     loan = _mark_haircuts(books, contract, loan)
+    _count_losses(books, loan_id, loan)
     day = None if loan.closed_ms is not None else calculate_next_day(contract, loan, contract.disclosure.materiality)
     tz_offset_min = contract.disclosure.tz_offset_min
     due_ms = None if day is None else books.genesis.calculate_day_start_ms(day, tz_offset_min)
@@ -61,6 +63,18 @@ def _mark_haircuts(books: Books, contract: Contract, loan: Loan) -> Loan:
         change_pool(books, ObjectId(one.pool), haircut=cut - one.haircut)
     marked = tuple(replace(one, haircut=Amount(cut)) for cut, one in zip(cuts, loan.holdings, strict=True))
     return replace(loan, holdings=marked)
+
+
+def _count_losses(books: Books, loan_id: ObjectId, loan: Loan) -> None:
+    """Count what the pools have lost on a claim, by the day of its default, instead of what they had before."""
+    before = books.state.get(LOANS, loan_id)
+    for one, sign in ((before, -1), (loan, 1)):
+        if one is None or one.defaulted_on is None:
+            continue
+        for holding in one.holdings:
+            if holding.lost:
+                open_ = one.state is LoanState.DEFAULTED
+                count_loss(books, ObjectId(holding.pool), one.defaulted_on, sign * holding.lost, may_return=open_)
 
 
 def calculate_subjects(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -> tuple[bytes, ...]:

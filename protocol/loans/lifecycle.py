@@ -50,6 +50,8 @@ class LoanEvent(IntEnum):
 
 OPEN: Final = (LoanState.FUNDED, LoanState.ACTIVE, LoanState.DEFAULTED, LoanState.WRITTEN_OFF)
 """States in which a loan counts as debt."""
+CLAIMED: Final = (LoanState.DEFAULTED, LoanState.WRITTEN_OFF)
+"""States in which a loan is a claim: due as a whole, and no principal of its pools any more."""
 CLOSED: Final = tuple(state for state in LoanState if state not in OPEN)
 
 TRANSITIONS: Final[dict[tuple[LoanState, LoanEvent], tuple[LoanState, ...]]] = {

@@ -45,6 +45,8 @@ PRECEDENCE = [
     (404, "exit_unknown"),
     (405, "exit_closed"),
     (406, "cover_short"),
+    (407, "exit_open"),
+    (408, "pool_lost"),
     (500, "product_unknown"),
     (501, "product_terms_invalid"),
     (502, "policy_broken"),

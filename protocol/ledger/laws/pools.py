@@ -99,7 +99,10 @@ def _split(amount: int, pool: bytes, partners: list[tuple[bytes, int]]) -> dict[
 
 
 def check_pool_reserved(ledger: Ledger) -> Violations:
-    """(24) What a pool keeps ready is what it has promised: refundable fees, officers' offers, loans agents pay out."""
+    """(24) What a pool keeps ready is what it has promised.
+
+    Refundable fees, officers' offers, loans that agents pay out, and the day's cash of those who leave.
+    """
     held: Counter[bytes] = Counter()
     for _, _, loan in walk_loans(ledger):
         promised = loan.fee_held + loan.principal_out * (loan.state is LoanState.FUNDED)
@@ -109,6 +112,9 @@ def check_pool_reserved(ledger: Ledger) -> Violations:
             told = offer.disclosure
             partners = [(bytes(one.pool), int(one.share_ppm)) for one in told.partners]
             held.update(_split(told.schedule.principal, told.pool, partners))
+    for key, pool in ledger.books.state.items(POOLS):
+        if pool.leaving is not None and pool.leaving.round is not None:
+            held[key] += pool.leaving.round.cash_left
     return [
         f"pool {key.hex()}: {pool.reserved} reserved of {pool.cash}, {held[key]} promised"
         for key, pool in ledger.books.state.items(POOLS)
@@ -117,14 +123,14 @@ def check_pool_reserved(ledger: Ledger) -> Violations:
 
 
 def check_pool_shares(ledger: Ledger) -> Violations:
-    """(21) Shares of all investors are the pool's shares."""
+    """(21) Shares of all investors and those in escrow are the pool's shares."""
     issued: Counter[bytes] = Counter()
     for key, shares in ledger.books.state.items(SHARES):
         issued[key[:32]] += shares
     return [
-        f"pool {key.hex()}: {pool.shares} shares, investors hold {issued[key]}"
+        f"pool {key.hex()}: {pool.shares} shares, investors hold {issued[key]}, {pool.exiting} leave"
         for key, pool in ledger.books.state.items(POOLS)
-        if issued[key] != pool.shares
+        if issued[key] + pool.exiting != pool.shares
     ]
 
 

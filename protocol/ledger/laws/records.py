@@ -15,6 +15,7 @@ from protocol.ledger.state import (
     APPLICATIONS,
     CONSENTS,
     DECISIONS,
+    EXITS,
     EXPOSURES,
     KEYS,
     OFFERS,
@@ -182,6 +183,11 @@ def check_queue(ledger: Ledger) -> Violations:
         calculate_queue_key(contract.agent_until_ms, EventKind.FUNDING, loan_id)
         for loan_id, contract, loan in walk_loans(ledger)
         if loan.state is LoanState.FUNDED and contract.agent_until_ms is not None
+    ]
+    wanted += [
+        calculate_queue_key(one.due_ms, EventKind.EXIT, ObjectId(key))
+        for key, one in state.items(EXITS)
+        if one.due_ms is not None
     ]
     wanted += [
         calculate_queue_key(one.effective_ms, EventKind.PROPOSAL, ObjectId(key))

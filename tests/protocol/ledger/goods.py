@@ -7,7 +7,7 @@ from typing import Any
 from protocol.crypto import calculate_hash
 from protocol.ids import BoxKey, Day, ObjectId
 from protocol.ledger.assets import calculate_asset_id
-from protocol.ledger.contracts import Contract, Loan
+from protocol.ledger.contracts import Contract, DefaultGround, Loan
 from protocol.ledger.execute import Ledger
 from protocol.ledger.holdings import change_pool
 from protocol.ledger.invariants import find_violations
@@ -200,6 +200,11 @@ class Goods(World):
             holdings=tuple(holdings),
             costs=Amount(costs),
             defaulted_on=loan.accrual.as_of,
+            default_ground=DefaultGround(
+                days_past_due=loan.days_past_due_max,
+                arbiter=self.account("court"),
+                evidence=calculate_hash("evidence"),
+            ),
         )
         save_loan(books, loan_id, contract, loan)
         books.state.keep()

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from protocol.crypto import calculate_hash
-from protocol.ids import ZERO_DIGEST, AccountId, Day, TimeMs
-from protocol.ledger.contracts import OfferState
+from protocol.ids import ZERO_DIGEST, AccountId, Day, ObjectId, TimeMs
+from protocol.ledger.contracts import DefaultGround, OfferState
 from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import INVARIANTS, find_violations
 from protocol.ledger.journal import Book, calculate_balance_key
-from protocol.ledger.rows import ApplicationState, Asset, Proposal, ProposalState
+from protocol.ledger.rows import ApplicationState, Asset, Exit, ExitRound, Leaver, Leaving, Proposal, ProposalState
 from protocol.ledger.state import (
     ACCOUNTS,
     APPLICATIONS,
@@ -23,10 +23,13 @@ from protocol.ledger.state import (
     CONSENTS,
     CONTRACTS,
     DECISIONS,
+    EXITS,
     EXPOSURES,
     GOVERNED,
     KEYS,
+    LEAVERS,
     LOANS,
+    LOSSES,
     MEMBERS,
     OFFERS,
     POOLS,
@@ -157,6 +160,23 @@ def plant_asset(state: State, /, **fields: Any) -> None:
     state.put(ASSETS, calculate_hash("thing"), msgspec.structs.replace(plain, **fields))
 
 
+def lose_nowhere(state: State) -> None:
+    """A loss that no day counts."""
+    alter(state, LOANS, defaulted_on=Day(1))
+    alter_holding(state, lost=Amount(1))
+
+
+RUNNING = ExitRound(due_ms=TimeMs(1), shares=2, assets=2, issued=2, pay=Amount(1), shares_left=1, cash_left=Amount(1))
+"""A day's payment under way, of whom nobody knows."""
+
+
+def plant_exit(state: State, due_ms: TimeMs | None) -> None:
+    """A share of the first pool in the escrow of nobody."""
+    pool, nobody = next(state.items(POOLS))[0], AccountId(calculate_hash("nobody"))
+    row = Exit(pool=ObjectId(pool), account=nobody, shares=1, requested_ms=TimeMs(0), due_ms=due_ms)
+    state.put(EXITS, calculate_hash("exit"), row)
+
+
 def pass_alone(state: State) -> None:
     """A proposal that one vote of three was enough for."""
     voter = calculate_hash("account", make_signer("jade").public_key)
@@ -214,6 +234,9 @@ FAULTS: dict[str, Callable[[State], None]] = {
     "liens": lambda s: plant_asset(s, lien=calculate_hash("no loan")),
     "goods": lambda s: plant_asset(s, held=((next(s.items(POOLS))[0], Amount(1)),)),
     "deposits": lambda s: shift(s, calculate_hash("nobody"), Book.DEPOSIT, -1),
+    "defaults": lambda s: alter(s, LOANS, defaulted_on=Day(1)),
+    "losses": lambda s: alter(s, POOLS, lost=Amount(1)),
+    "exits": lambda s: alter(s, POOLS, exiting=1),
 }
 
 
@@ -252,6 +275,15 @@ def test_a_planted_fault_is_found_by_its_law(ledger: Ledger, name: str) -> None:
         ("goods", lambda s: plant_asset(s, advanced=Amount(1))),
         ("goods", lambda s: alter(s, POOLS, assets=Amount(1))),
         ("deposits", lambda s: alter(s, LOANS, deposit=Amount(1))),
+        ("defaults", lambda s: alter(s, LOANS, state=LoanState.WRITTEN_OFF)),
+        ("defaults", lambda s: alter(s, LOANS, defaulted_on=Day(1), default_ground=DefaultGround(days_past_due=13))),
+        ("losses", lambda s: s.put(LOSSES, bytes(36), 1)),
+        ("losses", lose_nowhere),
+        ("exits", lambda s: alter(s, POOLS, leaving=Leaving(next_ms=TimeMs(1), shares=1))),
+        ("exits", lambda s: s.put(LEAVERS, bytes(64), Leaver(exit=ObjectId(bytes(32))))),
+        ("exits", lambda s: plant_exit(s, due_ms=None)),
+        ("exits", lambda s: plant_exit(s, due_ms=TimeMs(1))),
+        ("pool_reserved", lambda s: alter(s, POOLS, leaving=Leaving(next_ms=TimeMs(2), round=RUNNING))),
     ],
 )
 def test_other_faces_of_a_law(ledger: Ledger, name: str, plant: Callable[[State], None]) -> None:
