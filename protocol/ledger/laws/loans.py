@@ -1,11 +1,14 @@
 """Laws of loans: principal, rows, payments, dates, cost, states."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Final
 
+from protocol.ids import ObjectId
 from protocol.ledger.execute import Ledger
 from protocol.ledger.laws.common import Laws, Violations, walk_loans
 from protocol.ledger.offers import calculate_instalments
+from protocol.ledger.state import AMENDMENTS, DISPUTES, LOANS, PAYMENTS
 from protocol.loans.lifecycle import CLOSED, LoanState
 from protocol.money import PPM
 
@@ -105,6 +108,68 @@ def check_schedules(ledger: Ledger) -> Violations:
     ]
 
 
+def check_disputes(ledger: Ledger) -> Violations:
+    """A dispute is open exactly as long as its loan says so, and nothing is held for longer than it said."""
+    state, found = ledger.books.state, []
+    open_ = {key: row for key, row in state.items(DISPUTES) if not row.resolved}
+    named = {loan.dispute: loan_id for loan_id, _, loan in walk_loans(ledger) if loan.dispute is not None}
+    if sorted(open_) != sorted(named):
+        found.append(f"{len(open_)} disputes open, {len(named)} loans say so")
+    for key, row in open_.items():
+        loan = state.need(LOANS, row.loan)
+        held = loan.hold_until == row.hold_until or loan.closed_ms is not None
+        if named.get(key) != row.loan or not held or loan.contested != row.amount:
+            found.append(f"dispute {key.hex()}: loan {row.loan.hex()} holds something else")
+    for key, row in state.items(DISPUTES):
+        if row.waived + row.refunded > row.amount or (not row.resolved and row.waived + row.refunded):
+            found.append(f"dispute {key.hex()}: {row.waived} and {row.refunded} of {row.amount}")
+    return found
+
+
+def check_amendments(ledger: Ledger) -> Violations:
+    """A proposal is open exactly as long as its loan names it as its side's; what was amended was accepted as often."""
+    open_ = {key: row for key, row in ledger.books.state.items(AMENDMENTS) if row.accepted is None}
+    wanted = {
+        one: (loan_id, by_borrower)
+        for loan_id, _, loan in walk_loans(ledger)
+        for one, by_borrower in ((loan.amend_lender, False), (loan.amend_borrower, True))
+        if one is not None
+    }
+    found = [
+        f"amendment {key.hex()}: its loan does not name it"
+        for key, row in open_.items()
+        if wanted.get(ObjectId(key)) != (row.terms.loan, row.by_borrower)
+    ]
+    if len(open_) != len(wanted):
+        found.append(f"{len(open_)} proposals open, loans name {len(wanted)}")
+    agreed = Counter(
+        row.terms.loan for _, row in ledger.books.state.items(AMENDMENTS) if row.accepted and row.terms.settle is None
+    )
+    found += [
+        f"loan {loan_id.hex()}: amended {loan.restructures} times, agreed {agreed[loan_id]}"
+        for loan_id, _, loan in walk_loans(ledger)
+        if loan.restructures != agreed[loan_id]
+    ]
+    return found
+
+
+def check_last_payments(ledger: Ledger) -> Violations:
+    """What can be taken back of a loan is in its rows, payment by payment, and nothing else came between."""
+    state, found = ledger.books.state, []
+    for key, row in state.items(PAYMENTS):
+        loan = state.need(LOANS, key)
+        for part in ("principal", "interest", "fee", "penalty"):
+            given: Counter[int] = Counter()
+            for one in row.taken:
+                given.update({take.index: getattr(take, part) for take in one.takes})
+            if any(given[each.index] > getattr(each, f"{part}_paid") for each in loan.rows):
+                found.append(f"loan {key.hex()}: more {part} could be taken back than was paid")
+        numbers = [one.number for one in row.taken]
+        if not numbers or sorted(set(numbers)) != numbers or numbers[-1] >= loan.payments:
+            found.append(f"loan {key.hex()}: payments {numbers} of {loan.payments}")
+    return found
+
+
 LAWS: Final[Laws] = {
     "principal_bounds": check_principal_bounds,
     "rows_hold_principal": check_rows_hold_principal,
@@ -114,4 +179,7 @@ LAWS: Final[Laws] = {
     "closed_loans": check_closed_loans,
     "cost_capped": check_cost_capped,
     "schedules": check_schedules,
+    "disputes": check_disputes,
+    "amendments": check_amendments,
+    "last_payments": check_last_payments,
 }

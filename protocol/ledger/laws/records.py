@@ -19,6 +19,7 @@ from protocol.ledger.state import (
     EXPOSURES,
     KEYS,
     OFFERS,
+    POOLS,
     PRODUCTS,
     PROPOSALS,
     QUEUE,
@@ -59,11 +60,12 @@ def check_debt_cap(ledger: Ledger) -> Violations:
 
 
 def check_lenders_cap(ledger: Ledger) -> Violations:
-    """(29) Nobody owes more lenders at once than any policy has allowed."""
+    """(29) Nobody owes more lenders at once than any policy has allowed; who bought a loan is its lender."""
     lenders: dict[bytes, list[bytes]] = {}
     for _, contract, loan in walk_loans(ledger):
         if loan.closed_ms is None:
-            lenders.setdefault(contract.subject_tag, []).append(contract.disclosure.lender)
+            owner = ledger.books.state.need(POOLS, loan.holdings[0].pool).owner
+            lenders.setdefault(contract.subject_tag, []).append(owner)
     limit = max(one.lenders_max for one in list_policies(ledger))
     return [f"tag {tag.hex()}: too many lenders" for tag, some in lenders.items() if len(set(some)) > limit]
 

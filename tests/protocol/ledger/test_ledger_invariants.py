@@ -13,9 +13,23 @@ from protocol.ledger.contracts import DefaultGround, OfferState
 from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import INVARIANTS, find_violations
 from protocol.ledger.journal import Book, calculate_balance_key
-from protocol.ledger.rows import ApplicationState, Asset, Exit, ExitRound, Leaver, Leaving, Proposal, ProposalState
+from protocol.ledger.rows import (
+    Amendment,
+    ApplicationState,
+    Asset,
+    Dispute,
+    Exit,
+    ExitRound,
+    Leaver,
+    Leaving,
+    Payments,
+    Proposal,
+    ProposalState,
+    Taken,
+)
 from protocol.ledger.state import (
     ACCOUNTS,
+    AMENDMENTS,
     APPLICATIONS,
     ASSETS,
     BALANCES,
@@ -23,6 +37,7 @@ from protocol.ledger.state import (
     CONSENTS,
     CONTRACTS,
     DECISIONS,
+    DISPUTES,
     EXITS,
     EXPOSURES,
     GOVERNED,
@@ -32,6 +47,7 @@ from protocol.ledger.state import (
     LOSSES,
     MEMBERS,
     OFFERS,
+    PAYMENTS,
     POOLS,
     PROPOSALS,
     QUEUE,
@@ -40,10 +56,12 @@ from protocol.ledger.state import (
     Table,
 )
 from protocol.loans.lifecycle import LoanState
-from protocol.money import AMOUNT_MAX, Amount
+from protocol.loans.waterfall import Take
+from protocol.money import AMOUNT_MAX, Amount, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.governance import PauseSet
 from protocol.transactions.money import RedeemRequest
+from protocol.transactions.servicing import AmendPropose, DisputeCode, DisputeSide, Treatment
 from tests.protocol.ledger.world import CNY, LENDERS, World, make_signer
 
 
@@ -140,11 +158,11 @@ def both_lenders(state: State) -> None:
     """Ann owes three lenders at once."""
     loan_id, loan = next(state.items(LOANS))
     contract = state.need(CONTRACTS, loan_id)
-    for name in ("x", "y", "z"):
-        other = calculate_hash("loan", name.encode())
-        disclosure = msgspec.structs.replace(contract.disclosure, lender=calculate_hash("lender", name.encode()))
-        state.put(LOANS, other, loan)
-        state.put(CONTRACTS, other, msgspec.structs.replace(contract, disclosure=disclosure))
+    for pool, _ in list(state.items(POOLS)):
+        other = calculate_hash("loan", pool)
+        held = msgspec.structs.replace(loan.holdings[0], pool=pool)
+        state.put(LOANS, other, msgspec.structs.replace(loan, holdings=(held,)))
+        state.put(CONTRACTS, other, contract)
 
 
 def plant_asset(state: State, /, **fields: Any) -> None:
@@ -175,6 +193,51 @@ def plant_exit(state: State, due_ms: TimeMs | None) -> None:
     pool, nobody = next(state.items(POOLS))[0], AccountId(calculate_hash("nobody"))
     row = Exit(pool=ObjectId(pool), account=nobody, shares=1, requested_ms=TimeMs(0), due_ms=due_ms)
     state.put(EXITS, calculate_hash("exit"), row)
+
+
+def plant_payment(state: State, /, payments: int = 0, **fields: Any) -> None:
+    """A payment of the first loan that was never taken."""
+    loan_id, _ = next(state.items(LOANS))
+    alter(state, LOANS, payments=payments)
+    payer = AccountId(next(state.items(ACCOUNTS))[0])
+    taken = Taken(number=0, paid_on=Day(1), payer=payer, takes=(Take(index=1, principal=1),), prepaid=(0, 0, 0))
+    state.put(PAYMENTS, loan_id, Payments(taken=(msgspec.structs.replace(taken, **fields),)))
+
+
+def plant_dispute(state: State, /, held: dict[str, Any] | None = None, **fields: Any) -> None:
+    """A dispute that the first loan knows of."""
+    loan_id, loan = next(state.items(LOANS))
+    plain = Dispute(
+        loan=ObjectId(loan_id),
+        side=DisputeSide.BORROWER,
+        code=DisputeCode.AMOUNT,
+        amount=Amount(5),
+        evidence=ZERO_DIGEST,
+        answer=None,
+        opened_on=Day(1),
+        hold_until=Day(2),
+    )
+    state.put(DISPUTES, calculate_hash("dispute"), msgspec.structs.replace(plain, **fields))
+    if not fields.get("resolved"):
+        plain_held = {"dispute": calculate_hash("dispute"), "hold_until": Day(2), "contested": Amount(5)}
+        state.put(LOANS, loan_id, msgspec.structs.replace(loan, **{**plain_held, **(held or {})}))
+
+
+def plant_amendment(state: State, /, **fields: Any) -> None:
+    """A proposal for the first loan."""
+    loan_id, _ = next(state.items(LOANS))
+    terms = AmendPropose(
+        loan=ObjectId(loan_id),
+        rate_ppm=Ppm(0),
+        forgiven=Amount(0),
+        interest=Treatment.WAIVE,
+        fees=Treatment.WAIVE,
+        penalties=Treatment.WAIVE,
+        valid_days=1,
+    )
+    proposer = AccountId(next(state.items(ACCOUNTS))[0])
+    plain = Amendment(proposer=proposer, by_borrower=True, terms=terms, expires_on=Day(1))
+    state.put(AMENDMENTS, calculate_hash("amendment"), msgspec.structs.replace(plain, **fields))
 
 
 def pass_alone(state: State) -> None:
@@ -234,6 +297,9 @@ FAULTS: dict[str, Callable[[State], None]] = {
     "liens": lambda s: plant_asset(s, lien=calculate_hash("no loan")),
     "goods": lambda s: plant_asset(s, held=((next(s.items(POOLS))[0], Amount(1)),)),
     "deposits": lambda s: shift(s, calculate_hash("nobody"), Book.DEPOSIT, -1),
+    "disputes": lambda s: alter(s, LOANS, dispute=calculate_hash("dispute")),
+    "amendments": lambda s: alter(s, LOANS, restructures=1),
+    "last_payments": lambda s: plant_payment(s),
     "defaults": lambda s: alter(s, LOANS, defaulted_on=Day(1)),
     "losses": lambda s: alter(s, POOLS, lost=Amount(1)),
     "exits": lambda s: alter(s, POOLS, exiting=1),
@@ -275,6 +341,13 @@ def test_a_planted_fault_is_found_by_its_law(ledger: Ledger, name: str) -> None:
         ("goods", lambda s: plant_asset(s, advanced=Amount(1))),
         ("goods", lambda s: alter(s, POOLS, assets=Amount(1))),
         ("deposits", lambda s: alter(s, LOANS, deposit=Amount(1))),
+        ("disputes", lambda s: plant_dispute(s, {"contested": Amount(4)})),
+        ("disputes", lambda s: plant_dispute(s, {"hold_until": Day(3)})),
+        ("disputes", lambda s: plant_dispute(s, waived=Amount(1))),
+        ("disputes", lambda s: plant_dispute(s, resolved=True, waived=Amount(3), refunded=Amount(3))),
+        ("amendments", lambda s: plant_amendment(s)),
+        ("amendments", lambda s: plant_amendment(s, accepted=True)),
+        ("last_payments", lambda s: plant_payment(s, payments=1)),
         ("defaults", lambda s: alter(s, LOANS, state=LoanState.WRITTEN_OFF)),
         ("defaults", lambda s: alter(s, LOANS, defaulted_on=Day(1), default_ground=DefaultGround(days_past_due=13))),
         ("losses", lambda s: s.put(LOSSES, bytes(36), 1)),
