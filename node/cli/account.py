@@ -1,4 +1,4 @@
-"""`liushui account`: a person's or a firm's account, opened with an issuer's co-signature.
+"""`liushui account`: a person's or a firm's account, opened with an issuer's co-signature, frozen by one.
 
 The identity number is hashed here, under the issuer's key, and goes nowhere. Never print or send it.
 """
@@ -18,12 +18,14 @@ from node.cli.common import (
     print_json,
     print_table,
 )
+from node.cli.desk import Desk, signing
 from node.cli.sign import officer_option, who_options, yes_option
+from node.cli.typed import evidence_options, read_evidence
 
 
 @click.group()
 def account() -> None:
-    """Open and show accounts."""
+    """Open and show accounts; revoke, freeze and free them as an issuer."""
 
 
 @account.command(name="open")
@@ -135,7 +137,8 @@ def read_account(node_url: str, who: str | None, key_path: Path | None, director
     elif directory is not None:
         name = sign.open_officer(directory, genesis).signer.public_key.hex()
     else:
-        name = sign.describe_sender(genesis, key_path, None)
+        assert key_path is not None, "one of the two is named"
+        name = sign.read_public_key(key_path).hex()
 
     async def work(client: Any) -> Any:
         try:
@@ -190,3 +193,46 @@ def print_balances(one: dict[str, Any]) -> None:
         print_table(("Book", "Amount"), rows, right=(1,))
     else:
         click.echo("It holds nothing.")
+
+
+def _set_credential(desk: Desk, account: str, operation: str, title: str, reason: Any) -> None:
+    from protocol.transactions.accounts import CredentialOperation, CredentialSet
+
+    payload = CredentialSet(account=desk.resolve(account), operation=CredentialOperation[operation], reason_hash=reason)
+    desk.sign(title, payload)
+
+
+@account.command()
+@click.argument("who", metavar="ACCOUNT")
+@evidence_options
+@signing
+def revoke(*, desk: Desk, who: str, evidence: Path | None, digest: str | None) -> None:
+    """Revoke the credential of ACCOUNT: no new loans, and repaying stays allowed. The issuer signs.
+
+    Example: liushui account revoke ACCOUNT --evidence finding.pdf --officer-dir mynet/authorities/identity
+    """
+    _set_credential(desk, who, "REVOKE", "Revoke a credential:", read_evidence(evidence, digest))
+
+
+@account.command()
+@click.argument("who", metavar="ACCOUNT")
+@evidence_options
+@signing
+def freeze(*, desk: Desk, who: str, evidence: Path | None, digest: str | None) -> None:
+    """Freeze ACCOUNT: it may only repay and withdraw consents. The issuer signs.
+
+    Example: liushui account freeze ACCOUNT --evidence order.pdf --officer-dir mynet/authorities/identity
+    """
+    _set_credential(desk, who, "FREEZE", "Freeze an account:", read_evidence(evidence, digest))
+
+
+@account.command()
+@click.argument("who", metavar="ACCOUNT")
+@evidence_options
+@signing
+def free(*, desk: Desk, who: str, evidence: Path | None, digest: str | None) -> None:
+    """Free an ACCOUNT that an issuer froze. The issuer signs.
+
+    Example: liushui account free ACCOUNT --evidence order.pdf --officer-dir mynet/authorities/identity
+    """
+    _set_credential(desk, who, "UNFREEZE", "Free an account:", read_evidence(evidence, digest))

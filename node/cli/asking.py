@@ -25,7 +25,7 @@ class Plan(NamedTuple):
     lenders: tuple[Organisation, ...]
     """Who is to read the statement."""
     decisions: int
-    """Products that answer to what is asked for: so many decisions can be waited for."""
+    """Products that answer by themselves to what is asked for: so many decisions can be waited for."""
 
 
 async def make_plan(
@@ -59,7 +59,7 @@ async def make_plan(
 async def _count_products(
     client: NodeClient, lenders: tuple[Organisation, ...], currency: str, terms: dict[str, Any]
 ) -> int:
-    """How many products answer to the terms; none at all ends the command."""
+    """How many products answer to the terms by themselves; none that could answer at all ends the command."""
     page = await client.get("/v1/products", limit="200")
     accounts = {one.account.hex() for one in lenders}
     unit, every = terms["every"]
@@ -69,6 +69,11 @@ async def _count_products(
         for one in page["items"]
         if one["lender"] in accounts
         and (one["segment"], one["currency"], one["every"]) == (terms["segment"], currency, wanted)
+        and (
+            one["id"] == terms["product"]
+            if terms["product"]
+            else one.get("kind", _find_kind(terms["wish"])) == _find_kind(terms["wish"])
+        )
     ]
     fitting = [
         one
@@ -90,7 +95,14 @@ async def _count_products(
             else "those of this kind have other amounts or numbers of instalments: see --amount-minor and --periods"
         )
         fail("no_product", f"No product fits, {why}, and liushui product list. Nothing was sent.")
-    return max(1, len(readable))
+    if terms["no_automation"]:
+        return 0
+    return sum(one["auto_budget"] > 0 for one in readable)
+
+
+def _find_kind(wish: str | None) -> str:
+    """The kind of product that answers to a wish; a line is only asked for by name."""
+    return {"merchant": "merchant", "asset": "lease", "sales": "revenue"}.get((wish or "").partition(":")[0], "term")
 
 
 def show_consent(plan: Plan, language: str) -> None:

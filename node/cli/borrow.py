@@ -1,10 +1,11 @@
-"""`liushui apply, offers, accept, repay, data`: a borrower's commands. The statement is read, scored and sealed here.
+"""`liushui apply, consent, data`: a borrower asks with a statement, which is read, scored and sealed here.
 
-The key never leaves this process, and nothing is accepted whose whole cost was not shown. Never a formula here.
+The key never leaves this process, and nobody reads the statement who was not agreed to. Never a formula here.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +14,6 @@ from node.cli.common import (
     UnverifiedError,
     every_option,
     fail,
-    format_money,
-    format_ppm,
     json_option,
     key_place_options,
     lang_option,
@@ -23,15 +22,40 @@ from node.cli.common import (
     print_json,
     print_table,
 )
+from node.cli.desk import Desk, signing
+from node.cli.typed import read_id
 
 if TYPE_CHECKING:
     from node.cli.asking import Plan
-    from node.client.borrower import Application, Borrower, Prepared
+    from node.client.borrower import Application, Borrower, Prepared, Wish
     from node.client.http import NodeClient
 
 SEGMENTS = ("personal", "small_business", "consumer")
 PURPOSES = ("other", "living", "education", "medical", "home", "working_capital", "equipment", "purchase")
-CLOSED_OFFERS = {"accepted": "offer_taken", "cancelled": "offer_taken", "expired": "offer_expired"}
+
+
+def _special_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Options that only some loans need."""
+    for option in (
+        click.option("--no-automation", is_flag=True, help="Refuse automated decisions: a lender's officer decides."),
+        click.option(
+            "--guarantor", "guarantors", multiple=True, metavar="ACCOUNT", help="Stands in for you, and signs too."
+        ),
+        click.option(
+            "--collateral", multiple=True, metavar="ASSET", help="Registered thing it is secured on. May be repeated."
+        ),
+        click.option(
+            "--wish",
+            default=None,
+            metavar="KIND:VALUE",
+            help="merchant:ACCOUNT buys there, asset:ID leases it, sales:MINOR repays an advance from such sales.",
+        ),
+        click.option(
+            "--product", default=None, metavar="ID", help="Ask for this product alone; a line is only asked for so."
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 @click.command()
@@ -41,6 +65,7 @@ CLOSED_OFFERS = {"accepted": "offer_taken", "cancelled": "offer_taken", "expired
 @every_option
 @click.option("--segment", type=click.Choice(SEGMENTS), default="personal", show_default=True)
 @click.option("--purpose", type=click.Choice(PURPOSES), default="other", show_default=True)
+@_special_options
 @click.option("--lender", "lenders", multiple=True, help="Let only this lender read; repeat for more. Default: all.")
 @click.option(
     "--genesis",
@@ -70,6 +95,8 @@ def apply(
 
     FILE is read and encrypted on this machine. Only the lenders named can open it, each opening is logged, and what
     leaves is ciphertext, commitments and binned features.
+
+    Example: liushui apply statement.ofx --amount-minor 1000000 --periods 12 --key li-na.key
     """
     from node.cli import asking, remote
     from node.client.keyfile import derive_enc_key
@@ -125,12 +152,18 @@ def _plan(
 
 
 def _tell_applied(application: "Application", found: Any, *, as_json: bool) -> None:
-    ids = {"application": application.application.hex(), "data": application.data.hex()}
+    from node.cli.taking import print_application
+
+    ids = {
+        "application": application.application.hex(),
+        "consent": application.consent.hex(),
+        "data": application.data.hex(),
+    }
     if as_json:
         print_json({**ids, "transaction": application.id.hex(), "result": found})
         return
     print_facts(ids.items())
-    _print_application(found)
+    print_application(found)
 
 
 def _prepare(path: Path, seed: bytes) -> "Prepared":
@@ -159,26 +192,12 @@ async def _make(
     lang: str,
 ) -> tuple["Borrower", "Application"]:
     from node.cli.remote import read_clock_ms
-    from node.client.borrower import Borrower, Wish, load_models, make_application, open_wallet
+    from node.client.borrower import Borrower, load_models, make_application, open_wallet
     from protocol.crypto import KeySigner
-    from protocol.ids import Day
-    from protocol.loans.terms import PeriodUnit
-    from protocol.money import Amount, Currency
-    from protocol.transactions.lending import LoanPurpose
-    from protocol.transactions.products import Segment
 
     genesis = plan.genesis
     wallet = await open_wallet(client, genesis, KeySigner(seed), now_ms=read_clock_ms)
-    wish = Wish(
-        segment=Segment[terms["segment"].upper()],
-        currency=Currency(prepared.statement.currency),
-        amount=Amount(terms["amount_minor"]),
-        instalments=terms["periods"],
-        period_unit=PeriodUnit[terms["every"][0]],
-        period_every=terms["every"][1],
-        purpose=LoanPurpose[terms["purpose"].upper()],
-        as_of=Day(genesis.calculate_day(read_clock_ms(), 0)),
-    )
+    wish = _make_wish(plan, prepared.statement.currency, terms)
     application = make_application(
         wallet,
         prepared,
@@ -190,6 +209,52 @@ async def _make(
         language=lang,
     )
     return Borrower(client, wallet, now_ms=read_clock_ms), application
+
+
+def _make_wish(plan: "Plan", currency: str, terms: dict[str, Any]) -> "Wish":
+    from node.cli.remote import read_clock_ms
+    from node.cli.sign import resolve_account
+    from node.client.borrower import Wish
+    from protocol.ids import Day
+    from protocol.loans.terms import PeriodUnit
+    from protocol.money import Amount, Currency
+    from protocol.transactions.lending import LoanPurpose
+    from protocol.transactions.products import Segment
+
+    return Wish(
+        segment=Segment[terms["segment"].upper()],
+        currency=Currency(currency),
+        amount=Amount(terms["amount_minor"]),
+        instalments=terms["periods"],
+        period_unit=PeriodUnit[terms["every"][0]],
+        period_every=terms["every"][1],
+        purpose=LoanPurpose[terms["purpose"].upper()],
+        as_of=Day(plan.genesis.calculate_day(read_clock_ms(), 0)),
+        product=None if terms["product"] is None else read_id(terms["product"], "a product"),
+        special=_read_wish(plan, terms["wish"]),
+        collateral=tuple(read_id(one, "an asset") for one in terms["collateral"]),
+        guarantors=tuple(resolve_account(plan.genesis, one) for one in terms["guarantors"]),
+        automated=not terms["no_automation"],
+    )
+
+
+def _read_wish(plan: "Plan", text: str | None) -> Any:
+    """What a special kind of product needs to know, as typed: KIND:VALUE."""
+    from node.cli.sign import resolve_account
+    from protocol.money import AMOUNT_MAX, Amount
+    from protocol.transactions.lending import LeaseWish, Purchase, SalesExpected
+
+    kind, _, value = (text or "").partition(":")
+    match kind:
+        case "":
+            return None
+        case "merchant":
+            return Purchase(merchant=resolve_account(plan.genesis, value))
+        case "asset":
+            return LeaseWish(asset=read_id(value, "an asset"))
+        case "sales" if value.isascii() and value.isdecimal() and 0 < int(value) <= AMOUNT_MAX:
+            return SalesExpected(volume=Amount(int(value)))
+    raise click.BadParameter(f"{text!r} is not merchant:ACCOUNT, asset:ID or sales:MINOR.", param_hint="--wish")
 
 
 def _run(node_url: str, work: Any, lang: str) -> Any:
@@ -205,177 +270,32 @@ def _run(node_url: str, work: Any, lang: str) -> Any:
         fail(error.code, " ".join(filter(None, (error.sentence, HINTS.get(error.code)))))
 
 
-def _refuse(code: str) -> NoReturn:
-    """End the command with a refusal that the ledger would give, in the ledger's words."""
-    from node.cli.sign import HINTS
-    from protocol.rejections import SENTENCES, Rejection
-
-    fail(code, f"{SENTENCES[Rejection[code.upper()]]} {HINTS[code]}")
-
-
-@click.command()
-@click.argument("application_id", metavar="APPLICATION")
-@node_option
-@lang_option
-@json_option
-def offers(*, application_id: str, node_url: str, lang: str, as_json: bool) -> None:
-    """The decisions and offers on APPLICATION, with reasons and the whole cost."""
-    from node.cli.remote import check_hex, get
-
-    path = f"/v1/applications/{check_hex(application_id, 'an application')}"
-    found: dict[str, Any] = get(node_url, path, language=lang)
-    if as_json:
-        print_json(found)
-    else:
-        _print_application(found)
-
-
-def _print_application(found: dict[str, Any]) -> None:
-    for one in found["decisions"]:
-        who = one["lender_name"] or one["lender"][:16]
-        if one["outcome"] == "offer":
-            continue
-        why = "; ".join(each["text"] for each in one["reasons"]) or (one["rule"] or {}).get("sentence", "")
-        click.echo(f"declined by {who}: {why}")
-    if not found["decisions"]:
-        click.echo("No lender has decided yet: ask again with liushui offers APPLICATION.")
-    for one in found["offers"]:
-        click.echo("")
-        _print_offer(one)
-
-
-def _print_offer(one: dict[str, Any]) -> None:
-    def money(name: str) -> str:
-        return format_money(one[name], one["exponent"], one["currency"])
-
-    print_facts(
-        [
-            ("offer", one["id"]),
-            ("state", one["state"]),
-            ("lender", f"{one['lender_name'] or one['lender'][:16]}, {one['product_name']}"),
-            ("loan of", money("principal")),
-            ("you receive", money("net_proceeds")),
-            ("you repay", f"{money('total_payable')} in {len(one['schedule'])} instalments"),
-            ("whole cost", f"{money('total_cost')} (of it origination fee {money('origination_fee')})"),
-            ("APR", f"{format_ppm(one['apr_ppm'])} (nominal {format_ppm(one['rate_ppm'])})"),
-            ("if late", f"{format_ppm(one['late_rate_ppm'])} on what is overdue, {money('late_fee')} per instalment"),
-            ("early payoff", _describe_prepayment(one["prepayment_fee_ppm"])),
-            ("withdrawal", f"within {one['cooling_off_days']} days, origination fee refunded"),
-            ("until", one["expires_on"]),
-        ]
-    )
-
-
-@click.command()
-@click.argument("offer_id", metavar="OFFER")
-@click.option("--yes", is_flag=True, help="Accept what is shown without being asked.")
-@key_place_options
-@node_option
-@lang_option
-@json_option
-def accept(
-    *,
-    offer_id: str,
-    yes: bool,
-    key: KeyPlace,
-    node_url: str,
-    lang: str,
-    as_json: bool,
-) -> None:
-    """Accept OFFER after seeing its whole cost and every instalment; the money arrives in the same block."""
-    from node.cli import remote
-    from node.client.offers import check_offer
-    from protocol.ids import ObjectId
-
-    plain_id = remote.check_hex(offer_id, "an offer")
-    told: dict[str, Any] = remote.get(node_url, f"/v1/offers/{plain_id}", language=lang)
-    if told["state"] in CLOSED_OFFERS:
-        _refuse(CLOSED_OFFERS[told["state"]])
-    terms_hash = check_offer(told)
-    if isinstance(terms_hash, str):
-        raise UnverifiedError(
-            "offer_altered", f"What the node shows as {terms_hash} is not what would be signed: do not trust this node."
-        )
-    if not as_json:
-        _print_offer(told)
-        titles = ("No", "Due on", "Due", "Principal", "Interest")
-        names = ("total_due", "principal_due", "interest_due")
-        exponent = told["exponent"]
-        rows = [
-            (row["number"], row["due_on"], *(format_money(row[name], exponent) for name in names))
-            for row in told["schedule"]
-        ]
-        print_table(titles, rows, right=(0, 2, 3, 4))
-    if not yes:
-        click.confirm("接受此贷款？" if lang == "zh" else "Take this loan?", abort=True, err=True)
-    seed = remote.open_key(*key)
-
-    async def work(client: "NodeClient") -> Any:
-        device = await _open_device(client, seed)
-        return await device.accept(ObjectId(bytes.fromhex(plain_id)), terms_hash)
-
-    loan = _run(node_url, work, lang)
-    if as_json:
-        print_json({"loan": loan.hex(), "offer": plain_id, "net_proceeds": told["net_proceeds"]})
-    else:
-        click.echo(f"loan  {loan.hex()}")
-
-
-@click.command()
-@click.argument("loan_id", metavar="LOAN")
-@click.option("--amount-minor", type=click.IntRange(1, 2**53 - 1), default=None, help="Amount, minor units.")
-@click.option("--payoff", is_flag=True, help="Pay what closes the loan today.")
-@key_place_options
-@node_option
-@lang_option
-@json_option
-def repay(
-    *,
-    loan_id: str,
-    amount_minor: int | None,
-    payoff: bool,
-    key: KeyPlace,
-    node_url: str,
-    lang: str,
-    as_json: bool,
-) -> None:
-    """Pay on LOAN: --amount-minor N, or --payoff. Never more than the payoff is taken."""
-    from node.cli import remote
-    from protocol.ids import ObjectId
-    from protocol.money import Amount
-
-    if (amount_minor is None) == (not payoff):
-        raise click.UsageError("Give --amount-minor N or --payoff.")
-    plain_id = remote.check_hex(loan_id, "a loan")
-    if amount_minor is None:
-        amount_minor = int(remote.get(node_url, f"/v1/loans/{plain_id}", language=lang)["loan"]["payoff"])
-        if amount_minor == 0:
-            fail("loan_closed", "The loan is closed: nothing is owed.")
-    amount = Amount(amount_minor)
-    seed = remote.open_key(*key)
-
-    async def work(client: "NodeClient") -> Any:
-        device = await _open_device(client, seed)
-        paid = await device.pay(ObjectId(bytes.fromhex(plain_id)), amount)
-        return paid, await client.get(f"/v1/loans/{plain_id}")
-
-    transaction, after = _run(node_url, work, lang)
-    if as_json:
-        print_json({"transaction": transaction.hex(), "loan": after["loan"]})
-        return
-    one = after["loan"]
-    owed = format_money(one["principal_out"], one["exponent"], one["currency"])
-    print_facts([("transaction", transaction.hex()), ("state", one["state"]), ("still owed", owed)])
-
-
 async def _open_device(client: "NodeClient", seed: bytes) -> "Borrower":
     from node.cli.remote import read_clock_ms
     from node.client.borrower import Borrower, open_wallet
+    from node.client.network import read_network
     from protocol.crypto import KeySigner
 
-    genesis = await client.get_genesis()
-    wallet = await open_wallet(client, genesis, KeySigner(seed), now_ms=read_clock_ms)
+    wallet = await open_wallet(client, await read_network(client), KeySigner(seed), now_ms=read_clock_ms)
     return Borrower(client, wallet, now_ms=read_clock_ms)
+
+
+@click.group()
+def consent() -> None:
+    """Withdraw a consent to read your statement."""
+
+
+@consent.command()
+@click.argument("consent_id", metavar="CONSENT")
+@signing
+def revoke(*, desk: Desk, consent_id: str) -> None:
+    """Withdraw CONSENT: nobody may read the data by it any more. `liushui data access-log` says who has.
+
+    Example: liushui consent revoke CONSENT --key li-na.key
+    """
+    from protocol.transactions.data import ConsentRevoke
+
+    desk.sign("Withdraw a consent:", ConsentRevoke(consent=read_id(consent_id, "a consent")))
 
 
 @click.group()
@@ -425,8 +345,3 @@ def access_log(
         for one in found["entries"]
     ]
     print_table(("No", "When", "Who", "For"), rows, right=(0,))
-
-
-def _describe_prepayment(fee_ppm: int) -> str:
-    """What paying early costs, in words."""
-    return "free" if fee_ppm == 0 else f"{format_ppm(fee_ppm)} of the part paid early, at most the interest saved"

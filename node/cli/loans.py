@@ -1,15 +1,23 @@
-"""`liushui loan`: where loans stand, instalment by instalment, and what has happened to them."""
+"""`liushui loan`: where loans stand, instalment by instalment, and what has happened to them.
+
+The steps of one in trouble are commands of this group too; they stand in `node.cli.trouble`.
+"""
 
 from typing import Any
 
 import click
 
 from node.cli.common import format_money, format_ppm, json_option, node_option, print_facts, print_json, print_table
+from node.cli.trouble import LOAN_STEPS
 
 
 @click.group()
 def loan() -> None:
-    """Show loans, their schedules and their history."""
+    """Show loans, their schedules and their history; default, write off, correct."""
+
+
+for _step in LOAN_STEPS:
+    loan.add_command(_step)
 
 
 @loan.command()

@@ -221,6 +221,11 @@ def balance(*, who: str | None, key_path: Path | None, directory: Path | None, n
     print_balances(one)
 
 
+def hash_reference(ref: str) -> Any:
+    """What the ledger keeps of a bank's reference, so that it counts once."""
+    return _hash("ext-ref", _check_ref(ref))
+
+
 def _hash(tag: str, text: str) -> Any:
     from protocol.crypto import calculate_hash
 

@@ -1,50 +1,76 @@
-"""`liushui pool`: lenders' pools, opened and funded by a signature, shown as a node's books have them."""
+"""`liushui pool`: lenders' pools: opened, funded, left and secured by a signature, shown as a node has them."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
-from node.cli.common import format_money, json_option, node_option, print_facts, print_json, print_table
-from node.cli.money import AMOUNT
+from node.cli.common import (
+    fail,
+    format_money,
+    format_ppm,
+    json_option,
+    node_option,
+    print_facts,
+    print_json,
+    print_table,
+)
+from node.cli.desk import Desk, signing
 from node.cli.sign import officer_option, sender_options, yes_option
+from node.cli.typed import AMOUNT, PPM, read_id
 
 OFFICER = officer_option("--officer-dir", "Directory with the lender's officer key, e.g. mynet/lender1.")
 
 
 @click.group()
 def pool() -> None:
-    """Open, fund and show lenders' pools."""
+    """Open, fund, leave, secure and show lenders' pools."""
 
 
 @pool.command(name="open")
 @OFFICER
 @click.option("--borrower-max-minor", type=AMOUNT, required=True, help="Largest principal open to one borrower.")
+@click.option("--cover-rate-ppm", type=PPM, default=0, help="First-loss cover you keep ready, of the principal lent.")
+@click.option("--fee-ppm", type=PPM, default=0, help="Management fee: your share of the interest the pool receives.")
 @click.option("--currency", default=None, help="ISO 4217 code; by default the network's first.")
 @yes_option
 @node_option
 @json_option
 def open_pool(
-    *, directory: Path, borrower_max_minor: int, currency: str | None, yes: bool, node_url: str, as_json: bool
+    *,
+    directory: Path,
+    borrower_max_minor: int,
+    cover_rate_ppm: int,
+    fee_ppm: int,
+    currency: str | None,
+    yes: bool,
+    node_url: str,
+    as_json: bool,
 ) -> None:
     """Open an empty pool that loans are paid from. The lender signs."""
     from node.cli import sign
-    from protocol.money import Amount, Currency
+    from protocol.money import Amount, Currency, Ppm
+    from protocol.transactions.pools import PoolOpen
 
     genesis = sign.read_network(node_url, directory)
     unit = sign.find_currency(genesis, currency)
     lender = sign.open_officer(directory, genesis, "lender")
     most = format_money(borrower_max_minor, unit.exponent, unit.code)
-    facts = [("lender", lender.name), ("currency", unit.code), ("most to one borrower", most)]
+    facts = [
+        ("lender", lender.name),
+        ("currency", unit.code),
+        ("most to one borrower", most),
+        ("first-loss cover", format_ppm(cover_rate_ppm)),
+        ("management fee", format_ppm(fee_ppm)),
+    ]
     sign.confirm("Open a pool:", facts, yes=yes)
-    (made,) = sign.send(
-        node_url,
-        genesis,
-        lender.signer,
-        lambda wallet: [
-            wallet.open_pool(currency=Currency(unit.code), borrower_max=Amount(borrower_max_minor)),
-        ],
+    payload = PoolOpen(
+        currency=Currency(unit.code),
+        borrower_max=Amount(borrower_max_minor),
+        cover_rate_ppm=Ppm(cover_rate_ppm),
+        fee_ppm=Ppm(fee_ppm),
     )
+    (made,) = sign.send(node_url, genesis, lender.signer, lambda wallet: [wallet.build(payload)])
     found = {"pool": made.made.hex(), "transaction": made.id.hex()}
     sign.print_made(found, as_json)
 
@@ -68,7 +94,7 @@ def deposit(
     node_url: str,
     as_json: bool,
 ) -> None:
-    """Move cash into a pool for shares at its net asset value. There is no way out of a pool yet."""
+    """Move cash into a pool for shares at its net asset value; liushui pool withdraw is the way out."""
     from node.cli import sign
     from protocol.ids import ObjectId
     from protocol.money import Amount
@@ -93,7 +119,6 @@ def deposit(
 
 def find_pool(node_url: str, pool_id: str | None, *, owner: str) -> dict[str, Any]:
     """The pool named, or the only one of `owner` (a member's name, or an account's id)."""
-    from node.cli.common import fail
     from node.cli.remote import check_hex, get
 
     items: list[dict[str, Any]] = get(node_url, "/v1/pools", limit="200")["items"]
@@ -146,3 +171,123 @@ def show(*, pool_id: str | None, node_url: str, as_json: bool) -> None:
         for one in found["items"]
     ]
     print_table(("Pool", "Lender", "Cash", "Lent out", "Loans"), rows, right=(2, 3, 4))
+
+
+@pool.command()
+@click.option("--pool", "pool_id", required=True, metavar="POOL", help="The pool to leave.")
+@click.option("--shares", type=AMOUNT, default=None, help="How many shares are given back.")
+@click.option("--all", "everything", is_flag=True, help="All shares that you hold.")
+@signing
+def withdraw(*, desk: Desk, pool_id: str, shares: int | None, everything: bool) -> None:
+    """Ask to give shares back for cash. All who ask on one day share the pool's free cash alike.
+
+    Example: liushui pool withdraw --pool POOL --all --key li-na.key
+    """
+    from protocol.transactions.pools import PoolExit
+
+    if (shares is None) != everything:
+        raise click.UsageError("Give --shares N or --all.")
+    one = desk.read_pool(pool_id)
+    held = sum(each["shares"] for each in _read_shares(desk) if each["pool"] == one["id"])
+    if held == 0:
+        fail("shares_short", "You hold no free shares of this pool: see them with liushui account show.")
+    payload = PoolExit(pool=read_id(pool_id, "a pool"), shares=held if shares is None else shares)
+    beside = [("shares you hold", held), *_tell_pool(one)]
+    desk.sign("Leave a pool:", payload, currency=one["currency"], beside=beside, made="exit")
+
+
+def _read_shares(desk: Desk) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = desk.read(f"/v1/accounts/{desk.account.hex()}")["shares"]
+    return found
+
+
+def _tell_pool(one: dict[str, Any]) -> list[tuple[str, object]]:
+    def money(name: str) -> str:
+        return format_money(one[name], one["exponent"], one["currency"])
+
+    return [
+        ("pool of", one["lender_name"] or one["lender"]),
+        ("its shares", one["shares"]),
+        ("worth", money("net_asset_value")),
+        ("cash", money("cash")),
+    ]
+
+
+@pool.command()
+@click.argument("exit_id", metavar="EXIT")
+@signing
+def cancel(*, desk: Desk, exit_id: str) -> None:
+    """Take back what is left of an EXIT that waits for cash.
+
+    Example: liushui pool cancel EXIT --key li-na.key
+    """
+    from protocol.transactions.pools import PoolExitCancel
+
+    desk.sign("Stay in a pool:", PoolExitCancel(exit=read_id(exit_id, "an exit")))
+
+
+@pool.command(name="set")
+@click.option("--pool", "pool_id", required=True, metavar="POOL", help="Your pool.")
+@click.option("--borrower-max-minor", type=AMOUNT, default=None, help="Largest principal open to one borrower.")
+@click.option("--cover-rate-ppm", type=PPM, default=None, help="First-loss cover; only rises while loans are open.")
+@click.option("--fee-ppm", type=PPM, default=None, help="Management fee; only falls while loans are open.")
+@signing
+def set_pool(
+    *, desk: Desk, pool_id: str, borrower_max_minor: int | None, cover_rate_ppm: int | None, fee_ppm: int | None
+) -> None:
+    """Change the limits of your pool; what is not named stays.
+
+    Example: liushui pool set --pool POOL --cover-rate-ppm 50000 --officer-dir mynet/lender1
+    """
+    from protocol.money import Amount, Ppm
+    from protocol.transactions.pools import PoolSet
+
+    if borrower_max_minor is None and cover_rate_ppm is None and fee_ppm is None:
+        raise click.UsageError("Say what changes: --borrower-max-minor, --cover-rate-ppm or --fee-ppm.")
+    one = desk.read_pool(pool_id)
+    payload = PoolSet(
+        pool=read_id(pool_id, "a pool"),
+        borrower_max=Amount(one["borrower_max"] if borrower_max_minor is None else borrower_max_minor),
+        cover_rate_ppm=Ppm(one["cover_rate_ppm"] if cover_rate_ppm is None else cover_rate_ppm),
+        fee_ppm=Ppm(one["fee_ppm"] if fee_ppm is None else fee_ppm),
+    )
+    desk.sign("Change a pool's limits:", payload, currency=one["currency"], beside=_tell_pool(one))
+
+
+@pool.group()
+def cover() -> None:
+    """Put your own cash before your investors' losses, or take it out."""
+
+
+@cover.command(name="in")
+@click.option("--pool", "pool_id", required=True, metavar="POOL", help="Your pool.")
+@click.option("--amount-minor", type=AMOUNT, required=True, help="Amount in minor units.")
+@signing
+def cover_in(*, desk: Desk, pool_id: str, amount_minor: int) -> None:
+    """Put cash into the first-loss cover of your pool.
+
+    Example: liushui pool cover in --pool POOL --amount-minor 5000000 --officer-dir mynet/lender1
+    """
+    from protocol.money import Amount
+    from protocol.transactions.pools import CoverDeposit
+
+    one = desk.read_pool(pool_id)
+    payload = CoverDeposit(pool=read_id(pool_id, "a pool"), amount=Amount(amount_minor))
+    desk.sign("Put cover into a pool:", payload, currency=one["currency"], beside=_tell_pool(one))
+
+
+@cover.command(name="out")
+@click.option("--pool", "pool_id", required=True, metavar="POOL", help="Your pool.")
+@click.option("--amount-minor", type=AMOUNT, required=True, help="Amount in minor units.")
+@signing
+def cover_out(*, desk: Desk, pool_id: str, amount_minor: int) -> None:
+    """Take out cover that nothing needs any more.
+
+    Example: liushui pool cover out --pool POOL --amount-minor 1000000 --officer-dir mynet/lender1
+    """
+    from protocol.money import Amount
+    from protocol.transactions.pools import CoverWithdraw
+
+    one = desk.read_pool(pool_id)
+    payload = CoverWithdraw(pool=read_id(pool_id, "a pool"), amount=Amount(amount_minor))
+    desk.sign("Take cover out of a pool:", payload, currency=one["currency"], beside=_tell_pool(one))

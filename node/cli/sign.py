@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from node.client.wallet import Intent, Wallet
     from protocol.crypto import KeySigner
     from protocol.genesis import CurrencyUnit
-    from protocol.ids import AccountId
+    from protocol.ids import AccountId, PublicKey
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -176,15 +176,21 @@ def check_sender(key_path: Path | None, directory: Path | None) -> None:
 
 def describe_sender(genesis: "Standing", key_path: Path | None, directory: Path | None) -> str:
     """Who would sign, before any passphrase is asked for."""
-    from node.client.keyfile import KeyFileProblem, read_key_file
     from protocol.crypto import calculate_account_id
-    from protocol.ids import PublicKey
 
     if directory is not None:
         return open_officer(directory, genesis).name
     assert key_path is not None, "checked by check_sender"
+    return calculate_account_id(read_public_key(key_path)).hex()
+
+
+def read_public_key(key_path: Path) -> "PublicKey":
+    """The public half in a person's key file; it needs no passphrase."""
+    from node.client.keyfile import KeyFileProblem, read_key_file
+    from protocol.ids import PublicKey
+
     try:
-        return calculate_account_id(PublicKey(bytes.fromhex(read_key_file(key_path).public_key))).hex()
+        return PublicKey(bytes.fromhex(read_key_file(key_path).public_key))
     except KeyFileProblem as error:
         fail(error.code, error.sentence)
 
@@ -232,29 +238,39 @@ def send(
     """
     from node.cli.remote import read_clock_ms, run
     from node.client.borrower import open_wallet
-    from node.client.http import NodeUnreachable
 
     async def work(client: "NodeClient") -> list["Intent"]:
         wallet = await open_wallet(client, genesis, signer, now_ms=read_clock_ms)
         intents = list(build(wallet))
-        ask = f"ask for it with liushui receipt {intents[-1].id.hex()} before you sign again"
-        try:
-            results = await client.submit([one.item for one in intents], wait_final=True)
-        except NodeUnreachable as error:
-            raise NodeUnreachable(
-                error.code, f"{error.sentence} It may have been taken all the same: {ask}."
-            ) from error
-        for result in results:
-            if result.rejection is not None:
-                hint = HINTS.get(result.rejection.code)
-                raise FailureError(
-                    result.rejection.code, f"{result.rejection.sentence}{'' if hint is None else f' {hint}'}"
-                )
-            if result.status != "finalised":
-                raise FailureError("not_final", f"The transaction is not final yet: {ask}.")
+        await _settle(client, intents)
         return intents
 
     return run(node_url, work)
+
+
+def submit(node_url: str, intents: Sequence["Intent"]) -> None:
+    """Send what is signed already, and wait until it is final; it ends as `send` does."""
+    from node.cli.remote import run
+
+    run(node_url, lambda client: _settle(client, intents))
+
+
+async def _settle(client: "NodeClient", intents: Sequence["Intent"]) -> None:
+    from node.client.http import NodeUnreachable
+
+    ask = f"ask for it with liushui receipt {intents[-1].id.hex()} before you sign again"
+    try:
+        results = await client.submit([one.item for one in intents], wait_final=True)
+    except NodeUnreachable as error:
+        raise NodeUnreachable(error.code, f"{error.sentence} It may have been taken all the same: {ask}.") from error
+    for result in results:
+        if result.rejection is not None:
+            hint = HINTS.get(result.rejection.code)
+            raise FailureError(
+                result.rejection.code, f"{result.rejection.sentence}{'' if hint is None else f' {hint}'}"
+            )
+        if result.status != "finalised":
+            raise FailureError("not_final", f"The transaction is not final yet: {ask}.")
 
 
 def print_made(found: dict[str, Any], as_json: bool) -> None:

@@ -24,12 +24,12 @@ from node.vault.crypto import Recipient, Sealed, make_salt_key, seal_document
 from protocol.batch import Sidecar
 from protocol.codec import encode
 from protocol.crypto import Signer, calculate_hash
-from protocol.ids import BoxKey, Day, Digest, ModelId, ObjectId, TimeMs, TransactionId
+from protocol.ids import AccountId, BoxKey, Day, Digest, ModelId, ObjectId, TimeMs, TransactionId
 from protocol.limits import SIDECARS_PER_APPLICATION_MAX
 from protocol.loans.terms import ExcessRule, PeriodUnit
 from protocol.money import Amount, Currency
 from protocol.transactions.data import ConsentGrant, Purpose
-from protocol.transactions.lending import Apply, LoanPurpose, SidecarCommitment
+from protocol.transactions.lending import Apply, LeaseWish, LoanPurpose, Purchase, SalesExpected, SidecarCommitment
 from protocol.transactions.products import Segment
 from protocol.vault import VaultPlain
 from scoring.features import check_statement
@@ -77,6 +77,12 @@ class Wish(NamedTuple):
     purpose: LoanPurpose
     as_of: Day
     product: ObjectId | None = None
+    special: Purchase | LeaseWish | SalesExpected | None = None
+    """What special kinds of product need to know."""
+    collateral: tuple[ObjectId, ...] = ()
+    guarantors: tuple[AccountId, ...] = ()
+    automated: bool = True
+    """False leaves the decision to lenders' officers."""
 
 
 class Application(NamedTuple):
@@ -198,6 +204,10 @@ def _make_request(
         consent=consent,
         as_of=wish.as_of,
         sidecars=sidecars,
+        wish=wish.special,
+        collateral=wish.collateral,
+        guarantors=wish.guarantors,
+        automated=wish.automated,
     )
 
 

@@ -1,4 +1,4 @@
-"""One person, one tag: the keyed hash of an identity number that stands on the ledger in its place.
+"""One person or thing, one tag: the keyed hash of an identity or serial number that stands on the ledger in its place.
 
 Only who holds the issuer's key can compute a tag, so nobody can find out by trying numbers who stands behind an
 account. Never write the number itself to a file, a log or a transaction.
@@ -25,3 +25,9 @@ def calculate_subject_tag(issuer_seed: bytes, subject: str) -> Digest:
     """HMAC-SHA-256 (RFC 2104) of the normalised number, under a key derived from the issuer's seed (32 bytes)."""
     key = calculate_hash("subject-key", issuer_seed)
     return Digest(hmac.digest(key, normalise_subject(subject).encode(), "sha256"))
+
+
+def calculate_serial_tag(issuer_seed: bytes, serial: str) -> Digest:
+    """As `calculate_subject_tag`, of a thing's serial number; under another key, so that the two never meet."""
+    key = calculate_hash("serial-key", issuer_seed)
+    return Digest(hmac.digest(key, normalise_subject(serial).encode(), "sha256"))

@@ -71,6 +71,17 @@ class Intent(NamedTuple):
         return self.object_id
 
 
+def make_intent(raw: bytes, body: TransactionBody, sidecars: tuple[Sidecar, ...] = ()) -> Intent:
+    """The intent of a transaction that is signed already."""
+    kind = OBJECT_KINDS.get(type(body.payload))
+    return Intent(
+        item=BatchItem(transaction=raw, sidecars=sidecars),
+        id=calculate_transaction_id(raw),
+        nonce=body.nonce,
+        object_id=None if kind is None else calculate_object_id(kind, body.sender, body.nonce),
+    )
+
+
 class Wallet:
     """One signing key on one network. `now_ms` is the clock; nonces count up from `nonce_next`."""
 
@@ -117,14 +128,7 @@ class Wallet:
             payload=payload,
             cosigners=tuple(sorted(one.public_key for one in cosigners)),
         )
-        raw = sign_transaction(body, self.signer, cosigners)
-        kind = OBJECT_KINDS.get(type(payload))
-        return Intent(
-            item=BatchItem(transaction=raw, sidecars=sidecars),
-            id=calculate_transaction_id(raw),
-            nonce=nonce,
-            object_id=None if kind is None else calculate_object_id(kind, self.public_key, nonce),
-        )
+        return make_intent(sign_transaction(body, self.signer, cosigners), body, sidecars)
 
     def open_account(
         self, *, issuer: Signer, kind: AccountKind, enc_key: BoxKey, subject_tag: Digest, level: int, expires_on: Day

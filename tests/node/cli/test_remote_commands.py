@@ -1,83 +1,19 @@
 """The command line beside a node: a borrower's whole way, receipts verified offline, and honest failures."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from datetime import date
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from click.testing import CliRunner, Result
-from nacl.public import PrivateKey
-from nacl.pwhash import argon2id
-from structlog.testing import capture_logs
 
-from node.api.app import make_app
 from node.cli import remote
 from node.cli.common import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_UNVERIFIED, EXIT_USAGE
-from node.cli.main import main
-from node.client.keyfile import derive_enc_key, seal_seed, write_key_file
-from node.demo.statements import Format, Profile, make_statement
 from protocol.genesis import encode_genesis
-from protocol.ids import BoxKey
-from tests.node.api.harness import DevNode, make_genesis, make_seed
+from tests.node.api.harness import make_genesis
 from tests.node.api.lending import attesting
-
-PASSPHRASE = "correct horse battery"
-
-
-class Desk:
-    """A borrower at a terminal: a directory with key, passphrase, genesis and statement, and a node to talk to."""
-
-    def __init__(self, folder: Path, node: DevNode, url: str) -> None:
-        self.folder, self.node, self.url = folder, node, url
-        self.key = folder / "me.key"
-        self.secret = folder / "passphrase"
-        self.genesis = folder / "genesis.json"
-        self.statement = folder / "statement.ofx"
-        seed = make_seed("li-na")
-        write_key_file(
-            self.key,
-            seal_seed(seed, PASSPHRASE, passes=argon2id.OPSLIMIT_MIN, memory_bytes=argon2id.MEMLIMIT_MIN),
-        )
-        self.secret.write_text(PASSPHRASE + "\n")
-        self.genesis.write_bytes(encode_genesis(node.genesis))
-        self.statement.write_bytes(
-            make_statement(Profile.SALARIED_STEADY, format=Format.OFX, end=date(2026, 10, 31), seed=5, holder="Li Na")
-        )
-        self.enc_key: PrivateKey = derive_enc_key(seed)
-
-    async def run(self, *args: str, text: str | None = None) -> Result:
-        """One command, in a thread of its own, since each runs its own event loop."""
-        return await asyncio.to_thread(CliRunner().invoke, main, list(args), input=text, env={"LANG": "C"})
-
-    async def read(self, *args: str) -> Any:
-        done = await self.run(*args, "--node", self.url, "--json")
-        assert done.exit_code == EXIT_OK, done.output
-        return json.loads(done.stdout)
-
-    async def sign(self, *args: str) -> Any:
-        return await self.read(*args, "--key", str(self.key), "--passphrase-file", str(self.secret))
-
-
-@pytest.fixture
-async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
-    """A market with two lenders, a borrower with an account, and the borrower's desk."""
-    node = await DevNode.open(tmp_path)
-    server = TestServer(make_app(node, now_ms=node.now_ms))
-    await server.start_server()
-    monkeypatch.setattr(remote, "read_clock_ms", node.now_ms)
-    desk = Desk(tmp_path, node, str(server.make_url("/")))
-    await node.open_market()
-    await node.open_borrower("li-na", BoxKey(bytes(desk.enc_key.public_key)))
-    with capture_logs():  # the node's log would else go to the command's own output
-        yield desk
-    await server.close()
-    await node.close()
+from tests.node.cli.terminal import Desk
 
 
 async def test_a_borrowers_whole_way_by_commands(desk: Desk) -> None:
@@ -100,9 +36,9 @@ async def test_a_borrowers_whole_way_by_commands(desk: Desk) -> None:
     assert stood["loan"]["state"] == "active"
     assert len((await desk.read("loan", "schedule", taken["loan"]))["schedule"]) == 12
     assert [one["id"] for one in (await desk.read("loan", "list", "--state", "active"))["items"]] == [taken["loan"]]
-    part = await desk.sign("repay", taken["loan"], "--amount-minor", "100000")
+    part = await desk.sign("repay", taken["loan"], "--amount-minor", "100000", "--yes")
     assert part["loan"]["principal_out"] == 1_900_000
-    rest = await desk.sign("repay", taken["loan"], "--payoff")
+    rest = await desk.sign("payoff", taken["loan"], "--yes")
     assert rest["loan"]["payoff"] == 0
     log = await desk.sign("data", "access-log", made["data"])
     assert [one["reader_name"] for one in log["entries"]] == ["harbour"]
@@ -177,7 +113,7 @@ async def test_a_wrong_passphrase_signs_nothing(desk: Desk) -> None:
     """A passphrase from a file that does not open the key ends the command before anything is sent."""
     desk.secret.write_text("another horse\n")
     args = ("--key", str(desk.key), "--passphrase-file", str(desk.secret), "--node", desk.url, "--json")
-    done = await desk.run("repay", "ab" * 32, "--amount-minor", "5", *args)
+    done = await desk.run("consent", "revoke", "ab" * 32, "--yes", *args)
     assert json.loads(done.stdout)["error"]["code"] == "passphrase_wrong"
 
 

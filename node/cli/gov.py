@@ -1,0 +1,338 @@
+"""`liushui gov`: what the validators decide together: policy, models, members, pauses, freezes. Propose, vote, look.
+
+A proposal is a signed action with a day; each validator's officer votes once. Never an action's own rule here.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from node.cli.common import fail, json_option, node_option, print_facts, print_json, print_table
+from node.cli.desk import Desk, signing
+from node.cli.typed import FILE, day_option, read_id
+
+if TYPE_CHECKING:
+    from protocol.transactions.governance import Action
+
+DAYS_AHEAD: Final = 7
+ROLES: Final = ("lender", "settlement_agent", "issuer", "observer", "arbiter")
+FAMILIES: Final = ("accounts", "money", "pools", "products", "lending", "servicing")
+STATES: Final = ("open", "passed", "done", "rejected", "lapsed")
+
+
+@click.group()
+def gov() -> None:
+    """Propose what the validators decide, and vote on it."""
+
+
+@gov.group()
+def propose() -> None:
+    """Put an action before the validators. A validator's officer signs, and so votes for it."""
+
+
+def _effective(function: Any) -> Any:
+    function = day_option(
+        "--on",
+        "effective_on",
+        f"Network day on which it takes effect; by default in {DAYS_AHEAD} days.",
+        required=False,
+    )(function)
+    return signing(function)
+
+
+def _propose(desk: Desk, action: "Action", effective_on: int | None, beside: list[tuple[str, object]]) -> None:
+    from protocol.ids import Day
+    from protocol.transactions.governance import Propose
+
+    today = desk.calculate_today()
+    day = today + DAYS_AHEAD if effective_on is None else effective_on
+    if day <= today:
+        raise click.UsageError("A proposal takes effect on a later day: give --on a date after today.")
+    currency = desk.network.currencies[0].code
+    desk.sign(
+        "Propose:",
+        Propose(action=action, effective_on=Day(day)),
+        currency=currency,
+        beside=beside,
+        made="proposal",
+    )
+
+
+@propose.command()
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="One limit to change. May be repeated.")
+@click.option("--file", "path", type=FILE, default=None, help="JSON object of limits to change.")
+@_effective
+def policy(*, desk: Desk, changes: tuple[str, ...], path: Path | None, effective_on: int | None) -> None:
+    """Other limits for loans to come; what is not named stays as it is. liushui tx types Propose explains each.
+
+    Example: liushui gov propose policy --set debt_cap=30000000 --officer-dir mynet/lender1
+    """
+    from node.client.forms import FormError, Names, describe, read_payload, write_payload
+    from protocol.genesis import Policy
+    from protocol.transactions.governance import PolicySet
+
+    wanted = {**({} if path is None else _read_json(path)), **dict(_split(one) for one in changes)}
+    if not wanted:
+        raise click.UsageError("Say what changes: --set NAME=VALUE or --file FILE.")
+    before = desk.network.policy
+    try:
+        after = read_payload(Policy, {**write_payload(before), **wanted}, desk.resolve)
+    except FormError as error:
+        fail("policy_malformed", f"{error}. liushui tx types Propose explains each limit.")
+    names: Names = desk.make_names(desk.network.currencies[0].code)
+    old, new = dict(describe(before, names)), dict(describe(after, names))
+    beside = [
+        (f"changes {name}", f"{old.get(name, 'none')} -> {text}") for name, text in new.items() if old.get(name) != text
+    ]
+    if not beside:
+        fail("nothing_to_change", "The policy in force says all of this already.")
+    _propose(desk, PolicySet(policy=after), effective_on, list(beside))
+
+
+def _split(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE.", param_hint="--set")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value.strip()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
+    except ValueError as error:
+        fail("policy_malformed", f"{path} is not JSON: {error}.")
+    if not isinstance(value, dict):
+        fail("policy_malformed", f"{path} holds no JSON object of limits.")
+    return value
+
+
+@propose.command()
+@click.argument("path", metavar="FILE", type=FILE)
+@_effective
+def model(*, desk: Desk, path: Path, effective_on: int | None) -> None:
+    """Register the scoring model of FILE (JSON) for new products and applications.
+
+    Example: liushui gov propose model cny-2027.json --officer-dir mynet/lender1
+    """
+    from protocol.limits import MODEL_BYTES_MAX
+    from protocol.transactions.governance import ModelSet
+    from scoring.points import decode_model
+
+    try:
+        value = json.loads(path.read_bytes())
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        found = decode_model(text.encode("ascii"))
+    except OSError as error:
+        fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
+    except ValueError as error:
+        fail("model_invalid", f"{path} is no scoring model: {error}.")
+    if len(text) > MODEL_BYTES_MAX:
+        fail("model_invalid", f"{path} is larger than a transaction can carry ({MODEL_BYTES_MAX} bytes).")
+    beside = [("model", f"{found.name} for {found.currency}"), ("model id", found.id.hex())]
+    _propose(desk, ModelSet(text=text), effective_on, list(beside))
+
+
+@propose.command(name="retire-model")
+@click.argument("model_id", metavar="MODEL")
+@_effective
+def retire_model(*, desk: Desk, model_id: str, effective_on: int | None) -> None:
+    """Let no new application be scored by MODEL; what was scored stays.
+
+    Example: liushui gov propose retire-model MODEL --officer-dir mynet/lender1
+    """
+    from protocol.transactions.governance import ModelRetire
+
+    _propose(desk, ModelRetire(model=read_id(model_id, "a model")), effective_on, [])
+
+
+@propose.command()
+@click.argument("name", metavar="NAME")
+@click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="What it may do. May be repeated.")
+@click.option("--suspend", is_flag=True, help="No role at all; what it owes and is owed stays.")
+@click.option("--officer-key", default=None, metavar="HEX", help="Of a new member, its officer's public key.")
+@click.option("--enc-key", default=None, metavar="HEX", help="Of a new member, the key statements are sealed to.")
+@click.option("--attester-key", default=None, metavar="HEX", help="The key that attests; 'none' takes it away.")
+@click.option("--new-officer-key", default=None, metavar="HEX", help="For a member that lost its officer key.")
+@_effective
+def member(
+    *,
+    desk: Desk,
+    name: str,
+    roles: tuple[str, ...],
+    suspend: bool,
+    officer_key: str | None,
+    enc_key: str | None,
+    attester_key: str | None,
+    new_officer_key: str | None,
+    effective_on: int | None,
+) -> None:
+    """Admit the organisation NAME, or change what it may do. Roles that are not named are taken away.
+
+    Example: liushui gov propose member lender2 --role lender --role issuer --officer-dir mynet/lender1
+    """
+    from protocol.ids import BoxKey
+    from protocol.ledger.rows import Role
+    from protocol.transactions.governance import MemberSet
+
+    if bool(roles) == suspend:
+        raise click.UsageError("Name what it may do with --role, or give --suspend for no role at all.")
+    stands = next((one for one in desk.read("/v1/network")["members"] if one["name"] == name), None)
+    officer = _find_officer_key(desk, name, stands, officer_key)
+    sealing = enc_key or (None if stands is None else stands["enc_key"])
+    if sealing is None:
+        raise click.UsageError(f"{name} is no member yet: give its --officer-key and --enc-key.")
+    attests = attester_key or (None if stands is None else stands["attester_key"])
+    payload = MemberSet(
+        name=name,
+        officer_key=officer,
+        enc_key=BoxKey(read_id(sealing, "a sealing key")),
+        attester_key=None if attests in (None, "none") else _read_key(attests, "an attester key"),
+        roles=sum(int(Role[one.upper()]) for one in set(roles)),
+        new_officer_key=None if new_officer_key is None else _read_key(new_officer_key, "an officer key"),
+    )
+    now = "is no member" if stands is None else ", ".join(stands["roles"]) or "suspended"
+    _propose(desk, payload, effective_on, [("so far", now)])
+
+
+def _read_key(text: str, what: str) -> Any:
+    from protocol.ids import PublicKey
+
+    return PublicKey(read_id(text, what))
+
+
+def _find_officer_key(desk: Desk, name: str, stands: dict[str, Any] | None, typed: str | None) -> Any:
+    """The key a member was admitted with, which its account is named after."""
+    from protocol.crypto import calculate_account_id
+
+    if typed is not None:
+        return _read_key(typed, "an officer key")
+    if stands is None:
+        raise click.UsageError(f"{name} is no member yet: give its --officer-key and --enc-key.")
+    known = [one.officer_key.hex() for one in desk.network.genesis.members] + [stands["officer_key"]]
+    for each in known:
+        key = _read_key(each, "an officer key")
+        if calculate_account_id(key).hex() == stands["account"]:
+            return key
+    raise click.UsageError(f"{name} has changed its officer key: give the one it was admitted with by --officer-key.")
+
+
+@propose.command()
+@click.argument("families", nargs=-1, type=click.Choice(FAMILIES))
+@click.option("--none", "nothing", is_flag=True, help="Pause nothing any more.")
+@_effective
+def pause(*, desk: Desk, families: tuple[str, ...], nothing: bool, effective_on: int | None) -> None:
+    """Pause FAMILIES of transactions, and no others. Paying and leaving can never be paused.
+
+    Example: liushui gov propose pause lending products --officer-dir mynet/lender1
+    """
+    from protocol.ledger.rules import Pause
+    from protocol.transactions.governance import PauseSet
+
+    if bool(families) == nothing:
+        raise click.UsageError(f"Name what to pause ({', '.join(FAMILIES)}), or give --none.")
+    bits = sum(int(Pause[one.upper()]) for one in sorted(set(families)))
+    _propose(
+        desk, PauseSet(families=bits), effective_on, [("paused so far", ", ".join(desk.network.paused) or "nothing")]
+    )
+
+
+@propose.command()
+@click.argument("account", metavar="ACCOUNT")
+@click.option("--free", is_flag=True, help="Free it instead.")
+@_effective
+def freeze(*, desk: Desk, account: str, free: bool, effective_on: int | None) -> None:
+    """Freeze ACCOUNT, a member's too. A frozen account can still repay.
+
+    Example: liushui gov propose freeze lender3 --officer-dir mynet/lender1
+    """
+    from protocol.transactions.governance import Freeze
+
+    _propose(desk, Freeze(account=desk.resolve(account), frozen=not free), effective_on, [])
+
+
+@gov.command()
+@click.argument("proposal_id", metavar="PROPOSAL")
+@click.argument("answer", type=click.Choice(["yes", "no"]))
+@signing
+def vote(*, desk: Desk, proposal_id: str, answer: str) -> None:
+    """Vote on PROPOSAL, once, after seeing what it would do.
+
+    Example: liushui gov vote PROPOSAL yes --officer-dir mynet/lender2
+    """
+    from protocol.transactions.governance import Vote
+
+    proposal = read_id(proposal_id, "a proposal")
+    told = desk.find("/v1/proposals", proposal.hex(), "proposal", "List them with liushui gov list.")
+    terms = [(f"  {name}", _tell(value)) for name, value in told["terms"].items()]
+    beside = [("action", told["action"]), *terms, ("effective on", told["effective_on"]), *_count_votes(told)]
+    desk.sign("Vote:", Vote(proposal=proposal, approve=answer == "yes"), beside=beside)
+
+
+def _tell(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _count_votes(told: dict[str, Any]) -> list[tuple[str, object]]:
+    votes = f"{len(told['approved'])} for, {len(told['rejected'])} against, {told['votes_needed']} needed"
+    return [("votes so far", votes)]
+
+
+@gov.command(name="list")
+@click.option("--state", type=click.Choice(STATES), default=None, help="Only in this state.")
+@node_option
+@json_option
+def list_proposals(*, state: str | None, node_url: str, as_json: bool) -> None:
+    """What the validators vote on, and have voted on.
+
+    Example: liushui gov list --state open
+    """
+    from node.cli.remote import get
+
+    query = {"limit": "200"} if state is None else {"limit": "200", "state": state}
+    found = get(node_url, "/v1/proposals", **query)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (one["id"], one["action"], one["state"], one["effective_on"], len(one["approved"]), one["votes_needed"])
+        for one in found["items"]
+    ]
+    print_table(("Proposal", "Action", "State", "On", "For", "Needed"), rows, right=(4, 5))
+
+
+@gov.command()
+@click.argument("proposal_id", metavar="PROPOSAL")
+@node_option
+@json_option
+def show(*, proposal_id: str, node_url: str, as_json: bool) -> None:
+    """One proposal: what it would do, when, and who has voted how.
+
+    Example: liushui gov show PROPOSAL
+    """
+    from node.cli.remote import check_hex, get
+
+    told = get(node_url, f"/v1/proposals/{check_hex(proposal_id, 'a proposal')}")
+    if as_json:
+        print_json(told)
+        return
+    names = {one["account"]: one["name"] for one in get(node_url, "/v1/network")["members"]}
+    print_facts(
+        [
+            ("proposal", told["id"]),
+            ("action", told["action"]),
+            *((f"  {name}", _tell(value)) for name, value in told["terms"].items()),
+            ("proposed by", told["proposer_name"] or told["proposer"]),
+            ("state", told["state"]),
+            ("effective on", told["effective_on"]),
+            ("for", ", ".join(names.get(one, one) for one in told["approved"]) or "nobody"),
+            ("against", ", ".join(names.get(one, one) for one in told["rejected"]) or "nobody"),
+            ("votes needed", told["votes_needed"]),
+        ]
+    )

@@ -1,0 +1,120 @@
+"""`liushui draw, line, sales, assign`: what only some loans have: draws, sales that repay, a change of lender.
+
+Before a draw its whole cost is shown, computed for today. Never a schedule computed here.
+"""
+
+from pathlib import Path
+
+import click
+
+from node.cli.common import format_money
+from node.cli.desk import Desk, signing, signing_together
+from node.cli.typed import AMOUNT, AMOUNT_OR_NOTHING, FILE, day_option, read_evidence, read_id
+
+
+@click.command()
+@click.argument("line_id", metavar="LINE")
+@click.option("--amount-minor", type=AMOUNT, required=True, help="Amount in minor units.")
+@click.option("--instalments", type=click.IntRange(1, 480), required=True, help="In how many it is repaid.")
+@signing
+def draw(*, desk: Desk, line_id: str, amount_minor: int, instalments: int) -> None:
+    """Draw on a credit LINE, after seeing the whole cost of the draw.
+
+    Example: liushui draw LINE --amount-minor 200000 --instalments 6 --key li-na.key
+    """
+    from node.cli.quotes import ask_draw
+    from protocol.money import Amount
+    from protocol.transactions.lending import Draw
+
+    plain = read_id(line_id, "a line")
+    quote = ask_draw(desk, plain, amount_minor, instalments)
+    payload = Draw(line=plain, amount=Amount(amount_minor), instalments=instalments, terms_hash=quote.terms_hash)
+    desk.sign("Draw on a line:", payload, currency=quote.disclosure.currency, made="loan")
+
+
+@click.group()
+def line() -> None:
+    """Give up what is undrawn of a credit line."""
+
+
+@line.command()
+@click.argument("line_id", metavar="LINE")
+@signing
+def close(*, desk: Desk, line_id: str) -> None:
+    """Give up what is undrawn of LINE; draws made go on.
+
+    Example: liushui line close LINE --key li-na.key
+    """
+    from protocol.transactions.lending import LineClose
+
+    desk.sign("Close a line:", LineClose(line=read_id(line_id, "a line")))
+
+
+@click.group()
+def sales() -> None:
+    """Report sales of an advance that a share of them repays."""
+
+
+@sales.command()
+@click.argument("loan_id", metavar="LOAN")
+@day_option("--from", "first_day", "First day, the one after the last reported.")
+@day_option("--to", "last_day", "Last day, which has passed.")
+@click.option("--gross-minor", type=AMOUNT_OR_NOTHING, required=True, help="Gross sales of these days.")
+@click.option("--report", "path", type=FILE, default=None, help="The acquirer's own report; only its SHA-256 is sent.")
+@click.option("--report-hash", "digest", default=None, metavar="HEX", help="The SHA-256 of it.")
+@signing_together
+def report(
+    *, desk: Desk, loan_id: str, first_day: int, last_day: int, gross_minor: int, path: Path | None, digest: str | None
+) -> None:
+    """Report the gross sales of whole days. The lender or its agent signs; or the borrower, and the lender with her.
+
+    Example: liushui sales report LOAN --from 2027-01-01 --to 2027-01-31 --gross-minor 9000000 --report january.csv
+    --officer-dir mynet/lender1
+    """
+    from protocol.ids import Day
+    from protocol.money import Amount
+    from protocol.transactions.servicing import SalesReport
+
+    if last_day < first_day:
+        raise click.UsageError("--to lies before --from.")
+    mark = read_evidence(path, digest, flag="--report")
+    one = desk.read_loan(loan_id)
+    payload = SalesReport(
+        loan=read_id(loan_id, "a loan"),
+        first_day=Day(first_day),
+        last_day=Day(last_day),
+        gross=Amount(gross_minor),
+        commit=mark,
+    )
+    desk.sign("Report sales:", payload, currency=one["currency"], beside=[("lender", one["lender_name"])])
+
+
+@click.command()
+@click.argument("loan_id", metavar="LOAN")
+@click.option("--seller-pool", required=True, metavar="POOL", help="The pool that holds the share.")
+@click.option("--buyer-pool", required=True, metavar="POOL", help="The pool that takes it; its owner signs too.")
+@click.option("--price-minor", type=AMOUNT_OR_NOTHING, required=True, help="What the buying pool pays.")
+@signing_together
+def assign(*, desk: Desk, loan_id: str, seller_pool: str, buyer_pool: str, price_minor: int) -> None:
+    """Sell a pool's whole share of LOAN to another pool, against cash in the same step. The borrower is told.
+
+    Example: liushui assign LOAN --seller-pool POOL --buyer-pool POOL --price-minor 900000 --cosigner lender2
+    -o sale.draft --officer-dir mynet/lender1
+    """
+    from protocol.money import Amount
+    from protocol.transactions.servicing import Assign
+
+    one = desk.read_loan(loan_id)
+    pools = [desk.read_pool(each) for each in (seller_pool, buyer_pool)]
+    payload = Assign(
+        loan=read_id(loan_id, "a loan"),
+        seller=read_id(seller_pool, "a pool"),
+        buyer=read_id(buyer_pool, "a pool"),
+        price=Amount(price_minor),
+    )
+    beside: list[tuple[str, object]] = [
+        ("seller", pools[0]["lender_name"] or pools[0]["lender"]),
+        ("buyer", pools[1]["lender_name"] or pools[1]["lender"]),
+        ("still owed on it", format_money(one["principal_out"], one["exponent"], one["currency"])),
+    ]
+    desk.sign("Sell a share of a loan:", payload, currency=one["currency"], beside=beside)
