@@ -51,10 +51,6 @@ EVENTS = {
 def check_loan_distress(books: Books, call: Call, payload: LoanDistress) -> Rejection | None:
     """Why nothing happens to the loan."""
     row = books.state.get(LOANS, payload.loan)
-    own = row is not None and get_lender(books, row) == call.account
-    by_rule = payload.kind is DistressKind.DEFAULT
-    if by_rule and not own and not call.row.roles & ORGANISATIONS:
-        return Rejection.ROLE_MISSING
     if row is None:
         return Rejection.LOAN_UNKNOWN
     if row.closed_ms is not None:
@@ -62,7 +58,8 @@ def check_loan_distress(books: Books, call: Call, payload: LoanDistress) -> Reje
     nothing = payload.kind is DistressKind.UNIMPAIR and row.impaired is None
     if nothing or not can_happen(row.state, EVENTS[payload.kind]):
         return Rejection.LOAN_STATE
-    if not own and not by_rule:
+    anybody = payload.kind is DistressKind.DEFAULT and bool(call.row.roles & ORGANISATIONS)
+    if not anybody and get_lender(books, row) != call.account:
         return Rejection.LOAN_NOT_YOURS
     contract, loan = load_loan(books, ObjectId(payload.loan))
     match payload.kind:

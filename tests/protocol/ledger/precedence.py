@@ -27,7 +27,7 @@ from protocol.ledger.state import (
     REFERENCES,
     Table,
 )
-from protocol.money import AMOUNT_MAX, Amount, Currency, Ppm
+from protocol.money import AMOUNT_MAX, PPM, Amount, Currency, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
 from protocol.transactions.money import Mint, RedeemOutcome, RedeemRequest, RedeemSettle, Transfer
@@ -233,6 +233,7 @@ MONEY: dict[type, Case] = {
             R.FUNDS_SHORT: empty_cash,
             R.AMOUNT_TOO_LARGE: lambda s: s.put(POOLS, s.names["pool"], shares=AMOUNT_MAX),
             R.POOL_UNKNOWN: lambda s: s.say(pool=NOTHING),
+            R.POOL_LOST: lambda s: s.put(POOLS, s.names["pool"], lost=Amount(AMOUNT_MAX)),
         },
         {
             R.POOL_UNKNOWN: (R.AMOUNT_ZERO, R.FUNDS_SHORT, R.AMOUNT_TOO_LARGE),
@@ -241,7 +242,7 @@ MONEY: dict[type, Case] = {
     ),
     PoolOpen: Case(
         lambda: Scene(build_money(), "harbour", PoolOpen(currency=CNY, borrower_max=Amount(1))),
-        {R.CURRENCY_UNKNOWN: lambda s: s.say(currency=USD)},
+        {R.CURRENCY_UNKNOWN: lambda s: s.say(currency=USD), R.POLICY_BROKEN: lambda s: s.say(fee_ppm=Ppm(PPM + 1))},
     ),
 }
 

@@ -11,7 +11,6 @@ from protocol.transactions.accounts import CredentialSet, KeyRecover, KeyRecover
 from protocol.transactions.assets import AssetRegister, AssetRetire, AssetSeize, AssetSell, AssetTransfer, LeaseEnd
 from protocol.transactions.governance import Propose, Vote
 from protocol.transactions.lending import Draw, LineClose
-from protocol.transactions.pools import CoverDeposit, CoverWithdraw, PoolExit, PoolExitCancel, PoolSet
 from protocol.transactions.servicing import (
     AmendAnswer,
     AmendPropose,
@@ -25,8 +24,9 @@ from protocol.transactions.servicing import (
 )
 from tests.protocol.ledger.precedence import MONEY, RECORDS, Case, Fault, Scene, find_standing_faults
 from tests.protocol.ledger.precedence_lending import LENDING
+from tests.protocol.ledger.precedence_trouble import TROUBLE
 
-CASES: dict[type, Case] = {**MONEY, **RECORDS, **LENDING}
+CASES: dict[type, Case] = {**MONEY, **RECORDS, **LENDING, **TROUBLE}
 ELSEWHERE = (
     # accounts and governance
     CredentialSet,
@@ -35,12 +35,6 @@ ELSEWHERE = (
     KeyRecoverCancel,
     Propose,
     Vote,
-    # pools
-    PoolSet,
-    PoolExit,
-    PoolExitCancel,
-    CoverDeposit,
-    CoverWithdraw,
     # goods
     AssetRegister,
     AssetTransfer,
