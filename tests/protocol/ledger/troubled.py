@@ -2,11 +2,12 @@
 
 from protocol.crypto import calculate_hash
 from protocol.ids import ObjectId
+from protocol.ledger.records import Made
 from protocol.ledger.rows import Pool
-from protocol.ledger.state import POOLS
+from protocol.ledger.state import SHARES
 from protocol.loans.delinquency import AssetClass
 from protocol.money import Amount, Ppm
-from protocol.transactions.pools import CoverDeposit, PoolDeposit, PoolSet
+from protocol.transactions.pools import CoverDeposit, PoolDeposit, PoolExit, PoolSet
 from protocol.transactions.products import Partner
 from protocol.transactions.servicing import DistressKind, LoanDistress
 from tests.protocol.ledger.goods import Goods
@@ -73,6 +74,14 @@ def nav(pool: Pool) -> int:
     return pool.cash + pool.principal + pool.assets
 
 
-def read_pool(world: Goods, pool_id: ObjectId) -> Pool:
-    """A pool's row."""
-    return world.ledger.books.state.need(POOLS, pool_id)
+def read_shares(world: Goods, who: str) -> int:
+    """Free shares of Harbour's pool."""
+    return world.ledger.books.state.get(SHARES, world.pool_id("harbour") + world.account(who)) or 0
+
+
+def leave(world: Goods, who: str, count: int) -> ObjectId:
+    """Ask to leave Harbour's pool with shares; returns the exit."""
+    (fact,) = world.must(who, PoolExit(pool=world.pool_id("harbour"), shares=count)).outcome
+    assert isinstance(fact, Made)
+    assert fact.id == world.made("exit", who)
+    return ObjectId(fact.id)
