@@ -23,7 +23,7 @@ from protocol.loans.lifecycle import LoanState
 from protocol.loans.schedule import Instalment, ScheduleTerms
 from protocol.loans.terms import WaterfallOrder
 from protocol.loans.waterfall import Row
-from protocol.money import Amount, AmountField, CurrencyField, PpmField
+from protocol.money import Amount, AmountField, CurrencyField, Ppm, PpmField
 from protocol.transactions.products import LeaseKind, LineKind, Partner, RevenueKind
 
 
@@ -37,6 +37,8 @@ class RevenueTold(msgspec.Struct, frozen=True, array_like=True, kw_only=True, fo
     """Expected per day."""
     factor: bytes
     """Daily discount factor in fixed point (protocol.loans.revenue), big-endian."""
+    rebate_ppm: PpmField = Ppm(0)
+    """Of the discount not yet earned, what paying everything early spares."""
 
 
 class LineTold(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=3):
@@ -209,6 +211,8 @@ class DefaultGround(msgspec.Struct, frozen=True, array_like=True, kw_only=True, 
     """Who vouched for an early default; None where the days past due were enough."""
     evidence: DigestField | None = None
     """Commitment to what an early default rests on."""
+    principal_paid: AmountField = Amount(0)
+    """Principal received by then; what comes after it is recovery."""
 
 
 class Loan(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

@@ -151,6 +151,7 @@ def apply_loan_distress(books: Books, call: Call, payload: LoanDistress) -> tupl
                 days_past_due=calculate_loan_lateness(contract, loan, contract.disclosure.materiality),
                 arbiter=_find_arbiter(books, call) if early else None,
                 evidence=payload.evidence if early else None,
+                principal_paid=loan.paid[0],
             )
             return apply_default(books, loan_id, contract, loan, ground)
         case DistressKind.WRITE_OFF:

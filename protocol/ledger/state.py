@@ -176,6 +176,14 @@ class State:
         rows = self._rows[table.number]
         return ((key, rows[key]) for key in sorted(rows))
 
+    def copy(self, tables: Iterable[Table[Any]]) -> "State":
+        """Some tables as they are now: later changes of either do not reach the other. Rows are shared, none copied."""
+        assert not self._undo, "a copy is taken between two transactions"
+        copied = State()
+        for table in tables:
+            copied._rows[table.number] = dict(self._rows[table.number])
+        return copied
+
     def keep(self) -> None:
         """Make what was changed since the last call final."""
         for number, key, _ in self._undo:

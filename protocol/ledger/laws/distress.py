@@ -25,7 +25,7 @@ def check_defaults(ledger: Ledger) -> Violations:
 
 def _is_grounded(ledger: Ledger, contract: Contract, loan: Loan) -> bool:
     ground = loan.default_ground
-    if ground is None or ground.days_past_due > loan.days_past_due_max:
+    if ground is None or ground.days_past_due > loan.days_past_due_max or ground.principal_paid > loan.paid[0]:
         return False
     if ground.arbiter is None:
         return ground.days_past_due >= contract.disclosure.default_days and ground.evidence is None
