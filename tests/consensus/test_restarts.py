@@ -45,6 +45,21 @@ def test_a_restarted_node_keeps_s2() -> None:
     assert votes_in(bench.drive(ReceivedCertificate(certificate=bench.certificate(N, 1, digest))), F) == []
 
 
+def test_a_restarted_node_never_gives_up_what_it_finalized() -> None:
+    """Its payload is not at hand yet and every leader waits for it: S2 holds all the same."""
+    bench = make_follower()
+    block = bench.block(1)
+    bench.hear_block(block)
+    assert votes_in(
+        bench.drive(ReceivedCertificate(certificate=bench.certificate(N, 1, block.header.calculate_digest()))), F
+    )
+    bench.nullify_up_to(9)
+    bench.restart()
+    bench.drive(WorkChanged(has_work=True))
+    said = votes_in(bench.drive(TimerFired(name=TimerName.RETRY, view=View(9))))
+    assert [vote for vote in said if vote.view == 1 and vote.kind is U] == []
+
+
 def test_a_restarted_node_resumes_in_the_view_of_its_highest_certificate() -> None:
     """No certificate is forgotten, no view is visited twice."""
     bench = make_follower()

@@ -196,3 +196,14 @@ def test_two_proposals_of_one_view_keep_me_from_finalizing_either() -> None:
     bench.hear_block(second)
     certificate = bench.certificate(N, 1, first.header.calculate_digest())
     assert votes_in(bench.drive(ReceivedCertificate(certificate=certificate)), F) == []
+
+
+def test_a_contradiction_heard_late_still_keeps_me_from_finalizing() -> None:
+    """The view is over and nobody gives it up any more; its payload comes after the leader's second block."""
+    bench = make_follower()
+    first = bench.block(1)
+    second = bench.block(1, time_ms=TimeMs(bench.now_ms + 9))
+    bench.drive(ReceivedProposal(propose=bench.propose(first)))
+    bench.drive(ReceivedCertificate(certificate=bench.certificate(N, 1, first.header.calculate_digest())))
+    said = bench.drive(ReceivedProposal(propose=bench.propose(second))) + bench.drive(ok(first))
+    assert votes_in(said) == []

@@ -42,6 +42,7 @@ class Disk:
         self.mountains: Mountains = NO_MOUNTAINS
         self.votes: dict[tuple[VoteKind, View], BlockDigest] = {}
         """What the log binds the node to, in arithmetic of its own."""
+        self.proposals: dict[View, BlockDigest] = {}
         self.certificates: dict[tuple[VoteKind, View], BlockDigest] = {}
 
     def append(self, records: list[Record]) -> None:
@@ -52,6 +53,8 @@ class Disk:
                 self.votes[(record.vote.kind, record.vote.view)] = record.vote.digest
             elif isinstance(record, CertificateRecord):
                 self.certificates[(record.certificate.kind, record.certificate.view)] = record.certificate.digest
+            else:
+                self.proposals[record.propose.view] = record.propose.block.header.calculate_digest()
 
     def append_payload(self, blocks: tuple[Block, ...], held: dict[BatchDigest, bool]) -> None:
         """Make blocks durable, and those of the batches they order that the node holds."""

@@ -3,14 +3,22 @@
 Nothing of `consensus` decides here: quorums are literals, safety is judged from what is sent and what is durable.
 """
 
-from protocol.block import Block
+from typing import TYPE_CHECKING
+
+from protocol.block import Block, calculate_batches_root
 from protocol.certificate import Certificate, Vote, VoteKind
-from protocol.ids import BlockDigest, Digest, Height, PublicKey, View
+from protocol.codec import encode
+from protocol.crypto import calculate_hash
+from protocol.ids import BatchDigest, BlockDigest, Digest, Height, PublicKey, View
 from protocol.merkle import calculate_root
 from protocol.messages import Propose
 from tests.sim.disk import Disk
 from tests.sim.keys import Scheme
 
+if TYPE_CHECKING:
+    from tests.sim.node import SimNode
+
+TIME_BEHIND_MS_MAX = 10_000  # two seconds, the longest D, and writes that stall
 QUORUMS = {1: 1, 2: 2, 3: 2, 4: 3, 5: 4, 6: 4, 7: 5, 8: 6, 9: 6, 10: 7, 13: 9, 16: 11, 20: 14}
 
 
@@ -26,6 +34,8 @@ class Judge:
         self.scheme = scheme
         self.keys = keys
         self.chain_id = chain_id
+        self.common = (chain_id, calculate_hash("validators", encode(keys)), bytes(32))
+        """What every header repeats: network, validators and parameters."""
         self.proven: dict[tuple[VoteKind, View, BlockDigest, int], bool] = {}
         self.finals: dict[Height, BlockDigest] = {}
         self.roots: dict[Height, Digest] = {}
@@ -34,12 +44,15 @@ class Judge:
         self.proposed: dict[tuple[int, View], BlockDigest] = {}
         self.blocks: dict[BlockDigest, Block] = {}
         self.heights: dict[str, Height] = {}
+        self.invalid: dict[BatchDigest, bool] = {}
+        """Batches that can never be valid."""
 
     # ------------------------------------------------------------------ speech
 
-    def on_vote(self, index: int, vote: Vote, disk: Disk, final: Height, promised: bool) -> None:
-        """An honest key sends a vote; `promised` when its record survived an earlier life."""
-        kind, view = vote.kind, vote.view
+    def on_vote(self, node: "SimNode", vote: Vote) -> None:
+        """An honest key sends a vote."""
+        index, kind, view = node.index, vote.kind, vote.view
+        assert index is not None, "an observer never votes"
         if vote.index != index:
             raise BrokenLawError(f"node {index} votes as {vote.index}")
         again = (index, view, kind) in self.said
@@ -49,14 +62,29 @@ class Judge:
         other = {VoteKind.NULLIFY: VoteKind.FINALIZE, VoteKind.FINALIZE: VoteKind.NULLIFY}.get(kind)
         if other is not None and (index, view, other) in self.said:
             raise BrokenLawError(f"S2: node {index} said both NULLIFY and FINALIZE in view {view}")
-        if disk.votes.get((kind, view)) != vote.digest:
+        if node.disk.votes.get((kind, view)) != vote.digest:
             raise BrokenLawError(f"S5: node {index} sent {kind.name} of view {view} before it was durable")
-        if again or promised:
+        if again or (kind, view) in node.promised:
             return  # identical bytes; what it needed was durable the first time
         if kind is VoteKind.FINALIZE:
-            self._check_s3(index, vote, disk, final)
+            self._check_s3(index, vote, node.disk, node.final)
         elif kind is VoteKind.NOTARIZE:
-            self._check_s4(index, vote, disk)
+            self._check_s4(node, vote.view, vote.digest)
+            self._check_vouched(node, self.blocks[vote.digest])
+
+    def _check_vouched(self, node: "SimNode", block: Block) -> None:
+        """A Notarize means: I hold every batch, I executed what the header names, and my clock agrees."""
+        header, name = block.header, f"{node.name} notarizes in view {block.header.view}"
+        parent = self.blocks.get(header.parent_digest)
+        refs = block.batches
+        if parent is not None and parent.header.height > node.final:
+            refs = (*refs, *parent.batches)
+        if any(ref.digest not in node.held or ref.digest in self.invalid for ref in refs):
+            raise BrokenLawError(f"{name} without a valid batch")
+        if header.exec_height > len(node.disk.saved) or self.roots.get(header.exec_height) != header.exec_root:
+            raise BrokenLawError(f"{name} a root it does not know")
+        if not node.now_ms - TIME_BEHIND_MS_MAX <= header.time_ms <= node.now_ms + 500:
+            raise BrokenLawError(f"{name} a block of another time")
 
     def _check_s3(self, index: int, vote: Vote, disk: Disk, final: Height) -> None:
         """A certificate for it, and every block and batch above the last final one, must be durable by now."""
@@ -76,36 +104,51 @@ class Judge:
                 raise BrokenLawError(
                     f"S3: node {index} finalizes in view {vote.view}, height {block.header.height} not held"
                 )
-            if any(ref.digest not in disk.batches for ref in block.batches):
+            if any(ref.digest not in disk.batches or ref.digest in self.invalid for ref in block.batches):
                 raise BrokenLawError(f"S3: node {index} finalizes in view {vote.view} without a batch")
             at = block.header.parent_digest
 
-    def _check_s4(self, index: int, vote: Vote, disk: Disk) -> None:
-        block = self.blocks.get(vote.digest)
+    def _check_s4(self, node: "SimNode", view: View, digest: BlockDigest) -> None:
+        """Of a Notarize, and of one's own proposal: nobody may be asked for what one would refuse."""
+        disk, name = node.disk, f"S4: {node.name} stands up in view {view}"
+        block = self.blocks.get(digest)
         if block is None:
-            raise BrokenLawError(f"S4: node {index} notarizes a block nobody proposed")
+            raise BrokenLawError(f"{name} for a block nobody proposed")
         parent = self.blocks.get(block.header.parent_digest)
         parent_view = parent.header.view if parent is not None else View(0)
-        final_view = max((view for kind, view in disk.certificates if kind is VoteKind.FINALIZE), default=View(0))
-        saved_view = disk.saved[-1].block.header.view if disk.saved else View(0)
-        final_view = max(final_view, saved_view)
+        finals = [at for kind, at in disk.certificates if kind is VoteKind.FINALIZE]
+        finals += [one.block.header.view for one in disk.saved[-1:]]
+        final_view = max(finals, default=View(0))
+        if parent_view < max((at for at in finals if at < view), default=View(0)):
+            raise BrokenLawError(f"{name} beside a final block")
         if parent is not None and parent_view > final_view:
             held = (
                 disk.certificates.get((VoteKind.NOTARIZE, parent_view)),
                 disk.certificates.get((VoteKind.FINALIZE, parent_view)),
             )
             if block.header.parent_digest not in held:
-                raise BrokenLawError(f"S4: node {index} notarizes in view {vote.view}, parent not notarized")
-        for at in range(max(parent_view, final_view) + 1, vote.view):
+                raise BrokenLawError(f"{name}, parent not notarized")
+        for at in range(max(parent_view, final_view) + 1, view):
             if (VoteKind.NULLIFY, View(at)) not in disk.certificates:
-                raise BrokenLawError(f"S4: node {index} notarizes in view {vote.view}, view {at} not nullified")
+                raise BrokenLawError(f"{name}, view {at} not nullified")
 
-    def on_proposal(self, index: int, propose: Propose) -> None:
+    def on_proposal(self, node: "SimNode", propose: Propose) -> None:
         """An honest key sends a proposal."""
         digest = propose.block.header.calculate_digest()
         self.blocks[digest] = propose.block
-        if self.proposed.setdefault((index, propose.view), digest) != digest:
-            raise BrokenLawError(f"node {index} proposed twice in view {propose.view}")
+        again = (node.place, propose.view) in self.proposed
+        if self.proposed.setdefault((node.place, propose.view), digest) != digest:
+            raise BrokenLawError(f"{node.name} proposed twice in view {propose.view}")
+        if node.disk.proposals.get(propose.view) != digest:
+            raise BrokenLawError(f"S5: {node.name} proposed in view {propose.view} before it was durable")
+        if not again and propose.view not in node.promised_proposals:
+            self._check_s4(node, propose.view, digest)
+        ordered = [ref.digest for ref in propose.block.batches]
+        at = self.blocks.get(propose.block.header.parent_digest)
+        while at is not None and at.header.height > node.final:
+            if any(ref.digest in ordered for ref in at.batches):
+                raise BrokenLawError(f"{node.name} orders in view {propose.view} what an ancestor orders")
+            at = self.blocks.get(at.header.parent_digest)
 
     def on_foreign_block(self, block: Block) -> None:
         """A Byzantine leader sends a block."""
@@ -152,6 +195,8 @@ class Judge:
 
     def _check_final_header(self, name: str, block: Block, latest_ms: int) -> None:
         header = block.header
+        if (header.chain_id, header.next_validators_hash, header.params_hash) != self.common:
+            raise BrokenLawError(f"{name} commits height {header.height} of another network")
         if header.exec_height >= header.height:
             raise BrokenLawError(f"{name} commits height {header.height} that names its own execution")
         if self.roots.get(header.exec_height, header.exec_root) != header.exec_root:
@@ -167,6 +212,10 @@ class Judge:
         parent = self.blocks.get(header.parent_digest)
         if parent is not None and parent.header.time_ms >= header.time_ms:
             raise BrokenLawError(f"{name} commits height {header.height} before its parent's time")
+        if parent is not None and parent.header.exec_height > header.exec_height:
+            raise BrokenLawError(f"{name} commits height {header.height} that knows less than its parent")
+        if header.batch_count != len(block.batches) or header.batches_root != calculate_batches_root(block.batches):
+            raise BrokenLawError(f"{name} commits height {header.height} with other batches")
 
     def on_executed(self, name: str, height: Height, root: Digest) -> None:
         """A node executed a block."""

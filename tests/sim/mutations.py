@@ -1,285 +1,253 @@
-"""Protocol bugs, injected by hand: each a patch of one law. The simulator must catch every one of them.
+"""The mutation gate: protocol bugs injected by hand, each with the one campaign that must catch it.
 
-Never use a mutation outside the gate; `None` below is "no objection".
+A bug that no campaign catches is a finding about the simulator: strengthen it, never drop the bug. The patches stand in
+`mutants/`, by what they break.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import pytest
 
-from consensus import certifying, committing, leading, pacing, replaying, rules, voting
-from consensus.chain import Chain, RootState
-from consensus.effects import Persist, PersistPayload
-from consensus.machine import Machine
-from consensus.records import CertificateRecord, VoteRecord
 from protocol.certificate import VoteKind
-from protocol.ids import View
+from tests.consensus import test_certificates_and_evidence as votes
+from tests.consensus import test_leading_and_finality as leading
+from tests.consensus import test_proposals_and_timers as timers
+from tests.consensus import test_restarts as restarts
+from tests.consensus import test_safety_rules as safety
+from tests.sim import test_latency_and_silence as silence
+from tests.sim.boundaries import find_boundaries
+from tests.sim.mutants import judgement, progress, promises
+from tests.sim.runner import run_boundary, run_case, run_seed
 
-Patch = pytest.MonkeyPatch
+
+class Campaign(Protocol):
+    """Bounded, and the same on every run."""
+
+    def find(self) -> str | None:
+        """What caught the bug, or None."""
+
+
+class Seeds(NamedTuple):
+    """Seeds from 0 on, beside one kind of actor."""
+
+    byzantine: str | None = None
+    count: int = 60
+    size: int = 4
+
+    def find(self) -> str | None:
+        """The first seed that fails."""
+        for seed in range(self.count):
+            failure = run_seed(seed, size=self.size, byzantine=self.byzantine).failure
+            if failure:
+                return failure
+        return None
+
+
+class Twins(NamedTuple):
+    """Cases from 0 on."""
+
+    count: int = 400
+
+    def find(self) -> str | None:
+        """The first case that fails."""
+        return next((failure for seed in range(self.count) if (failure := run_case(seed).failure)), None)
+
+
+class Crashes(NamedTuple):
+    """Every `stride`-th crash boundary of a scenario."""
+
+    scenario: str
+    stride: int
+
+    def find(self) -> str | None:
+        """The first boundary that fails; a scenario that cannot even run undisturbed fails too."""
+        try:
+            boundaries = find_boundaries(self.scenario)
+        except AssertionError as error:
+            return f"{self.scenario}: {error}"
+        return next((failure for one in boundaries[:: self.stride] if (failure := run_boundary(one).failure)), None)
+
+
+class Law(NamedTuple):
+    """One test of the engine by itself, for what harms nobody's safety and shows to nobody in a crowd."""
+
+    test: Callable[..., None]
+    given: tuple[Any, ...] = ()
+
+    def find(self) -> str | None:
+        """How the test fails."""
+        try:
+            self.test(*self.given)
+        except AssertionError as error:
+            return f"{self.test.__name__}: {error}"
+        return None
 
 
 class Mutation(NamedTuple):
-    """One bug, and where it shows soonest."""
+    """One bug, and the campaign that must catch it."""
 
     name: str
-    apply: Callable[[Patch], None]
-    size: int = 4
-    byzantine: str | None = None
-
-
-def _drop_s1(patch: Patch) -> None:
-    def check(slot: Any, view: View) -> str | None:
-        voted = {vote.digest for vote in slot.mine.votes.values() if vote.kind is VoteKind.NOTARIZE}
-        fresh = [digest for digest in slot.proposals if digest not in voted]
-        return None if slot.view == view and fresh else "nothing new"
-
-    def notarize(m: Machine, now_ms: Any) -> None:
-        slot = m.slots.get(m.view)
-        if slot is not None and m.may_vote and check(slot, m.view) is None:
-            for digest, propose in slot.proposals.items():
-                if digest != slot.mine.notarized and voting._is_acceptable(m, digest, propose, now_ms):
-                    slot.mine.notarized = digest
-                    voting.cast(m, slot, VoteKind.NOTARIZE, digest)
-                    return
-
-    patch.setattr(voting, "try_notarize", notarize)
-
-
-def _quorum_minus_one(patch: Patch) -> None:
-    start = Machine.__init__
-
-    def init(self: Machine, **given: Any) -> None:
-        start(self, **given)
-        self.quorum = max(1, self.quorum - 1)
-
-    patch.setattr(Machine, "__init__", init)
-
-
-def _forget_nullifications(patch: Patch) -> None:
-    patch.setattr(voting, "find_unproven_view", lambda *_: None)
-
-
-def _vote_without_record(patch: Patch) -> None:
-    def persist(self: Machine, record: Any) -> None:
-        if self.signer is not None and not isinstance(record, VoteRecord):
-            self.out.append(Persist(record=record))
-
-    patch.setattr(Machine, "persist", persist)
-
-
-def _finalize_after_nullify(patch: Patch) -> None:
-    honest = voting.check_may_finalize
-
-    def check(slot: Any, digest: Any, path: Any) -> str | None:
-        reason = honest(slot, digest, path)
-        return None if reason == "already_nullified" else reason
-
-    patch.setattr(voting, "check_may_finalize", check)
-
-    def try_all(m: Machine) -> None:
-        for view in m.open_views:
-            slot = m.slots[view]
-            entry = m.chain.entries.get(slot.certified) if slot.certified else None
-            if entry is not None and m.may_vote and slot.mine.finalized is None:
-                rules.judge_soundness(m.chain, entry)
-                voting._try_finalize(m, slot, entry)
-
-    patch.setattr(voting, "try_finalize_all", try_all)
-
-
-def _nullify_after_finalize(patch: Patch) -> None:
-    def late(m: Machine) -> None:
-        for view in m.open_views:
-            slot = m.slots[view]
-            if not slot.mine.nullified and m.may_vote:
-                slot.mine.nullified = True
-                voting.cast(m, slot, VoteKind.NULLIFY, voting.NO_BLOCK)
-
-    patch.setattr(pacing, "nullify_what_nobody_holds", late)
-
-
-def _finalize_unverified(patch: Patch) -> None:
-    honest = voting.check_may_finalize
-
-    def check(slot: Any, digest: Any, path: Any) -> str | None:
-        reason = honest(slot, digest, path)
-        return None if reason == "payload_not_verified" else reason
-
-    patch.setattr(voting, "check_may_finalize", check)
-    patch.setattr(voting, "check_payload", lambda *_: voting.Verdict.OK)
-
-
-def _forget_payload(patch: Patch) -> None:
-    honest = voting._try_finalize
-
-    def finalize(m: Machine, slot: Any, entry: Any) -> None:
-        honest(m, slot, entry)
-        m.out = [effect for effect in m.out if not isinstance(effect, PersistPayload)]
-
-    patch.setattr(voting, "_try_finalize", finalize)
-
-
-def _payload_without_ancestors(patch: Patch) -> None:
-    honest = voting._try_finalize
-
-    def finalize(m: Machine, slot: Any, entry: Any) -> None:
-        honest(m, slot, entry)
-        m.out = [
-            PersistPayload(blocks=effect.blocks[-1:]) if isinstance(effect, PersistPayload) else effect
-            for effect in m.out
-        ]
-
-    patch.setattr(voting, "_try_finalize", finalize)
-
-
-def _believe_unsigned_votes(patch: Patch) -> None:
-    honest = certifying.on_vote
-
-    def on_vote(m: Machine, vote: Any, now_ms: Any) -> None:
-        verify, m.verify = m.verify, lambda *_: True
-        honest(m, vote, now_ms)
-        m.verify = verify
-
-    patch.setattr(certifying, "on_vote", on_vote)
-
-
-def _forget_votes(patch: Patch) -> None:
-    patch.setattr(replaying, "_restore_vote", lambda *_: None)
-
-
-def _forget_proposals(patch: Patch) -> None:
-    patch.setattr(replaying, "_restore_proposal", lambda *_: None)
-
-
-def _accuse_the_innocent(patch: Patch) -> None:
-    def find(slot: Any, vote: Any) -> Any:
-        return slot.notarizes.first.get(vote.index) if vote.kind is VoteKind.NULLIFY else None
-
-    patch.setattr(certifying, "find_contradiction", find)
-
-
-def _no_window(patch: Patch) -> None:
-    patch.setattr(Machine, "view_max", property(lambda _: View(2**53)))
-
-
-def _any_root(patch: Patch) -> None:
-    patch.setattr(Chain, "check_root", lambda *_: RootState.OK)
-
-
-def _any_clock(patch: Patch) -> None:
-    patch.setattr(voting, "is_timely", lambda *_: True)
-
-
-def _any_child(patch: Patch) -> None:
-    patch.setattr(rules, "check_child", lambda *_: None)
-
-
-def _believe_sync(patch: Patch) -> None:
-    def on_blocks(m: Machine, blocks: Any) -> None:
-        given = blocks.finalization
-        if given is None or not blocks.blocks or given.view <= m.chain.final.view:
-            return
-        at = m.chain.final.digest
-        for block in blocks.blocks:
-            if block.header.height > m.chain.final.height:
-                if block.header.parent_digest != at:
-                    return
-                at = block.header.calculate_digest()
-                m.chain.add(at, block)
-        path = m.chain.find_path(at)
-        if path.is_whole and path.entries:
-            committing._commit(m, given)
-
-    def commit(m: Machine, given: Any) -> None:
-        last = max(m.chain.entries.values(), key=lambda entry: entry.height)
-        path = m.chain.find_path(last.digest)
-        m.chain.advance(path.entries, given)
-        m.out.append(committing.Commit(blocks=tuple(entry.block for entry in path.entries), finalization=given))
-        m.prune()
-
-    patch.setattr(committing, "on_blocks", on_blocks)
-    patch.setattr(committing, "_commit", commit)
-
-
-def _entry_not_logged(patch: Patch) -> None:
-    def persist(self: Machine, record: Any) -> None:
-        if self.signer is not None and not isinstance(record, CertificateRecord):
-            self.out.append(Persist(record=record))
-
-    patch.setattr(Machine, "persist", persist)
-
-
-def _never_repeat(patch: Patch) -> None:
-    patch.setattr(pacing, "repeat", lambda *_: None)
-    patch.setattr(certifying, "help_laggard", lambda *_: None)
-
-
-def _never_nullify(patch: Patch) -> None:
-    patch.setattr(voting, "try_nullify", lambda *_: None)
-
-
-def _never_fetch(patch: Patch) -> None:
-    patch.setattr(Machine, "fetch_block", lambda *_: None)
-    patch.setattr(Machine, "fetch_certificates", lambda *_: None)
-    patch.setattr(Machine, "fetch_blocks", lambda *_: None)
-
-
-def _commit_at_notarization(patch: Patch) -> None:
-    honest = certifying.install_certificate
-
-    def install(m: Machine, slot: Any, certificate: Any) -> None:
-        honest(m, slot, certificate)
-        if certificate.kind is VoteKind.NOTARIZE and m.finalization is None:
-            m.finalization = certificate
-
-    patch.setattr(certifying, "install_certificate", install)
-
-
-def _surplus_signatures(patch: Patch) -> None:
-    start = Machine.__init__
-
-    def init(self: Machine, **given: Any) -> None:
-        start(self, **given)
-        self.quorum = self.size
-
-    patch.setattr(Machine, "__init__", init)
-
-
-def _parent_below(patch: Patch) -> None:
-    honest = leading.find_parent
-
-    def find(m: Machine) -> Any:
-        found = honest(m)
-        return found if found is None else leading.Parent(m.chain.final, None, m.chain.final.view, None, ())
-
-    patch.setattr(leading, "find_parent", find)
-
-
-MUTATIONS = (
-    Mutation("S1 dropped", _drop_s1, byzantine="equivocator"),
-    Mutation("quorum off by one", _quorum_minus_one),
-    Mutation("skipped views need no nullification", _forget_nullifications, byzantine="invalid"),
-    Mutation("votes are sent without a record", _vote_without_record),
-    Mutation("Finalize after Nullify", _finalize_after_nullify),
-    Mutation("Nullify after Finalize", _nullify_after_finalize),
-    Mutation("Finalize without a verified payload", _finalize_unverified),
-    Mutation("Finalize without a durable payload", _forget_payload),
-    Mutation("Finalize without durable ancestors", _payload_without_ancestors),
-    Mutation("votes are not verified", _believe_unsigned_votes, byzantine="impersonator"),
-    Mutation("a restart forgets votes", _forget_votes),
-    Mutation("a restart forgets proposals", _forget_proposals),
-    Mutation("Nullify beside Notarize is evidence", _accuse_the_innocent),
-    Mutation("no window for views", _no_window, byzantine="huge"),
-    Mutation("any exec_root will do", _any_root, byzantine="invalid"),
-    Mutation("any clock will do", _any_clock, byzantine="invalid"),
-    Mutation("any child will do", _any_child, byzantine="invalid"),
-    Mutation("sync is believed", _believe_sync, byzantine="liar"),
-    Mutation("certificates are not logged", _entry_not_logged),
-    Mutation("nothing is said again", _never_repeat),
-    Mutation("no view is given up", _never_nullify),
-    Mutation("nothing is fetched", _never_fetch),
-    Mutation("a notarization commits", _commit_at_notarization),
-    Mutation("certificates wait for everybody", _surplus_signatures, byzantine="withholder"),
-    Mutation("a leader ignores notarized parents", _parent_below),
+    apply: Callable[[pytest.MonkeyPatch], None]
+    campaign: Campaign
+
+
+PROMISES = (
+    Mutation("S1 dropped", promises.drop_s1, Seeds("equivocator")),
+    Mutation("quorum off by one", promises.quorum_minus_one, Seeds()),
+    Mutation("skipped views need no nullification", promises.forget_nullifications, Seeds("invalid")),
+    Mutation("only the view right below must be given up", promises.check_nearest_view_only, Seeds("forker")),
+    Mutation("any known block is a parent", promises.any_known_parent, Seeds("forker")),
+    Mutation("a block beside a final one gets a vote", promises.fork_below_final, Seeds("forker")),
+    Mutation("votes are sent without a record", promises.vote_without_record, Seeds()),
+    Mutation("proposals are sent without a record", promises.proposal_without_record, Seeds()),
+    Mutation("certificates are not logged", promises.entry_not_logged, Seeds()),
+    Mutation("a vote stands before its record", promises.word_before_record, Seeds()),
+    Mutation("a proposal stands before its record", promises.proposal_before_record, Seeds()),
+    Mutation("a certificate stands before its record", promises.certificate_before_record, Seeds()),
+    Mutation("a Finalize is recorded before its payload", promises.payload_after_record, Seeds()),
+    Mutation("Finalize after Nullify", promises.finalize_after_nullify, Seeds()),
+    Mutation("Nullify after Finalize", promises.nullify_after_finalize, Seeds()),
+    Mutation("Finalize without a notarization", promises.finalize_at_notarize, Seeds()),
+    Mutation("Finalize without a verified payload", promises.finalize_unverified, Seeds()),
+    Mutation("Finalize without verified ancestors", promises.finalize_with_unverified_ancestors, Seeds()),
+    Mutation("Finalize without a durable payload", promises.forget_payload, Seeds()),
+    Mutation("Finalize without durable ancestors", promises.payload_without_ancestors, Seeds()),
+    Mutation(
+        "Finalize although the leader contradicts itself",
+        promises.finalize_despite_equivocation,
+        Law(safety.test_a_contradiction_heard_late_still_keeps_me_from_finalizing),
+    ),
+    Mutation(
+        "one's own vote counts before it is durable",
+        promises.count_own_vote_at_once,
+        Law(safety.test_ones_own_vote_counts_only_when_it_comes_back),
+    ),
+    Mutation("a restart forgets votes", promises.forget_votes, Crashes("slow", 20)),
+    Mutation("a restart forgets proposals", promises.forget_proposals, Crashes("calm", 20)),
+    Mutation("a restart forgets every Notarize", promises.forget_notarizes, Crashes("two-faced", 5)),
+    Mutation("a restart forgets every Nullify", promises.forget_nullifies, Crashes("slow", 5)),
+    Mutation(
+        "a restart forgets every Finalize",
+        promises.forget_finalizes,
+        Law(restarts.test_a_restarted_node_never_gives_up_what_it_finalized),
+    ),
+    Mutation("a restart forgets the views it left", promises.forget_past_views, Crashes("slow", 5)),
+    Mutation("a restart forgets the view it is in", promises.forget_present_view, Crashes("slow", 5)),
+    Mutation("a restart forgets certificates", promises.forget_certificates, Crashes("calm", 20)),
+    Mutation(
+        "a restart says nothing",
+        promises.restart_in_silence,
+        Law(restarts.test_a_restarted_node_says_again_the_same_bytes),
+    ),
 )
+
+JUDGEMENT = (
+    Mutation("votes are not verified", judgement.believe_unsigned_votes, Seeds("impersonator")),
+    Mutation("proposals are not verified", judgement.believe_unsigned_proposals, Seeds("impersonator")),
+    Mutation("certificates are not verified", judgement.believe_certificates, Seeds("garbage")),
+    Mutation("one signature speaks for a quorum", judgement.one_signature_for_all, Seeds("garbage")),
+    Mutation(
+        "surplus signatures are welcome",
+        judgement.surplus_is_welcome,
+        Law(votes.test_a_certificate_has_exactly_a_quorum, (4,)),
+    ),
+    Mutation("a signature does not name its kind", judgement.kinds_share_bytes, Seeds()),
+    Mutation("a signature does not name its view", judgement.views_share_bytes, Seeds()),
+    Mutation("a notarization commits", judgement.commit_at_notarization, Twins()),
+    Mutation("only the tip is committed", judgement.commit_the_tip_only, Seeds()),
+    Mutation("any header will do", judgement.any_header, Seeds("invalid")),
+    Mutation("any batches stand under a header", judgement.any_batches, Seeds("invalid")),
+    Mutation("any exec_root will do", judgement.any_root, Seeds("invalid")),
+    Mutation("a root not executed yet will do", judgement.pending_roots_will_do, Seeds()),
+    Mutation("any clock will do", judgement.any_clock, Seeds("invalid")),
+    Mutation("any child will do", judgement.any_child, Seeds("invalid")),
+    Mutation("a child of any time will do", judgement.child_of_any_time, Seeds("invalid")),
+    Mutation("a child of any height will do", judgement.child_of_any_height, Seeds("invalid", 300)),
+    Mutation("a child of any history will do", judgement.child_of_any_history, Seeds("invalid")),
+    Mutation("a child may know less than its parent", judgement.child_that_knows_less, Seeds("invalid")),
+    Mutation("execution lags at will", judgement.execution_lags_at_will, Seeds(size=1)),
+    Mutation("Notarize without holding the batches", judgement.notarize_unheld, Seeds()),
+    Mutation("Notarize on a parent not held", judgement.parent_unheld, Seeds()),
+    Mutation("bad batches will do", judgement.bad_batches_will_do, Seeds("invalid")),
+    Mutation("sync is believed", judgement.believe_sync, Seeds("liar")),
+    Mutation("pages of headers are believed", judgement.believe_header_pages, Seeds("liar")),
+    Mutation(
+        "blocks nobody wants are kept",
+        judgement.take_unwanted_blocks,
+        Law(leading.test_a_certified_block_that_is_missing_is_fetched_and_taken_only_if_wanted),
+    ),
+    Mutation("Nullify beside Notarize is evidence", judgement.accuse_the_innocent, Seeds()),
+    Mutation(
+        "contradictions are overlooked",
+        judgement.overlook_contradictions,
+        Law(votes.test_contradictions_are_evidence_once, ((VoteKind.NOTARIZE, 1), (VoteKind.NOTARIZE, 2), True)),
+    ),
+    Mutation(
+        "a divergence is overlooked",
+        judgement.overlook_divergence,
+        Law(timers.test_only_a_certified_header_with_another_root_is_a_divergence),
+    ),
+    Mutation(
+        "a node speaks after its alarm",
+        judgement.speak_after_an_alarm,
+        Law(timers.test_only_a_certified_header_with_another_root_is_a_divergence),
+    ),
+)
+
+PROGRESS = (
+    Mutation("no window for views", progress.no_window, Seeds("huge")),
+    Mutation("every proposal is kept", progress.keep_every_proposal, Seeds("flooder")),
+    Mutation("every contradiction is kept", progress.keep_every_contradiction, Seeds("flooder")),
+    Mutation("every view is kept", progress.keep_every_view, Seeds()),
+    Mutation("every root is kept", progress.keep_every_root, Seeds()),
+    Mutation("nothing is said again", progress.never_repeat, Seeds()),
+    Mutation("no view is given up", progress.never_nullify, Seeds()),
+    Mutation("nothing is fetched", progress.never_fetch, Seeds()),
+    Mutation("certificates wait for everybody", progress.surplus_signatures, Seeds("withholder")),
+    Mutation("a leader ignores notarized parents", progress.parent_below, Seeds()),
+    Mutation("a leader leaps over a gap", progress.leap_over_a_gap, Seeds()),
+    Mutation("a leader orders what its ancestors order", progress.order_twice, Seeds()),
+    Mutation(
+        "a leader leads while it is behind",
+        progress.lead_while_behind,
+        Law(leading.test_a_leader_that_is_behind_does_not_lead),
+    ),
+    Mutation("one claim moves a view", progress.one_claim_moves_a_view, Seeds("huge")),
+    Mutation("T_lead never comes", progress.no_lead_timer, Law(timers.test_no_proposal_by_t_lead_is_a_timeout)),
+    Mutation("T_view never comes", progress.no_view_timer, Seeds()),
+    Mutation("T_retry never comes", progress.no_retry_timer, Seeds()),
+    Mutation("no heartbeat", progress.no_heartbeat, Law(silence.test_an_idle_chain_beats_every_ten_seconds)),
+    Mutation("the chain never rests", progress.never_rest, Law(silence.test_one_batch_costs_two_blocks_then_silence)),
+    Mutation(
+        "everybody waits for the dead",
+        progress.wait_for_the_dead,
+        Law(silence.test_a_dead_leader_costs_one_timeout_and_later_none),
+    ),
+    Mutation(
+        "everybody waits for a leader that gave up",
+        progress.wait_for_who_gave_up,
+        Law(timers.test_the_leaders_own_nullify_ends_its_view),
+    ),
+    Mutation(
+        "views spin on bad payloads", progress.spin_on_bad_payloads, Law(timers.test_a_bad_payload_waits_for_t_lead)
+    ),
+    Mutation(
+        "D grows without a cap",
+        progress.wait_without_a_cap,
+        Law(timers.test_the_delay_is_clamped_grows_by_half_and_is_capped),
+    ),
+    Mutation("D never shrinks", progress.never_forgive_the_wait, Law(timers.test_any_notarization_resets_the_growth)),
+    Mutation(
+        "help without end",
+        progress.help_without_end,
+        Law(timers.test_a_repeated_vote_of_an_old_view_is_answered_with_what_let_me_go_on),
+    ),
+    Mutation(
+        "everybody waits for a block that is lost",
+        progress.wait_for_the_lost,
+        Law(leading.test_a_notarized_block_that_nobody_can_show_is_nullified_late),
+    ),
+)
+
+MUTATIONS = (*PROMISES, *JUDGEMENT, *PROGRESS)

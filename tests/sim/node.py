@@ -42,6 +42,7 @@ from consensus.events import (
     Verdict,
     WorkChanged,
 )
+from consensus.records import CertificateRecord, ProposalRecord, VoteRecord
 from protocol.batch import BatchRef
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote, VoteKind
@@ -93,6 +94,7 @@ class SimNode:
         self.timer_count = 0
         self.held: dict[BatchDigest, bool] = dict(self.disk.batches)
         self.promised = dict(self.disk.votes)
+        self.promised_proposals = dict(self.disk.proposals)
         self.pool: dict[BatchDigest, bool] = {}
         self.told_work = False
         self.checks: dict[BlockDigest, Block] = {}
@@ -109,11 +111,20 @@ class SimNode:
             floor=self.disk.make_floor(),
         )
         self.engine.replay(self.disk.records)
+        self.check_resumed()
         for block in sorted(self.disk.blocks.values(), key=lambda one: one.header.height):
             if block.header.height > self.final:
                 self.post(ReceivedBlock(block=block))
         self.post(Started())
         self.later(700, self.tick)
+
+    def check_resumed(self) -> None:
+        """No certificate is forgotten: a restarted node stands above the highest one it logged."""
+        logged = [one.certificate.view for one in self.disk.records if isinstance(one, CertificateRecord)]
+        logged += [one.block.header.view for one in self.disk.saved[-1:]]
+        highest = max(logged, default=0)
+        if self.engine.view != highest + 1:
+            raise BrokenLawError(f"{self.name} resumes in view {self.engine.view}, its log ends at {highest}")
 
     def crash(self) -> None:
         """Lose everything that is not durable."""
@@ -177,6 +188,7 @@ class SimNode:
         """Durable first, then the rest in order."""
         for effect in effects:
             if isinstance(effect, Persist | PersistPayload):
+                self.check_order(effects)
                 delay_ms = self.world.draw_disk_ms()
                 if delay_ms or self.dying:
                     self.busy = True
@@ -186,6 +198,34 @@ class SimNode:
                     self._perform(effects)
                 return
         self._perform(effects)
+
+    def check_order(self, effects: list[Effect]) -> None:
+        """S5 as data: every word stands behind the record that forbids its opposite, whoever carries the list out."""
+        disk = self.disk
+        votes = dict[tuple[VoteKind, View], BlockDigest]()
+        known = dict[tuple[VoteKind, View], bool]()
+        for effect in effects:
+            match effect:
+                case Persist(record=VoteRecord(vote=vote)):
+                    votes[(vote.kind, vote.view)] = vote.digest
+                case Persist(record=CertificateRecord(certificate=one)):
+                    known[(one.kind, one.view)] = True
+                case Persist(record=ProposalRecord(propose=propose)):
+                    known[(VoteKind.PROPOSE, propose.view)] = True
+                case PersistPayload(blocks=blocks):
+                    last = blocks[-1].header
+                    if votes.get((VoteKind.FINALIZE, last.view)) == last.calculate_digest():
+                        raise BrokenLawError(f"S3: {self.name} records a Finalize before its payload")
+                case Broadcast(message=Vote() as vote):
+                    name = (vote.kind, vote.view)
+                    if vote.digest not in (votes.get(name), disk.votes.get(name)):
+                        raise BrokenLawError(f"S5: {self.name} says {vote.kind.name} before its record")
+                case Broadcast(message=Certificate() as one):
+                    if (one.kind, one.view) not in known and (one.kind, one.view) not in disk.certificates:
+                        raise BrokenLawError(f"{self.name} shows a certificate of view {one.view} before its record")
+                case Broadcast(message=Propose() as propose):
+                    if (VoteKind.PROPOSE, propose.view) not in known and propose.view not in disk.proposals:
+                        raise BrokenLawError(f"S5: {self.name} proposes before its record")
 
     def _make_durable(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -260,8 +300,7 @@ class SimNode:
         """Send to everybody, then hear oneself."""
         judge = self.world.judge
         if isinstance(message, Vote):
-            assert self.index is not None
-            judge.on_vote(self.index, message, self.disk, self.final, (message.kind, message.view) in self.promised)
+            judge.on_vote(self, message)
             self.world.broadcast(self, message, False)
             self.post(ReceivedVote(vote=message))
         elif isinstance(message, Certificate):
@@ -269,7 +308,7 @@ class SimNode:
             self.world.broadcast(self, message, True)
             self.post(ReceivedCertificate(certificate=message))
         else:
-            judge.on_proposal(self.place, message)
+            judge.on_proposal(self, message)
             self.world.broadcast(self, message, True)
             self.post(ReceivedProposal(propose=message))
 
@@ -438,9 +477,12 @@ class SimNode:
         if len(machine.chain.entries) > 4 * views + 64:
             raise BrokenLawError(f"{self.name} keeps {len(machine.chain.entries)} blocks")
         size = len(self.world.validators.keys)
+        chain = machine.chain
+        if len(chain.recent) > 64 or len(chain.roots) > 128 + self.final - chain.final.exec_height:
+            raise BrokenLawError(f"{self.name} keeps {len(chain.recent)} final blocks, {len(chain.roots)} roots")
         for slot in machine.slots.values():
+            tallies = [slot.get_tally(kind) for kind in (VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE)]
             if len(slot.proposals) > 2 or any(
-                len(slot.get_tally(kind).first) + len(slot.get_tally(kind).second) > 2 * size
-                for kind in (VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE)
+                sum(map(len, tally._by_digest.values())) > 2 * size or len(tally.first) > size for tally in tallies
             ):
                 raise BrokenLawError(f"{self.name} keeps too much of view {slot.view}")

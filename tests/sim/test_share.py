@@ -1,37 +1,19 @@
 """The simulator's share of every test run, the long tier, and that a seed is a run."""
 
-import os
-import shutil
-import subprocess
-from pathlib import Path
-from zlib import crc32
-
 import pytest
 
 from tests.sim.actors.table import ACTORS
 from tests.sim.runner import run_seed, run_seeds
+from tests.sim.share import find_base, find_seconds
 
-BASE = 20_231_109
 LONG_SEEDS = 2_000
-
-
-def find_base() -> int:
-    """A seed base of this very commit, or a fixed one without git."""
-    git = shutil.which("git")
-    if git is None:
-        return BASE
-    answer = subprocess.run(
-        [git, "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
-    return crc32(answer.stdout.strip().encode()) if answer.returncode == 0 and answer.stdout.strip() else BASE
 
 
 def test_the_laws_hold_in_this_commits_share_of_seeds() -> None:
     """Safety after every event and liveness after heal, for as many seeds as the time allows."""
     base = find_base()
-    until_s = float(os.environ.get("LIUSHUI_SIM_SECONDS", "60"))
-    summary = run_seeds(range(base, base + 100_000), until_s=until_s)
-    print(f"{summary['seeds']} seeds from {base}, {summary['events']} events")
+    summary = run_seeds(range(base, base + 100_000), until_s=find_seconds(70))
+    print(f"{summary['runs']} seeds from {base}, {summary['events']} events")
     assert summary["failures"] == []
     assert summary["events"] > 3_000
 
@@ -40,6 +22,7 @@ def test_the_laws_hold_in_this_commits_share_of_seeds() -> None:
 def test_the_laws_hold_in_two_thousand_seeds() -> None:
     """The long tier."""
     summary = run_seeds(range(LONG_SEEDS))
+    print(f"{summary['runs']} seeds, {summary['events']} events, trace {summary['trace_hash']}")
     assert summary["failures"] == []
 
 

@@ -11,9 +11,9 @@ from zlib import crc32
 from protocol.block import calculate_genesis_digest
 from protocol.certificate import Certificate, Vote
 from protocol.crypto import calculate_hash
-from protocol.ids import BatchDigest, ChainId, Digest, Height
+from protocol.ids import BatchDigest, ChainId, Digest, Height, PublicKey
 from protocol.messages import Propose
-from protocol.validators import make_validator_set
+from protocol.validators import ValidatorSet, make_validator_set
 from tests.sim.invariants import BrokenLawError, Judge
 from tests.sim.keys import Scheme, SimSigner
 from tests.sim.node import SimNode
@@ -32,8 +32,6 @@ class World:
     """One run."""
 
     def __init__(self, plan: Plan) -> None:
-        from tests.sim.actors.table import ACTORS
-
         self.plan = plan
         self.rng = Random(f"world {plan.seed}")
         self.now_ms = 0
@@ -47,24 +45,45 @@ class World:
         self.scheme = Scheme()
         signers = [self.scheme.make_signer(f"{plan.seed} {place}") for place in range(plan.size)]
         keys = tuple(signer.public_key for signer in signers)
-        self.validators = make_validator_set(keys, calculate_genesis_digest(self.chain_id))
+        self.validators = self.make_validators(keys)
         by_key: dict[bytes, SimSigner] = {signer.public_key: signer for signer in signers}
         self.signers = [by_key[key] for key in self.validators.keys]
         self.judge = Judge(plan.size, self.scheme, self.validators.keys, self.chain_id)
         self.judge.roots[Height(0)] = self.genesis_root
-        self.invalid: dict[BatchDigest, bool] = {}
+        self.invalid = self.judge.invalid
         self.batches = 0
+        self.finals_wanted = FINALS_AFTER_HEAL
+        self.events_max = EVENTS_MAX
         self.nodes: list[SimNode] = []
-        first_byzantine = plan.size - len(plan.byzantine)
-        for place in range(plan.size + plan.observers):
-            if place >= plan.size:
-                self.nodes.append(SimNode(self, place, None, None))
-            elif place >= first_byzantine:
-                actor = ACTORS[plan.byzantine[place - first_byzantine]]
-                self.nodes.append(actor(self, place, place, self.signers[place]))
-            else:
-                self.nodes.append(SimNode(self, place, place, self.signers[place]))
+        for place in range(self.count_nodes()):
+            self.nodes.append(self.make_node(place))
         self.honest = [node for node in self.nodes if node.honest]
+
+    # ------------------------------------------------------------------ who takes part
+
+    def make_validators(self, keys: tuple[PublicKey, ...]) -> ValidatorSet:
+        """The set; leaders follow one another."""
+        return make_validator_set(keys, calculate_genesis_digest(self.chain_id))
+
+    def count_nodes(self) -> int:
+        """Validators first, then observers."""
+        return self.plan.size + self.plan.observers
+
+    @property
+    def voters(self) -> int:
+        """The places below this one hear votes."""
+        return self.plan.size
+
+    def make_node(self, place: int) -> SimNode:
+        """Honest validators, then Byzantine ones, then observers."""
+        from tests.sim.actors.table import ACTORS
+
+        plan = self.plan
+        if place >= plan.size:
+            return SimNode(self, place, None, None)
+        actor = place - (plan.size - len(plan.byzantine))
+        kind = SimNode if actor < 0 else ACTORS[plan.byzantine[actor]]
+        return kind(self, place, place, self.signers[place])
 
     # ------------------------------------------------------------------ time
 
@@ -85,7 +104,7 @@ class World:
     def broadcast(self, node: SimNode, message: Propose | Vote | Certificate, to_observers: bool) -> None:
         """To every validator, and to observers what they follow by."""
         what = "vote" if isinstance(message, Vote) else "propose" if isinstance(message, Propose) else "certificate"
-        last = len(self.nodes) if to_observers else self.plan.size
+        last = len(self.nodes) if to_observers else self.voters
         for place in range(last):
             if place != node.place:
                 self.send(node.place, place, what, message)
@@ -144,7 +163,11 @@ class World:
                 if other is not node:
                     self.send(place, other.place, "batch", digest)
             node.add_batch(digest)
-        self.schedule(1 + int(self.rng.random() * 2 * self.plan.batch_every_ms), self.submit)
+        self.schedule(self.draw_pause_ms(), self.submit)
+
+    def draw_pause_ms(self) -> int:
+        """Until clients submit again."""
+        return 1 + int(self.rng.random() * 2 * self.plan.batch_every_ms)
 
     # ------------------------------------------------------------------ the run
 
@@ -175,8 +198,8 @@ class World:
         while heap and heap[0][0] < until_ms:
             self.now_ms, _, what, args = heappop(heap)
             what(*args)
-            if self.events > EVENTS_MAX:
-                raise BrokenLawError(f"more than {EVENTS_MAX} events by {self.now_ms} ms")
+            if self.events > self.events_max:
+                raise BrokenLawError(f"more than {self.events_max} events by {self.now_ms} ms")
         self.now_ms = until_ms
 
     def check_liveness(self) -> None:
@@ -187,7 +210,7 @@ class World:
         plan = self.plan
         if plan.disk_stall_permille:  # a write that stalls since before the heal keeps its node away until it ends
             self.run_until(self.now_ms + STALL_MS_MAX)
-        plan_views = max(4 * plan.size, 3 * FINALS_AFTER_HEAL // 2)
+        plan_views = max(4 * plan.size, 3 * self.finals_wanted // 2)
         deadline = self.now_ms + HEALED_MS_MAX
         view_settled = max(node.engine.view for node in self.honest) + 2 * plan.size
         base: int | None = None
@@ -197,12 +220,13 @@ class World:
             highest = max(node.final for node in self.honest)
             if base is None and (view >= view_settled or highest > self.highest_at_heal):
                 base, view_settled = highest, view
-            if base is not None and highest >= base + FINALS_AFTER_HEAL:
-                if min(node.final for node in self.honest) >= base + FINALS_AFTER_HEAL:
+            if base is not None and highest >= base + self.finals_wanted:
+                if min(node.final for node in self.honest) >= base + self.finals_wanted:
                     return
             elif base is not None and view > view_settled + plan_views + 2:
                 raise BrokenLawError(f"liveness: {highest - base} blocks in {view - view_settled} views after heal")
-        raise BrokenLawError(f"liveness: no ten blocks in {HEALED_MS_MAX} ms after heal: {self.describe()}")
+        wanted = self.finals_wanted
+        raise BrokenLawError(f"liveness: no {wanted} blocks in {HEALED_MS_MAX} ms after heal: {self.describe()}")
 
     @property
     def highest_at_heal(self) -> int:

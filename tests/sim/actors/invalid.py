@@ -32,6 +32,17 @@ class InvalidProposer(Actor):
             )
         )
 
+    def swap(self, propose: Propose) -> None:
+        """One signed header, but every node is shown batches of its own under it."""
+        for node in self.world.nodes:
+            if node is not self:
+                digest = self.world.make_batch()
+                self.held[digest] = True
+                batches = (BatchRef(digest=digest, tx_count=1, size=100),)
+                block = msgspec.structs.replace(propose.block, batches=batches)
+                false = msgspec.structs.replace(propose, block=block)
+                self.world.send(self.place, node.place, "propose", false)
+
     def twist(self, message: Message) -> None:
         """A different lie each time."""
         if not isinstance(message, Propose):
@@ -51,6 +62,9 @@ class InvalidProposer(Actor):
                 "exec_height",
                 "order",
                 "skip",
+                "swap",
+                "equal",
+                "foreign",
             )
         )
         match lie:
@@ -69,9 +83,18 @@ class InvalidProposer(Actor):
             case "parent":
                 false = self.sign(msgspec.structs.replace(message, parent_view=max(0, message.parent_view - 1)))
             case "order":
-                false = self.remake(message, exec_height=Height(0))
+                false = self.remake(message, exec_height=Height(0), exec_root=self.world.genesis_root)
             case "skip":
                 false = self.skip(message)
+            case "swap":
+                self.swap(message)
+                return
+            case "foreign":
+                name = rng.choice(("params_hash", "next_validators_hash", "chain_id"))
+                false = self.remake(message, **{name: rng.randbytes(32)})
+            case "equal":
+                parent = self.world.judge.blocks.get(header.parent_digest)
+                false = self.remake(message, time_ms=parent.header.time_ms) if parent is not None else message
             case _:
                 digest = self.world.make_batch()
                 if lie == "bad_batch":

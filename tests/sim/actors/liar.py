@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from protocol.block import Block
 from protocol.ids import Digest, TimeMs
 from protocol.messages import Blocks, Certificates
 from tests.sim.actors.base import Actor
@@ -30,6 +31,7 @@ class SyncLiar(Actor):
             blocks[at] = msgspec.structs.replace(blocks[at], header=header)
             send(self.place, source, "blocks", Blocks(blocks=tuple(blocks), finalization=stretch[-1].finalization))
             send(self.place, source, "blocks", Blocks(blocks=tuple(blocks[::-1]), finalization=saved[-1].finalization))
+            self.answer_by_headers(source, argument[0])
         elif what == "get_certificates":
             found = self.engine.certificates_from(argument)[::-1]
             moved = tuple(msgspec.structs.replace(one, view=one.view + 1) for one in found[:8])
@@ -38,6 +40,21 @@ class SyncLiar(Actor):
             recent = list(self.engine._machine.chain.recent.values())
             if recent:
                 send(self.place, source, "block", rng.choice(recent))
+
+    def answer_by_headers(self, source: int, height: int) -> None:
+        """A page of headers under a true finalization, as if it ended there, and then blocks that lead up to it."""
+        saved = self.disk.saved
+        blocks: list[Block] = []
+        for one in saved[height : height + 10]:
+            header = one.block.header
+            parent = blocks[-1].header.calculate_digest() if blocks else header.parent_digest
+            header = msgspec.structs.replace(header, parent_digest=parent, time_ms=TimeMs(header.time_ms + 1))
+            blocks.append(msgspec.structs.replace(one.block, header=header))
+        final = next((one.finalization for one in reversed(saved) if one.finalization is not None), None)
+        last = blocks[-1].header
+        above = msgspec.structs.replace(last, height=last.height + 1, parent_digest=last.calculate_digest())
+        self.world.send(self.place, source, "blocks", Blocks(blocks=(), finalization=final, trailing=(above,)))
+        self.world.send(self.place, source, "blocks", Blocks(blocks=tuple(blocks), finalization=final))
 
     def tick(self) -> None:
         """Claims a height it does not have."""

@@ -4,6 +4,7 @@ from tests.sim.actors.equivocator import Equivocator
 from tests.sim.actors.everything import EverythingVoter
 from tests.sim.actors.finality import FinalityWithholder
 from tests.sim.actors.flooder import Flooder
+from tests.sim.actors.forker import Forker
 from tests.sim.actors.garbage import GarbageCertifier
 from tests.sim.actors.huge import HugeViews
 from tests.sim.actors.impersonator import Impersonator
@@ -20,6 +21,7 @@ ACTORS: dict[str, type[SimNode]] = {
     "everything": EverythingVoter,
     "finality": FinalityWithholder,
     "flooder": Flooder,
+    "forker": Forker,
     "garbage": GarbageCertifier,
     "huge": HugeViews,
     "impersonator": Impersonator,
