@@ -26,6 +26,7 @@ from protocol.ledger.servicing import (
     calculate_interest_running,
     calculate_loan_class,
     calculate_loan_lateness,
+    calculate_loan_payoff,
     calculate_withdrawal_end,
 )
 from protocol.ledger.state import LOANS, POOLS, replace
@@ -172,8 +173,16 @@ def _apply_impair(
 
 
 def freeze_rows(contract: Contract, loan: Loan) -> Rows:
-    """Rows of a claim of today: principal stays, of rows not yet due only interest that was earned is owed."""
+    """Rows of a claim of today: principal stays, of rows not yet due only interest that was earned is owed.
+
+    The discount of a share of sales is earned by no days; of it what paying everything off today would take is owed,
+    so that nobody owes less by not paying.
+    """
     today = loan.accrual.as_of
+    if loan.sales is not None:
+        row = loan.rows[0]
+        rebate = max(0, row.unpaid - calculate_loan_payoff(contract, loan))
+        return (replace(row, interest_due=row.interest_due - rebate),)
     running = bisect_right(contract.disclosure.schedule.due_dates, today)
     earned = calculate_interest_running(contract, loan)
     frozen = []

@@ -11,12 +11,15 @@ from protocol.ids import Day
 from protocol.ledger.exposure import calculate_due30
 from protocol.ledger.invariants import find_violations
 from protocol.ledger.journal import Book
+from protocol.ledger.loans import load_loan
 from protocol.ledger.records import Repaid
 from protocol.ledger.recovery import calculate_claim
 from protocol.ledger.rows import Role
+from protocol.ledger.servicing import calculate_loan_payoff
 from protocol.ledger.state import ACCOUNTS, BALANCES, EXPOSURES, LOANS, LOSSES, POOLS, replace
 from protocol.loans.delinquency import AssetClass
 from protocol.loans.lifecycle import LoanState
+from protocol.loans.terms import Amortisation, ExcessRule
 from protocol.money import Amount
 from protocol.rejections import Rejection
 from protocol.transactions.servicing import AdjustKind, DistressKind, LoanAdjust
@@ -255,6 +258,32 @@ def test_a_hold_ends_with_its_day() -> None:
     assert world.do("eye", distress(loan)).rejection is Rejection.ON_HOLD
     world.pass_days(1)
     assert world.do("eye", distress(loan)).rejection is None
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    days=st.integers(4, 130),
+    paid=st.integers(0, 500_000),
+    excess=st.sampled_from(ExcessRule),
+    amortisation=st.sampled_from((Amortisation.LEVEL, Amortisation.EQUAL_PRINCIPAL, Amortisation.BULLET)),
+)
+def test_a_claim_is_what_would_have_closed_the_loan_that_day(
+    days: int, paid: int, excess: ExcessRule, amortisation: Amortisation
+) -> None:
+    """Nobody owes more or less by a default than by paying everything off: interest to the day, no more."""
+    world = Goods()
+    loan = lend(world, amortisation=amortisation)
+    world.mint("ann", 700_000)
+    world.pass_days(days // 2)
+    if paid:
+        world.pay("ann", loan, paid, excess)
+    world.pass_days(days - days // 2)
+    owed = calculate_loan_payoff(*load_loan(world.ledger.books, loan))
+    world.must("harbour", distress(loan, DistressKind.DEFAULT_EARLY), cosigners=("court",))
+    assert calculate_claim(world.loan(loan)) == owed
+    assert world.pay("ann", loan, owed).rejection is None
+    assert world.loan(loan).state is LoanState.RECOVERED
+    assert find_violations(world.ledger) == {}
 
 
 # ---------------------------------------------------------------------- what comes back
