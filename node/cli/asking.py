@@ -102,7 +102,7 @@ async def _count_products(
 
 def _find_kind(wish: str | None) -> str:
     """The kind of product that answers to a wish; a line is only asked for by name."""
-    return {"merchant": "merchant", "asset": "lease", "sales": "revenue"}.get((wish or "").partition(":")[0], "term")
+    return {"merchant": "purchase", "asset": "lease", "sales": "revenue_share"}.get((wish or "").partition(":")[0], "term")
 
 
 def show_consent(plan: Plan, language: str) -> None:

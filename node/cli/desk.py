@@ -2,7 +2,7 @@
 
     @group.command()
     @signing                          (or @signing_together, where others sign as well)
-    def verb(*, desk: Desk, ...): ... desk.sign("Title:", payload, made="dispute")
+    def verb(*, desk: Desk, ...): ... desk.sign("Title:", payload)
 
 Everything that is signed is shown in full first, made from the very payload. Never a command here.
 """
@@ -305,19 +305,21 @@ class Desk:
         *,
         currency: str | None = None,
         beside: Iterable[tuple[str, object]] = (),
-        made: str | None = None,
+        facts: Iterable[tuple[str, object]] | None = None,
         also: Sequence[Party] = (),
     ) -> None:
         """Show all of `payload` and what stands `beside` it, ask, sign, and send it or write its draft.
 
-        `made` names what the transaction makes, and `also` who signs besides those that the options name.
+        `facts` are the payload in better words, if the caller has them; `also` sign besides those the options name.
         """
         from node.cli import sign
+        from node.client.wallet import OBJECT_KINDS
 
-        here, elsewhere = self._show(title, payload, currency, beside=beside, also=also)
+        here, elsewhere = self._show(title, payload, currency, beside=beside, facts=facts, also=also)
         if self.together.draft is None:
             intent = self._send(payload, here)
-            found: dict[str, Any] = {} if made is None else {made: intent.made.hex()}
+            kind = OBJECT_KINDS.get(type(payload))
+            found: dict[str, Any] = {} if kind is None else {kind: intent.made.hex()}
             sign.print_made({**found, "transaction": intent.id.hex()}, self.as_json)
             return
         draft = self._make_draft(payload, here, elsewhere)
@@ -328,7 +330,7 @@ class Desk:
         self, title: str, payload: "Payload", *, currency: str | None = None, beside: Iterable[tuple[str, object]] = ()
     ) -> "Intent":
         """As `sign` for what one party signs, but the caller says what became of it."""
-        here, _ = self._show(title, payload, currency, beside=beside, also=())
+        here, _ = self._show(title, payload, currency, beside=beside, facts=None, also=())
         return self._send(payload, here)
 
     def _show(
@@ -338,6 +340,7 @@ class Desk:
         currency: str | None,
         *,
         beside: Iterable[tuple[str, object]],
+        facts: Iterable[tuple[str, object]] | None,
         also: Sequence[Party],
     ) -> "tuple[list[Party], list[PublicKey]]":
         from node.client.forms import describe
@@ -345,10 +348,11 @@ class Desk:
         here, elsewhere = self.find_cosigners()
         here += [one for one in also if one.key not in {each.key for each in here}]
         names = self.make_names(currency)
-        facts: list[tuple[str, object]] = [("signed by", self.sender.name)]
-        facts += [("and by", one.name) for one in here]
-        facts += [("and by", f"{names.accounts.get(key, key.hex())} (still to sign)") for key in elsewhere]
-        self.confirm(title, [*facts, *describe(payload, names), *beside])
+        signers: list[tuple[str, object]] = [("signed by", self.sender.name)]
+        signers += [("and by", one.name) for one in here]
+        signers += [("and by", f"{names.accounts.get(key, key.hex())} (still to sign)") for key in elsewhere]
+        said = describe(payload, names) if facts is None else facts
+        self.confirm(title, [*signers, *said, *beside])
         return here, elsewhere
 
     def confirm(self, title: str, facts: Iterable[tuple[str, object]]) -> None:

@@ -51,13 +51,7 @@ def _propose(desk: Desk, action: "Action", effective_on: int | None, beside: lis
     if day <= today:
         raise click.UsageError("A proposal takes effect on a later day: give --on a date after today.")
     currency = desk.network.currencies[0].code
-    desk.sign(
-        "Propose:",
-        Propose(action=action, effective_on=Day(day)),
-        currency=currency,
-        beside=beside,
-        made="proposal",
-    )
+    desk.sign("Propose:", Propose(action=action, effective_on=Day(day)), currency=currency, beside=beside)
 
 
 @propose.command()

@@ -52,7 +52,6 @@ def post(
         ),
         currency=asked["currency"],
         beside=beside,
-        made="offer",
     )
 
 

@@ -193,7 +193,7 @@ def withdraw(*, desk: Desk, pool_id: str, shares: int | None, everything: bool) 
         fail("shares_short", "You hold no free shares of this pool: see them with liushui account show.")
     payload = PoolExit(pool=read_id(pool_id, "a pool"), shares=held if shares is None else shares)
     beside = [("shares you hold", held), *_tell_pool(one)]
-    desk.sign("Leave a pool:", payload, currency=one["currency"], beside=beside, made="exit")
+    desk.sign("Leave a pool:", payload, currency=one["currency"], beside=beside)
 
 
 def _read_shares(desk: Desk) -> list[dict[str, Any]]:

@@ -14,11 +14,14 @@ from node.cli.common import (
     print_json,
     print_table,
 )
-from node.cli.pool import OFFICER, find_pool
-from node.cli.sign import yes_option
+from node.cli.desk import Desk, signing_together
+from node.cli.pool import find_pool
+from node.cli.producttemplate import KINDS
 
 if TYPE_CHECKING:
     from node.cli.productfile import ProductText
+    from node.client.forms import Names
+    from protocol.transactions.products import LoanProduct
 
 
 def _range(one: dict[str, Any]) -> str:
@@ -61,13 +64,17 @@ def list_products(*, node_url: str, as_json: bool) -> None:
 @click.option(
     "--out", "path", type=click.Path(dir_okay=False, path_type=Path), default=None, help="Write it here instead."
 )
-def template(*, path: Path | None) -> None:
-    """Print an annotated product file that can be published as it stands. It needs no node."""
+@click.option("--kind", type=click.Choice(KINDS), default="term", show_default=True, help="Kind of product.")
+def template(*, path: Path | None, kind: str) -> None:
+    """Print an annotated product file that can be published as it stands. It needs no node.
+
+    Example: liushui product template --kind lease --out lease.toml
+    """
     from datetime import UTC, datetime, timedelta
 
-    from node.cli.productfile import format_template
+    from node.cli.producttemplate import format_template
 
-    text = format_template((datetime.now(tz=UTC) + timedelta(days=365)).date())
+    text = format_template((datetime.now(tz=UTC) + timedelta(days=365)).date(), kind)
     if path is None:
         click.echo(text, nl=False)
         return
@@ -83,36 +90,38 @@ def template(*, path: Path | None) -> None:
 
 @product.command()
 @click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
-@OFFICER
-@yes_option
-@node_option
-@json_option
-def publish(*, path: Path, directory: Path, yes: bool, node_url: str, as_json: bool) -> None:
-    """Publish the loan product of FILE (TOML; see liushui product template). The lender signs; it cannot be changed."""
+@signing_together
+def publish(*, desk: Desk, path: Path) -> None:
+    """Publish the loan product of FILE (TOML; see liushui product template). The lender signs; it cannot be changed.
+
+    Owners of partner pools sign too: --cosign-dir where their keys are here, else --cosigner and --draft.
+
+    Example: liushui product publish product.toml --officer-dir mynet/lender1
+    """
     from node.cli import remote, sign
     from node.cli.productfile import ProductFileError, find_product_faults, make_product, pick_model
     from node.client.borrower import load_models
     from protocol.ids import Day, ObjectId
 
     text = _read(path)
-    genesis = sign.read_network(node_url, directory)
-    lender = sign.open_officer(directory, genesis, "lender")
-    today = Day(genesis.calculate_day(remote.read_clock_ms(), text.utc_offset_minutes))
-    faults = find_product_faults(text, genesis, today)
-    pool = find_pool(node_url, text.pool, owner=lender.name)
+    if desk.directory is None:
+        raise click.UsageError("A lender publishes products: name its directory with --officer-dir.")
+    network = desk.network
+    lender = sign.open_officer(desk.directory, network, "lender")
+    today = Day(network.calculate_day(remote.read_clock_ms(), text.utc_offset_minutes))
+    faults = find_product_faults(text, network, today)
+    pool = find_pool(desk.node_url, text.pool, owner=lender.name)
     if pool["lender_name"] != lender.name:
         faults.append(f"pool: belongs to {pool['lender_name']}, not to {lender.name}")
     try:
-        model = pick_model(text, load_models(genesis), pool["currency"])
+        model = pick_model(text, load_models(network), pool["currency"])
     except ProductFileError as error:
         faults.append(str(error))
     if faults:
         _refuse(path, faults)
     terms = make_product(text, pool=ObjectId(bytes.fromhex(pool["id"])), model=model)
-    sign.confirm("Publish a product:", [("lender", lender.name), *_describe(text, pool)], yes=yes)
-    (made,) = sign.send(node_url, genesis, lender.signer, lambda wallet: [wallet.publish_product(terms)])
-    found = {"product": made.made.hex(), "transaction": made.id.hex()}
-    sign.print_made(found, as_json)
+    facts = [("lender", lender.name), *_describe(text, terms, pool, desk.make_names(pool["currency"]))]
+    desk.sign("Publish a product:", terms, currency=pool["currency"], facts=facts)
 
 
 def _read(path: Path) -> "ProductText":
@@ -131,8 +140,11 @@ def _refuse(path: Path, faults: list[str]) -> NoReturn:
     fail("product_file_invalid", f"{path} cannot be published:{lines}")
 
 
-def _describe(text: "ProductText", pool: dict[str, Any]) -> list[tuple[str, object]]:
+def _describe(
+    text: "ProductText", terms: "LoanProduct", pool: dict[str, Any], names: "Names"
+) -> list[tuple[str, object]]:
     """Everything that will be signed, in words."""
+    from node.client.forms import describe
 
     def money(amount: int) -> str:
         return format_money(amount, pool["exponent"], pool["currency"])
@@ -150,9 +162,14 @@ def _describe(text: "ProductText", pool: dict[str, Any]) -> list[tuple[str, obje
         ),
         ("origination fee", format_ppm(text.origination_fee_ppm)),
         ("if late", late),
+        ("if paid early", f"{format_ppm(text.prepayment_fee_ppm)} of the principal paid early"),
+        ("default", f"from {text.default_days} days past due"),
         ("repayments go to", text.repayment_order.replace("_", ", then ")),
         ("decided by", f"{text.attestations_min} equal attestations"),
-        ("granted in all", money(text.auto_budget_minor)),
+        ("granted in all", money(text.auto_budget_minor) if text.auto_budget_minor else "by officers, each loan"),
         ("offers stand", f"{text.offer_days} days, at UTC offset {text.utc_offset_minutes} minutes"),
         ("on sale until", text.expires_on.isoformat()),
+        ("kind", type(terms.kind).__name__.removesuffix("Kind").lower()),
+        *((f"  {name}", value) for name, value in describe(terms.kind, names)),
+        *((f"shared with {one.pool.hex()}", format_ppm(one.share_ppm)) for one in terms.partners),
     ]

@@ -1,23 +1,36 @@
-"""A loan product as people write it: a TOML file with speaking names, its annotated example, and what is wrong in one.
+"""A loan product as people write it: a TOML file with speaking names, and what is wrong in one.
 
 Every complaint names its key. The ledger judges the same things again; never a rule here that it does not have.
 """
 
+import re
 import tomllib
 from datetime import date
 from pathlib import Path
-from string import Template
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from node.cli.common import format_ppm
+from node.cli.producttemplate import KINDS
 from node.client.network import Standing
 from protocol.ids import Day, ModelId, ObjectId
 from protocol.ledger.products import LENGTH_MAX
+from protocol.limits import PARTNERS_MAX
 from protocol.loans.terms import Amortisation, DayCount, PeriodUnit, RoundingProfile, WaterfallOrder
-from protocol.money import AMOUNT_MAX, Amount, Ppm
-from protocol.transactions.products import BandPrice, LoanProduct, Segment
+from protocol.money import AMOUNT_MAX, PPM, Amount, Ppm
+from protocol.transactions.products import (
+    BandPrice,
+    LeaseKind,
+    LineKind,
+    LoanProduct,
+    MerchantKind,
+    Partner,
+    ProductKind,
+    RevenueKind,
+    Segment,
+    TermKind,
+)
 from scoring.points import PointsModel
 
 DAY_COUNTS: Final = {
@@ -39,50 +52,8 @@ Minor = Annotated[int, msgspec.Meta(ge=0, le=AMOUNT_MAX)]
 Rate = Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=480)]
 
-TEMPLATE: Final = Template("""\
-# A loan product of Liushui. Publish it with: liushui product publish FILE --officer-dir DIR
-# Money is in minor units (150_000 is 1,500.00 CNY), rates are in parts per million a year (72_000 is 7.2 %).
-# A published product is never changed: what was lent under it keeps its terms. Publish a new one instead.
-
-name = "Personal 12"
-segment = "personal"                # personal, small_business or consumer: it must be what the borrower asks for
-# pool = "64 hexadecimal digits"    # the pool loans are paid from; may be left out if you have just one
-# model = "name or id"              # the scoring model; may be left out if the network has just one for the currency
-
-amount_min_minor = 100_000          # smallest and largest loan
-amount_max_minor = 5_000_000
-instalments_min = 3                 # fewest and most instalments
-instalments_max = 24
-every = "1m"                        # time between instalments: Nd, Nw or Nm (days, weeks, months)
-amortisation = "level"              # level (equal payments), equal_principal, or bullet (all principal at the end)
-day_count = "30/360"                # 30/360, ACT/365F, ACT/360, ACT/ACT or 7/364 (for weeks)
-rounding = "A"                      # A: the last instalment takes the rest; B: the last one is never the highest
-
-origination_fee_ppm = 5_000         # of the principal, taken out of the pay-out
-grace_days = 3                      # so many days after the due day nothing is late
-late_rate_ppm = 60_000              # a year, on what is overdue, beside the ordinary interest
-late_fee_minor = 2_000              # once for each late instalment
-repayment_order = "interest_principal_fees" # or fees_interest_principal, principal_interest_fees
-
-attestations_min = 2                # organisations, you among them, whose equal readings of the statement decide
-auto_budget_minor = 100_000_000     # principal that may be granted in all; with 0 nothing is granted
-utc_offset_minutes = 480            # whose midnight ends a contract day: 480 is China
-offer_days = 7                      # how long an offer stands
-expires_on = $expires_on             # no application after this day
-
-# One price for each score band, best first. A borrower in a later band than the last one here is declined.
-[[bands]]
-rate_ppm = 72_000
-amount_max_minor = 5_000_000
-
-[[bands]]
-rate_ppm = 90_000
-amount_max_minor = 3_000_000
-
-[[bands]]
-rate_ppm = 120_000
-amount_max_minor = 1_000_000
-""")
+Share = Annotated[int, msgspec.Meta(ge=0, le=PPM)]
+PoolText = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class BandText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,19 +63,65 @@ class BandText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     amount_max_minor: Minor
 
 
+class TermText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [term] table."""
+
+    residual_ppm: Share = 0
+
+
+class RevenueText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [revenue] table."""
+
+    share_ppm: Share
+    volume_days: Annotated[int, msgspec.Meta(ge=360, le=365)]
+    floor_ppm: Share
+    warning_ppm: Share
+    term_days_max: Annotated[int, msgspec.Meta(ge=30, le=1_096)]
+
+
+class LineText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [line] table."""
+
+    days: Annotated[int, msgspec.Meta(ge=1, le=1_096)]
+    draw_min_minor: Minor
+
+
+class LeaseText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [lease] table."""
+
+    residual_ppm: Share
+    deposit_ppm: Share
+    may_return: bool
+    may_buy: bool
+    extend_instalments: Annotated[int, msgspec.Meta(ge=0, le=480)]
+
+
+class MerchantText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The [merchant] table."""
+
+    discount_ppm: Share
+
+
+class PartnerText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One [[partners]] table."""
+
+    pool: PoolText
+    share_ppm: Share
+
+
 class ProductText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file, key by key; what each means stands in the template."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     segment: Literal["personal", "small_business", "consumer"]
-    pool: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    pool: PoolText | None = None
     model: str | None = None
     amount_min_minor: Minor
     amount_max_minor: Minor
     instalments_min: Count
     instalments_max: Count
     every: Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,2}[dwm]$")]
-    amortisation: Literal["level", "equal_principal", "bullet"]
+    amortisation: Literal["level", "equal_principal", "bullet", "balloon"]
     day_count: Literal["30/360", "ACT/365F", "ACT/360", "ACT/ACT", "7/364"]
     rounding: Literal["A", "B"] = "A"
     origination_fee_ppm: Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
@@ -120,15 +137,18 @@ class ProductText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     offer_days: Annotated[int, msgspec.Meta(ge=1, le=30)]
     expires_on: date
     bands: Annotated[tuple[BandText, ...], msgspec.Meta(min_length=1, max_length=16)]
+    prepayment_fee_ppm: Share = 0
+    default_days: Annotated[int, msgspec.Meta(ge=30, le=360)] = 90
+    term: TermText | None = None
+    revenue: RevenueText | None = None
+    line: LineText | None = None
+    lease: LeaseText | None = None
+    merchant: MerchantText | None = None
+    partners: Annotated[tuple[PartnerText, ...], msgspec.Meta(max_length=PARTNERS_MAX)] = ()
 
 
 class ProductFileError(ValueError):
     """A product file that cannot be used; the text has one line for each mistake, each with its key."""
-
-
-def format_template(expires_on: date) -> str:
-    """The annotated example, on sale until `expires_on`."""
-    return TEMPLATE.substitute(expires_on=expires_on.isoformat())
 
 
 def read_product_file(path: Path) -> ProductText:
@@ -161,9 +181,13 @@ def read_product_file(path: Path) -> ProductText:
 def _locate(name: str, sentence: str) -> str:
     """msgspec's sentence with the key in front: `bands[0].rate_ppm: Expected ...`."""
     what, _, where = sentence.partition(" - at `$")
+    where = where.rstrip("`")
+    if found := re.fullmatch("Object (contains unknown|missing required) field `(.+)`", what):
+        fault = "no such key" if found[1].startswith("contains") else "missing"
+        return f"{name}{where}.{found[2]}: {fault}; liushui product template shows all of them"
     allowed = {
         "segment": "personal, small_business or consumer",
-        "amortisation": "level, equal_principal or bullet",
+        "amortisation": "level, equal_principal, bullet or balloon",
         "day_count": "30/360, ACT/365F, ACT/360, ACT/ACT or 7/364",
         "rounding": "A or B",
         "repayment_order": ", ".join(ORDERS),
@@ -171,7 +195,7 @@ def _locate(name: str, sentence: str) -> str:
         "pool": "64 hexadecimal digits in lower case, as liushui pool show prints",
         "expires_on": "a date like 2027-12-31",
     }.get(name)
-    return f"{name}{where.rstrip('`')}: {what if allowed is None else f'give {allowed}'}"
+    return f"{name}{where}: {what if allowed is None else f'give {allowed}'}"
 
 
 def find_product_faults(text: ProductText, network: Standing, today: Day) -> list[str]:
@@ -186,15 +210,21 @@ def find_product_faults(text: ProductText, network: Standing, today: Day) -> lis
         faults.append("every: with instalments_max this lasts longer than forty years")
     for index, band in enumerate(text.bands):
         where = f"bands[{index}].rate_ppm"
-        if band.rate_ppm > policy.apr_cap_ppm:
+        rate_ppm = 0 if text.revenue is not None else band.rate_ppm  # the price of an advance is no yearly rate
+        if rate_ppm > policy.apr_cap_ppm:
             faults.append(f"{where}: above the network's cap of {format_ppm(policy.apr_cap_ppm)}")
-        elif band.rate_ppm + text.late_rate_ppm > policy.late_cap_ppm:
+        elif rate_ppm + text.late_rate_ppm > policy.late_cap_ppm:
             cap = format_ppm(policy.late_cap_ppm)
             faults.append(f"{where}: with late_rate_ppm above the network's cap of {cap} for what is overdue")
         if band.amount_max_minor < text.amount_min_minor:
             faults.append(f"bands[{index}].amount_max_minor: below amount_min_minor, so that nobody could be granted")
-    if text.auto_budget_minor == 0:
-        faults.append("auto_budget_minor: with 0 nothing is ever granted")
+    faults += _find_kind_faults(text)
+    faults += _find_partner_faults(text)
+    if text.prepayment_fee_ppm > policy.prepayment_cap_ppm:
+        cap = format_ppm(policy.prepayment_cap_ppm)
+        faults.append(f"prepayment_fee_ppm: above the network's cap of {cap}")
+    if text.default_days < policy.default_days_min:
+        faults.append(f"default_days: the network's policy asks for {policy.default_days_min} at least")
     validators = sum(1 for one in network.members if one.attester_key is not None)
     if text.attestations_min > validators:
         faults.append(f"attestations_min: only {validators} organisations can attest, so that nothing would be decided")
@@ -203,6 +233,74 @@ def find_product_faults(text: ProductText, network: Standing, today: Day) -> lis
         faults.append(f"attestations_min: the network's policy asks for {floor} at least")
     if text.expires_on.toordinal() < today:
         faults.append(f"expires_on: lies in the past; today is {date.fromordinal(today).isoformat()}")
+    return faults
+
+
+def _find_kind_faults(text: ProductText) -> list[str]:
+    """What of the kind's own table, or of the common keys beside it, does not go together."""
+    kinds = [name for name in KINDS if getattr(text, name) is not None]
+    if len(kinds) > 1:
+        return [f"{kinds[1]}: the product has a table [{kinds[0]}] already; it can be of one kind only"]
+    balloon, faults = text.amortisation == "balloon", []
+    if text.lease is not None:
+        faults += _find_lease_faults(text, text.lease)
+    elif text.revenue is not None:
+        faults += _find_revenue_faults(text, text.revenue)
+    elif text.line is not None and not 0 < text.line.draw_min_minor <= text.amount_min_minor:
+        faults.append("line.draw_min_minor: must be at least 1 and not above amount_min_minor")
+    elif text.merchant is not None and text.merchant.discount_ppm + text.origination_fee_ppm >= PPM:
+        faults.append("merchant.discount_ppm: with origination_fee_ppm nothing would be left for the merchant")
+    if balloon and (text.line is not None or text.merchant is not None):
+        faults.append(f"amortisation: a balloon does not go with [{kinds[0]}]")
+    if not kinds or text.term is not None:
+        residual = 0 if text.term is None else text.term.residual_ppm
+        if balloon and not 0 < residual < PPM:
+            faults.append("term.residual_ppm: a balloon leaves a share above 0 and below 1_000_000 for the end")
+        elif residual and not balloon:
+            faults.append("term.residual_ppm: only a balloon leaves a residual; see amortisation")
+    return faults
+
+
+def _find_lease_faults(text: ProductText, lease: LeaseText) -> list[str]:
+    faults = []
+    if text.amortisation != "balloon":
+        faults.append('amortisation: a lease leaves a residual: give "balloon"')
+    if not 0 < lease.residual_ppm < PPM:
+        faults.append("lease.residual_ppm: must be above 0 and below 1_000_000")
+    if lease.deposit_ppm >= PPM:
+        faults.append("lease.deposit_ppm: must be below 1_000_000")
+    if not (lease.may_return or lease.may_buy or lease.extend_instalments):
+        faults.append("lease.may_return: offer a way to end it: may_return, may_buy or extend_instalments")
+    if lease.extend_instalments * int(text.every[:-1]) > LENGTH_MAX[UNITS[text.every[-1]]]:
+        faults.append("lease.extend_instalments: with every this lasts longer than forty years")
+    return faults
+
+
+def _find_revenue_faults(text: ProductText, revenue: RevenueText) -> list[str]:
+    faults = []
+    if text.amortisation != "bullet":
+        faults.append('amortisation: sales repay the advance: give "bullet"')
+    if text.every != "1d":
+        faults.append('every: sales are counted by the day: give "1d"')
+    if not text.instalments_min == text.instalments_max == 1:
+        faults.append("instalments_max: an advance has one row, for what sales leave: give 1, and instalments_min = 1")
+    if revenue.share_ppm == 0:
+        faults.append("revenue.share_ppm: must be above 0")
+    if revenue.floor_ppm > revenue.warning_ppm:
+        faults.append("revenue.warning_ppm: must not be below floor_ppm")
+    return faults
+
+
+def _find_partner_faults(text: ProductText) -> list[str]:
+    """Each pool once, each with a share, and something left for the lead."""
+    faults, pools = [], [one.pool for one in text.partners]
+    for index, one in enumerate(text.partners):
+        if one.pool in pools[:index] or one.pool == text.pool:
+            faults.append(f"partners[{index}].pool: takes a share of each loan already")
+        if one.share_ppm == 0:
+            faults.append(f"partners[{index}].share_ppm: must be above 0")
+    if sum(one.share_ppm for one in text.partners) >= PPM:
+        faults.append("partners: their shares leave nothing for your own pool")
     return faults
 
 
@@ -245,4 +343,35 @@ def make_product(text: ProductText, *, pool: ObjectId, model: ModelId) -> LoanPr
         tz_offset_min=text.utc_offset_minutes,
         offer_days=text.offer_days,
         expires_on=Day(text.expires_on.toordinal()),
+        kind=_make_kind(text),
+        partners=tuple(
+            Partner(pool=ObjectId(bytes.fromhex(one.pool)), share_ppm=Ppm(one.share_ppm))
+            for one in sorted(text.partners, key=lambda one: one.pool)
+        ),
+        prepayment_fee_ppm=Ppm(text.prepayment_fee_ppm),
+        default_days=text.default_days,
     )
+
+
+def _make_kind(text: ProductText) -> ProductKind:
+    if (revenue := text.revenue) is not None:
+        return RevenueKind(
+            share_ppm=Ppm(revenue.share_ppm),
+            volume_days=revenue.volume_days,
+            floor_ppm=Ppm(revenue.floor_ppm),
+            warning_ppm=Ppm(revenue.warning_ppm),
+            term_days_max=revenue.term_days_max,
+        )
+    if (line := text.line) is not None:
+        return LineKind(days=line.days, draw_min=Amount(line.draw_min_minor))
+    if (lease := text.lease) is not None:
+        return LeaseKind(
+            residual_ppm=Ppm(lease.residual_ppm),
+            deposit_ppm=Ppm(lease.deposit_ppm),
+            may_return=lease.may_return,
+            may_buy=lease.may_buy,
+            extend_instalments=lease.extend_instalments,
+        )
+    if text.merchant is not None:
+        return MerchantKind(discount_ppm=Ppm(text.merchant.discount_ppm))
+    return TermKind(residual_ppm=Ppm(0 if text.term is None else text.term.residual_ppm))

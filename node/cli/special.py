@@ -29,7 +29,7 @@ def draw(*, desk: Desk, line_id: str, amount_minor: int, instalments: int) -> No
     plain = read_id(line_id, "a line")
     quote = ask_draw(desk, plain, amount_minor, instalments)
     payload = Draw(line=plain, amount=Amount(amount_minor), instalments=instalments, terms_hash=quote.terms_hash)
-    desk.sign("Draw on a line:", payload, currency=quote.disclosure.currency, made="loan")
+    desk.sign("Draw on a line:", payload, currency=quote.disclosure.currency)
 
 
 @click.group()

@@ -64,7 +64,7 @@ def open_dispute(
     payload = DisputeOpen(
         loan=read_id(loan_id, "a loan"), code=DisputeCode[code.upper()], amount=Amount(amount_minor), evidence=mark
     )
-    desk.sign("Open a dispute:", payload, currency=one["currency"], beside=_tell_loan(one), made="dispute")
+    desk.sign("Open a dispute:", payload, currency=one["currency"], beside=_tell_loan(one))
 
 
 @dispute.command()
@@ -166,7 +166,7 @@ def propose(
         penalties=Treatment[penalties.upper()],
         valid_days=valid_days,
     )
-    desk.sign("Propose an amendment:", payload, currency=one["currency"], beside=_tell_loan(one), made="amendment")
+    desk.sign("Propose an amendment:", payload, currency=one["currency"], beside=_tell_loan(one))
 
 
 # ---------------------------------------------------------------------- steps of `liushui loan`

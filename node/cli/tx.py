@@ -141,8 +141,8 @@ def _read_payload(desk: Desk, name: str, file: Path) -> "Payload":
     if struct.__name__ in ELSEWHERE:
         fail("type_elsewhere", f"{struct.__name__} cannot be sent from a file: {ELSEWHERE[struct.__name__]}.")
     try:
-        text = click.open_file(str(file), encoding="utf-8").read()
-        value = json.loads(text)
+        with click.open_file(str(file), encoding="utf-8") as opened:
+            value = json.loads(opened.read())
     except OSError as error:
         fail("file_unreadable", f"{file} cannot be read: {error.strerror}.")
     except ValueError as error:

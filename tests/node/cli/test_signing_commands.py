@@ -13,11 +13,11 @@ from node.cli.main import main
 from node.cli.productfile import (
     ProductFileError,
     find_product_faults,
-    format_template,
     make_product,
     pick_model,
     read_product_file,
 )
+from node.cli.producttemplate import format_template
 from node.client.borrower import load_models
 from node.client.subject import calculate_subject_tag, normalise_subject
 from protocol.ids import Day, ObjectId
@@ -66,7 +66,7 @@ def test_the_template_command_writes_one_and_overwrites_none(tmp_path: Path) -> 
         ("amount_min_minor = 100_000", 'amount_min_minor = "100"', "amount_min_minor"),
         ("amount_max_minor = 5_000_000\n", "amount_max_minor = -1\n", "amount_max_minor"),
         ('every = "1m"', 'every = "1y"', "every"),
-        ('amortisation = "level"', 'amortisation = "balloon"', "amortisation"),
+        ('amortisation = "level"', 'amortisation = "ballon"', "amortisation"),
         ("grace_days = 3 ", "grace_days = 31 ", "grace_days"),
         ("rate_ppm = 120_000", 'rate_ppm = "12 %"', "bands[2].rate_ppm"),
         ("offer_days = 7 ", "", "offer_days"),
@@ -89,7 +89,9 @@ def test_every_mistake_names_its_key(tmp_path: Path, old: str, new: str, key: st
         ("instalments_min = 3 ", "instalments_min = 30 ", "instalments_min"),
         ('every = "1m"', 'every = "40m"', "every"),
         ("rate_ppm = 120_000", "rate_ppm = 9_000_000", "bands[2].rate_ppm"),
-        ("auto_budget_minor = 100_000_000", "auto_budget_minor = 0", "auto_budget_minor"),
+        ("prepayment_fee_ppm = 0 ", "prepayment_fee_ppm = 10_001 ", "prepayment_fee_ppm"),
+        ("default_days = 90 ", "default_days = 59 ", "default_days"),
+        ('amortisation = "level"', 'amortisation = "balloon"', "term.residual_ppm"),
         ("attestations_min = 2", "attestations_min = 16", "attestations_min"),
         ("expires_on = 2030-01-01", "expires_on = 2020-01-01", "expires_on"),
     ],
