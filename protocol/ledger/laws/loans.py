@@ -118,7 +118,7 @@ def check_disputes(ledger: Ledger) -> Violations:
     for key, row in open_.items():
         loan = state.need(LOANS, row.loan)
         held = loan.hold_until == row.hold_until or loan.closed_ms is not None
-        if named.get(key) != row.loan or not held or loan.contested != row.amount:
+        if named.get(ObjectId(key)) != row.loan or not held or loan.contested != row.amount:
             found.append(f"dispute {key.hex()}: loan {row.loan.hex()} holds something else")
     for key, row in state.items(DISPUTES):
         if row.waived + row.refunded > row.amount or (not row.resolved and row.waived + row.refunded):

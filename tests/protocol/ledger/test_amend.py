@@ -473,7 +473,7 @@ LIVES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(life=LIVES)
 def test_amended_loans_obey_every_law_until_they_end(life: dict[str, Any]) -> None:
     """Whatever is proposed: no unit is lost, in running loans and in cured claims, and what was shown is owed."""
