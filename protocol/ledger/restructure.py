@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from protocol.genesis import Policy
 from protocol.ids import Day
-from protocol.ledger.contracts import Contract, Disclosure, DrawTold, Loan, RevenueTold
+from protocol.ledger.contracts import Contract, Disclosure, Loan, RevenueTold
 from protocol.ledger.offers import calculate_instalments, calculate_rates
 from protocol.ledger.products import LENGTH_MAX
 from protocol.ledger.servicing import calculate_cost, calculate_interest_running
@@ -68,13 +68,13 @@ def calculate_amended(contract: Contract, loan: Loan, terms: AmendPropose, today
     Pure, so that a wallet can show and sign it: `calculate_terms_hash` of its disclosure. The loan is brought to today.
     """
     told = contract.disclosure
+    # A share of sales has no schedule that could be another one; it can be settled.
+    if isinstance(told.told, RevenueTold) or terms.forgiven >= loan.principal_out:
+        return None
     charges = calculate_charges(contract, loan)
     capitalised = _select(charges, terms, Treatment.CAPITALISE)
     carried = _select(charges, terms, Treatment.CARRY)
     principal = loan.principal_out - terms.forgiven + sum(capitalised)
-    special = isinstance(told.told, RevenueTold) or (isinstance(told.told, DrawTold) and sum(capitalised) > 0)
-    if special or not 0 <= terms.forgiven < loan.principal_out:
-        return None
     disclosure = _calculate_disclosure(told, terms, principal, today, extra=sum(carried))
     if disclosure is None:
         return None
