@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from node.api import books, chain, documents, events, loans, network, views
+from node.api import books, chain, documents, events, goods, loans, loanviews, network, offers, reports, views
 from node.api.answers import (
     AccessLogView,
     BlockView,
@@ -36,6 +36,7 @@ from protocol.ids import TimeMs
 from protocol.limits import PAGE_ITEMS_MAX, REQUEST_BODY_BYTES_MAX
 
 _HEX: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_POSITION: Final = {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}
 _PAGE: Final = (
     Query("limit", "Items on the page.", {"type": "integer", "minimum": 1, "maximum": PAGE_ITEMS_MAX}),
     Query("after", "Id of the last item of the page before.", _HEX),
@@ -109,13 +110,22 @@ ENDPOINTS: Final = (
         "Events as they happen (server-sent events; resumable)",
         "text/event-stream",
         query=(
-            Query("after", "Position height-index to resume behind.", {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}),
+            Query("after", "Position height-index to resume behind.", _POSITION),
             Query("kind", "Only events of this kind; may be repeated.", {"type": "string"}),
         ),
         problems=("malformed_request", "busy"),
     ),
     Endpoint(
         "GET", "/v1/accounts/{id}", books.get_account, "An account, by id or key", books.AccountView, problems=_READ
+    ),
+    Endpoint(
+        "GET",
+        "/v1/accounts/{id}/exits",
+        goods.list_account_exits,
+        "Shares of an account that wait to leave pools, or left",
+        ListView,
+        query=_PAGE,
+        problems=("malformed_request", "malformed_id"),
     ),
     Endpoint(
         "GET", "/v1/nonce/{key}", books.get_nonce, "The next nonce of a key", NonceView, problems=("malformed_id",)
@@ -150,7 +160,7 @@ ENDPOINTS: Final = (
         problems=_READ,
     ),
     Endpoint(
-        "GET", "/v1/offers/{id}", books.get_offer, "An offer with its whole cost", views.OfferView, problems=_READ
+        "GET", "/v1/offers/{id}", books.get_offer, "An offer with its whole cost", offers.OfferView, problems=_READ
     ),
     Endpoint(
         "GET",
@@ -167,7 +177,95 @@ ENDPOINTS: Final = (
         problems=("malformed_request", "malformed_id"),
     ),
     Endpoint(
-        "GET", "/v1/loans/{id}", loans.get_loan, "A loan, its schedule and history", loans.LoanView, problems=_READ
+        "GET", "/v1/loans/{id}", loans.get_loan, "A loan, its schedule and history", loanviews.LoanView, problems=_READ
+    ),
+    Endpoint(
+        "GET",
+        "/v1/loans/{id}/history",
+        loans.list_loan_history,
+        "All events of a loan with their postings, oldest first",
+        ListView,
+        query=(_PAGE[0], Query("after", "Position height-index to go on behind.", _POSITION)),
+        problems=(*_READ, "malformed_request"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/loans/{id}/disputes",
+        loans.list_loan_disputes,
+        "Disputes about a loan",
+        ListView,
+        query=_PAGE,
+        problems=(*_READ, "malformed_request"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/loans/{id}/amendments",
+        loans.list_loan_amendments,
+        "Amendments proposed for a loan",
+        ListView,
+        query=_PAGE,
+        problems=(*_READ, "malformed_request"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/loans/{id}/extension",
+        loans.get_extension_quote,
+        "What paying on a lease's residual from today would be",
+        offers.QuoteView,
+        problems=(*_READ, "no_terms"),
+    ),
+    Endpoint("GET", "/v1/disputes/{id}", loans.get_dispute, "A dispute", loans.DisputeView, problems=_READ),
+    Endpoint("GET", "/v1/amendments/{id}", loans.get_amendment, "An amendment", loans.AmendmentView, problems=_READ),
+    Endpoint(
+        "GET",
+        "/v1/amendments/{id}/quote",
+        loans.get_amendment_quote,
+        "What accepting an amendment today would sign",
+        offers.QuoteView,
+        problems=(*_READ, "no_terms"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/lines",
+        goods.list_lines,
+        "Credit lines",
+        ListView,
+        query=(*_PAGE, Query("borrower", "Of this account.", _HEX)),
+        problems=("malformed_request", "malformed_id"),
+    ),
+    Endpoint("GET", "/v1/lines/{id}", goods.get_line, "A credit line", goods.LineView, problems=_READ),
+    Endpoint(
+        "GET",
+        "/v1/assets",
+        goods.list_assets,
+        "Registered things",
+        ListView,
+        query=(*_PAGE, Query("owner", "Whose title this account holds.", _HEX)),
+        problems=("malformed_request", "malformed_id"),
+    ),
+    Endpoint("GET", "/v1/assets/{id}", goods.get_asset, "A registered thing", goods.AssetView, problems=_READ),
+    Endpoint(
+        "GET",
+        "/v1/portfolio",
+        reports.get_portfolio,
+        "Loans and principal by bucket, class, stage, vintage, kind, product and state",
+        reports.PortfolioView,
+        also=("text/csv",),
+        query=(
+            Query("lender", "Only this account's parts.", _HEX),
+            Query("pool", "Only this pool's parts.", _HEX),
+            Query("format", "csv for a table.", {"type": "string", "enum": ["json", "csv"], "default": "json"}),
+        ),
+        problems=(*_READ, "malformed_request"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/regulator/report",
+        reports.get_regulator_report,
+        "What supervisors see of all lenders: principal at risk, concentration, exposure",
+        reports.RegulatorReportView,
+        problems=(*_SIGNED, "not_permitted"),
+        signed=True,
     ),
     Endpoint(
         "GET",
@@ -178,7 +276,7 @@ ENDPOINTS: Final = (
         problems=(*_READ, *_SIGNED, "not_permitted"),
         signed=True,
     ),
-    Endpoint("GET", "/v1/trial-balance", books.get_trial_balance, "All books", books.TrialBalanceView),
+    Endpoint("GET", "/v1/trial-balance", reports.get_trial_balance, "All books", reports.TrialBalanceView),
     Endpoint(
         "PUT",
         "/v1/vault/documents/{digest}",
@@ -217,7 +315,11 @@ ENDPOINTS: Final = (
     ),
 )
 DOCUMENT: Final = web.AppKey("openapi", bytes)
-STREAMED: Final = (EventView,)
+STREAMED: Final = (
+    EventView,
+    goods.ExitView,
+    loanviews.LoanSummary,
+)
 """Types that only appear inside streams or pages; they are part of the document too."""
 
 
@@ -243,4 +345,5 @@ def make_app(node: NodePort, *, now_ms: Callable[[], TimeMs] = read_clock_ms) ->
     for one in ENDPOINTS:
         app.router.add_route(one.method, one.path, one.handler)
     events.set_up(app)
+    reports.set_up(app)
     return app

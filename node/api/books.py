@@ -1,4 +1,4 @@
-"""Reads of the books: accounts, pools, products, applications, offers, exposure, trial balance.
+"""Reads of the books: accounts, pools, products, applications, offers, exposure.
 
 Each answer is made between two blocks, in one go, and names the height it was made at. Never a figure of one's own.
 """
@@ -10,9 +10,10 @@ import msgspec
 from aiohttp import web
 
 from node.api.answers import Hex32, IsoDay, ListView, Minor, NonceView
+from node.api.offers import view_offer
 from node.api.ports import NodePort
 from node.api.problems import ProblemError, pick_language
-from node.api.reading import get_id, get_limit, get_node, parse_hex32, require_caller, respond
+from node.api.reading import get_id, get_limit, get_node, parse_hex32, require_caller, respond, view_day
 from node.api.state import (
     find_account,
     find_exponent,
@@ -23,16 +24,17 @@ from node.api.state import (
     list_rows,
     may_see_exposure,
 )
-from node.api.views import view_application, view_day, view_offer, view_pool, view_product
+from node.api.views import view_application, view_pool, view_product
 from protocol.ids import AccountId, Digest, ObjectId, PublicKey
-from protocol.ledger.exposure import calculate_due30, find_lenders
-from protocol.ledger.journal import Book, calculate_trial_balance, read_balance
+from protocol.ledger.exposure import calculate_debt, calculate_due30, find_lenders
+from protocol.ledger.journal import Book, read_balance
 from protocol.ledger.rows import Account
 from protocol.ledger.state import (
     ACCOUNTS,
     APPLICATIONS,
     EXPOSURES,
     KEYS,
+    LOANS,
     OFFERS,
     POOLS,
     PRODUCTS,
@@ -97,28 +99,21 @@ class ExposureView(msgspec.Struct, frozen=True, kw_only=True):
     tag: Hex32
     account: Hex32
     principal_open: Minor
+    undrawn: Minor
+    """What may still be drawn on open lines."""
+    guaranteed: Minor
+    """Principal of others' loans that this one stands in for."""
+    debt: Minor
+    """All that counts against the cap: principal, undrawn lines, and the weight of guarantees."""
     due_in_30_days: Minor
     lenders: list[str]
+    """With open loans or lines, whoever made them."""
     loans: list[Hex32]
+    lines: list[Hex32]
+    guarantees: list[Hex32]
+    """Loans of others."""
     debt_cap: Minor
     lenders_max: int
-
-
-class TrialLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One book in one currency."""
-
-    currency: str
-    book: str
-    debit: Minor
-    credit: Minor
-
-
-class TrialBalanceView(msgspec.Struct, frozen=True, kw_only=True):
-    """All books: debits equal credits per currency, or something is wrong."""
-
-    height: int
-    lines: list[TrialLine]
-    balanced: bool
 
 
 def _get_language(request: web.Request) -> str:
@@ -294,27 +289,15 @@ async def get_exposure(request: web.Request) -> web.Response:
         tag=tag.hex(),
         account=row.account.hex(),
         principal_open=row.principal_open,
+        undrawn=row.undrawn,
+        guaranteed=sum(books.state.need(LOANS, one).principal_out for one in row.guarantees),
+        debt=calculate_debt(books, row),
         due_in_30_days=calculate_due30(books, row),
         lenders=[find_name(node, one) or one.hex() for one in find_lenders(books, row)],
         loans=[one.hex() for one in row.loans],
+        lines=[one.hex() for one in row.lines],
+        guarantees=[one.hex() for one in row.guarantees],
         debt_cap=books.policy.debt_cap,
         lenders_max=books.policy.lenders_max,
-    )
-    return respond(view, height=view.height)
-
-
-async def get_trial_balance(request: web.Request) -> web.Response:
-    """GET /v1/trial-balance."""
-    node = get_node(request)
-    totals = calculate_trial_balance(node.ledger.books.state)
-    lines = [
-        TrialLine(currency=currency, book=book.name.lower(), debit=max(0, sum_), credit=max(0, -sum_))
-        for currency, books in sorted(totals.items())
-        for book, sum_ in books.items()
-    ]
-    view = TrialBalanceView(
-        height=node.status().exec_height,
-        lines=lines,
-        balanced=all(sum(books.values()) == 0 for books in totals.values()),
     )
     return respond(view, height=view.height)

@@ -13,9 +13,8 @@ from node.api.answers import Hex32, IsoDay
 from node.api.books import make_page
 from node.api.ports import NodePort
 from node.api.problems import ProblemError
-from node.api.reading import get_id, get_node, respond, to_plain
+from node.api.reading import get_id, get_node, respond, to_plain, view_day
 from node.api.state import find_name, find_row, list_roles, list_rows
-from node.api.views import view_day
 from protocol.genesis import Policy
 from protocol.ids import ModelId, ObjectId
 from protocol.ledger.actions import name_action

@@ -37,6 +37,8 @@ class Endpoint(NamedTuple):
     query: tuple[Query, ...] = ()
     problems: tuple[str, ...] = ()
     signed: bool = False
+    also: tuple[str, ...] = ()
+    """Other media types that the query can ask for."""
 
 
 _REF: Final = "#/components/schemas/{name}"
@@ -92,18 +94,21 @@ def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
         }
         for each in one.query
     ]
+    content = _content(one.answer, by_kind)
+    for other in one.also:
+        content |= _content(other, by_kind)
     operation: dict[str, Any] = {
         "operationId": one.handler.__name__,
         "summary": one.summary,
-        "responses": {"200": {"description": "Success", "content": _content(one.answer, by_kind)}},
+        "responses": {"200": {"description": "Success", "content": content}},
     }
     if parameters:
         operation["parameters"] = parameters
     if one.request is not None:
-        content = _content(one.request, by_kind)
+        taken = _content(one.request, by_kind)
         if isinstance(one.request, type):
-            content["application/msgpack"] = {"schema": _BINARY}
-        operation["requestBody"] = {"required": True, "content": content}
+            taken["application/msgpack"] = {"schema": _BINARY}
+        operation["requestBody"] = {"required": True, "content": taken}
     if one.signed:
         operation["security"] = [{"request_signature": []}]
     problem = {"application/problem+json": {"schema": by_kind[Problem]}}

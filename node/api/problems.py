@@ -46,6 +46,7 @@ KINDS: Final[dict[str, Kind]] = {
     "receipt_not_ready": Kind(
         409, "The receipt is not provable yet; try again shortly.", "凭证尚未可证明，请稍后重试。", retryable=True
     ),
+    "no_terms": Kind(409, "No lawful terms follow from this today.", "当前无法据此形成合法条款。"),
     "document_mismatch": Kind(409, "The document is not what its address says.", "文件与其地址不符。"),
     "too_large": Kind(413, "The request is larger than this node takes.", "请求超过大小限制。"),
     "unsupported_media": Kind(415, "The content type is not one this address reads.", "不支持该内容类型。"),

@@ -5,6 +5,7 @@ Never a business rule here.
 
 import time
 from collections.abc import Callable
+from datetime import date
 from functools import cache
 from typing import Any, Final
 
@@ -68,6 +69,16 @@ def require_caller(request: web.Request) -> Caller:
     if isinstance(found, str):
         raise ProblemError(found, f"Send {HEADER}: key,ms,signature over the method, path and time.")
     return found
+
+
+def view_day(day: int) -> str:
+    """A contract day as an ISO date."""
+    return date.fromordinal(day).isoformat()
+
+
+def view_every(unit: Any, every: int) -> str:
+    """A period as 2w or 1m."""
+    return f"{every}{unit.name[0].lower()}"
 
 
 def respond(value: object, *, status: int = 200, height: int | None = None) -> web.Response:

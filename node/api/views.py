@@ -3,21 +3,23 @@
 What a borrower signs is shown in full. Only translation here; no figure is computed that the ledger does not have.
 """
 
-from datetime import date
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from node.api.answers import Hex32, IsoDay, Minor, RejectionView
+from node.api.offers import OfferView, view_offer
 from node.api.ports import NodePort
+from node.api.reading import to_plain, view_day, view_every
 from node.api.state import find_exponent, find_name, find_row
 from node.api.submit import view_rejection
-from protocol.codec import encode
 from protocol.ids import ObjectId
-from protocol.ledger.contracts import Offer
+from protocol.ledger.cover import calculate_cover_needed
+from protocol.ledger.pools import calculate_assets, calculate_assets_out
 from protocol.ledger.rows import Application, Decision, Pool, Product
 from protocol.ledger.state import BUDGETS, DECISIONS, OFFERS, PRODUCTS
 from protocol.limits import DECISIONS_PER_LENDER_MAX, GRANTEES_MAX
+from protocol.transactions.products import LeaseKind, LineKind, MerchantKind, RevenueKind, TermKind
 from scoring.reasons import REASONS
 
 
@@ -39,9 +41,31 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     exponent: int
     cash: Minor
+    reserved: Minor
+    """Part of the cash that is promised: it is neither lent nor paid out."""
     principal_out: Minor
+    assets: Minor
+    """Goods taken back or seized, at the value they were taken for."""
     net_asset_value: Minor
+    """For those who come: cash, principal and goods."""
+    haircut: Minor
+    """What those who leave must leave behind, by the classes of the loans."""
+    net_asset_value_out: Minor
+    """For those who leave."""
+    lost: Minor
+    """Principal lost on defaulted loans that may still come back."""
     shares: int
+    exiting: int
+    """Shares that wait for the pool's free cash."""
+    exits_due_ms: int | None
+    """When those who wait are paid next; None while nobody waits."""
+    cover: Minor
+    """The lender's own money that losses fall on first."""
+    cover_rate_ppm: int
+    cover_needed: Minor
+    """What of it cannot be taken out."""
+    fee_ppm: int
+    """The lender's share of interest received."""
     lent: Minor
     loans_open: int
     borrower_max: Minor
@@ -55,6 +79,23 @@ class BandView(msgspec.Struct, frozen=True, kw_only=True):
     amount_max: Minor
 
 
+class ShareOfPool(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool and its share."""
+
+    pool: Hex32
+    share_ppm: int
+
+
+KINDS: Final[dict[type, str]] = {
+    TermKind: "term",
+    RevenueKind: "revenue_share",
+    LineKind: "line",
+    LeaseKind: "lease",
+    MerchantKind: "purchase",
+}
+"""What products are called, as their loans are."""
+
+
 class ProductView(msgspec.Struct, frozen=True, kw_only=True):
     """A published product version."""
 
@@ -65,6 +106,9 @@ class ProductView(msgspec.Struct, frozen=True, kw_only=True):
     lender_name: str | None
     pool: Hex32
     segment: str
+    kind: str
+    special: dict[str, Any]
+    """What only this kind of product has, by the names of the wire."""
     currency: str
     exponent: int
     amount_min: Minor
@@ -78,6 +122,10 @@ class ProductView(msgspec.Struct, frozen=True, kw_only=True):
     grace_days: int
     late_rate_ppm: int
     late_fee: Minor
+    prepayment_fee_ppm: int
+    default_days: int
+    partners: list[ShareOfPool]
+    """Other pools that lend a share of each loan."""
     model: Hex32
     bands: list[BandView]
     attestations_min: int
@@ -85,58 +133,6 @@ class ProductView(msgspec.Struct, frozen=True, kw_only=True):
     auto_used: Minor
     offer_days: int
     expires_on: IsoDay
-
-
-class InstalmentView(msgspec.Struct, frozen=True, kw_only=True):
-    """One instalment of a disclosed schedule."""
-
-    number: int
-    due_on: IsoDay
-    total_due: Minor
-    principal_due: Minor
-    interest_due: Minor
-    fee_due: Minor
-    balance_after: Minor
-
-
-class OfferView(msgspec.Struct, frozen=True, kw_only=True):
-    """An offer with the whole disclosure that an acceptance signs."""
-
-    height: int
-    id: Hex32
-    state: str
-    terms_hash: Hex32
-    disclosure: str
-    """Canonical bytes whose hash an acceptance signs, hex: devices decode, hash and compare what they show."""
-    application: Hex32
-    product: Hex32
-    product_name: str
-    lender: Hex32
-    lender_name: str | None
-    borrower: Hex32
-    currency: str
-    exponent: int
-    principal: Minor
-    net_proceeds: Minor
-    origination_fee: Minor
-    rate_ppm: int
-    apr_ppm: int
-    total_payable: Minor
-    total_cost: Minor
-    start: IsoDay
-    schedule: list[InstalmentView]
-    day_count: str
-    amortisation: str
-    waterfall: str
-    grace_days: int
-    late_rate_ppm: int
-    late_fee: Minor
-    cost_cap_ppm: int
-    prepayment_fee_ppm: int
-    cooling_off_days: int
-    expires_on: IsoDay
-    posted_ms: int
-    expires_ms: int
 
 
 class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,16 +202,6 @@ class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):
     offers: list[OfferView]
 
 
-def view_day(day: int) -> str:
-    """A contract day as an ISO date."""
-    return date.fromordinal(day).isoformat()
-
-
-def view_every(unit: Any, every: int) -> str:
-    """A period as 2w or 1m."""
-    return f"{every}{unit.name[0].lower()}"
-
-
 def view_reasons(codes: tuple[int, ...], language: str) -> list[ReasonView]:
     """Reason codes in words; one that this release does not know keeps its number."""
     found = []
@@ -236,9 +222,20 @@ def view_pool(node: NodePort, pool: ObjectId, row: Pool) -> PoolView:
         currency=row.currency,
         exponent=find_exponent(node, row.currency),
         cash=row.cash,
+        reserved=row.reserved,
         principal_out=row.principal,
-        net_asset_value=row.cash + row.principal,
+        assets=row.assets,
+        net_asset_value=calculate_assets(row),
+        haircut=row.haircut,
+        net_asset_value_out=calculate_assets_out(row),
+        lost=row.lost,
         shares=row.shares,
+        exiting=row.exiting,
+        exits_due_ms=None if row.leaving is None else row.leaving.next_ms,
+        cover=row.cover,
+        cover_rate_ppm=row.cover_rate_ppm,
+        cover_needed=calculate_cover_needed(node.ledger.books, pool),
+        fee_ppm=row.fee_ppm,
         lent=row.lent,
         loans_open=row.loans_open,
         borrower_max=row.borrower_max,
@@ -256,6 +253,8 @@ def view_product(node: NodePort, product: ObjectId, row: Product) -> ProductView
         lender_name=find_name(node, row.lender),
         pool=terms.pool.hex(),
         segment=terms.segment.name.lower(),
+        kind=KINDS[type(terms.kind)],
+        special=to_plain(terms.kind),
         currency=row.currency,
         exponent=find_exponent(node, row.currency),
         amount_min=terms.amount_min,
@@ -269,6 +268,9 @@ def view_product(node: NodePort, product: ObjectId, row: Product) -> ProductView
         grace_days=terms.grace_days,
         late_rate_ppm=terms.late_rate_ppm,
         late_fee=terms.late_fee,
+        prepayment_fee_ppm=terms.prepayment_fee_ppm,
+        default_days=terms.default_days,
+        partners=[ShareOfPool(pool=one.pool.hex(), share_ppm=one.share_ppm) for one in terms.partners],
         model=terms.model.hex(),
         bands=[
             BandView(band=band, rate_ppm=one.rate_ppm, amount_max=one.amount_max)
@@ -279,60 +281,6 @@ def view_product(node: NodePort, product: ObjectId, row: Product) -> ProductView
         auto_used=0 if budget is None else budget.used,
         offer_days=terms.offer_days,
         expires_on=view_day(terms.expires_on),
-    )
-
-
-def view_offer(node: NodePort, offer: ObjectId, row: Offer) -> OfferView:
-    """An offer with everything its hash covers that a person reads."""
-    told = row.disclosure
-    product = find_row(node, PRODUCTS, told.product)
-    assert product is not None, "offers are of products"
-    return OfferView(
-        height=node.status().exec_height,
-        id=offer.hex(),
-        state=row.state.name.lower(),
-        terms_hash=row.terms_hash.hex(),
-        disclosure=encode(told).hex(),
-        application=told.application.hex(),
-        product=told.product.hex(),
-        product_name=product.terms.name,
-        lender=told.lender.hex(),
-        lender_name=find_name(node, told.lender),
-        borrower=told.borrower.hex(),
-        currency=told.currency,
-        exponent=find_exponent(node, told.currency),
-        principal=told.schedule.principal,
-        net_proceeds=told.net_proceeds,
-        origination_fee=told.origination_fee,
-        rate_ppm=told.schedule.rate_ppm,
-        apr_ppm=told.apr_ppm,
-        total_payable=told.total_payable,
-        total_cost=told.total_cost,
-        start=view_day(told.schedule.start),
-        schedule=[
-            InstalmentView(
-                number=one.index,
-                due_on=view_day(one.due_on),
-                total_due=one.total_due,
-                principal_due=one.principal_due,
-                interest_due=one.interest_due,
-                fee_due=one.fee_due,
-                balance_after=one.balance_after,
-            )
-            for one in told.instalments
-        ],
-        day_count=told.schedule.day_count.name.lower(),
-        amortisation=told.schedule.amortisation.name.lower(),
-        waterfall=told.waterfall.name.lower(),
-        grace_days=told.grace_days,
-        late_rate_ppm=told.late_rate_ppm,
-        late_fee=told.late_fee,
-        cost_cap_ppm=told.cost_cap_ppm,
-        prepayment_fee_ppm=told.prepayment_fee_ppm,
-        cooling_off_days=told.cooling_off_days,
-        expires_on=view_day(told.expires_on),
-        posted_ms=row.posted_ms,
-        expires_ms=row.expires_ms,
     )
 
 

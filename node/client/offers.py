@@ -12,6 +12,7 @@ from protocol.codec import CodecError, decode
 from protocol.ids import Digest
 from protocol.ledger.contracts import Disclosure, DrawTold, LeaseTold, LineTold, PurchaseTold, RevenueTold
 from protocol.ledger.offers import calculate_terms_hash
+from protocol.ledger.reports import name_kind
 
 
 def check_offer(view: dict[str, Any]) -> Digest | str:
@@ -37,6 +38,13 @@ def check_offer(view: dict[str, Any]) -> Digest | str:
         "grace_days": told.grace_days,
         "prepayment_fee_ppm": told.prepayment_fee_ppm,
         "cooling_off_days": told.cooling_off_days,
+        "cost_cap_ppm": told.cost_cap_ppm,
+        "materiality": told.materiality,
+        "default_days": told.default_days,
+        "apr_us_ppm": told.apr_us_ppm,
+        "kind": name_kind(told),
+        "collateral": [one.hex() for one in told.collateral],
+        "guarantors": [one.hex() for one in told.guarantors],
         "currency": told.currency,
         "lender": told.lender.hex(),
         "borrower": told.borrower.hex(),

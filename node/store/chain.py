@@ -281,13 +281,15 @@ class ChainStore:
         )
         return [StoredEvent(*row) for row in rows]
 
-    async def read_subject_events(self, subject: bytes, limit: int) -> list[StoredEvent]:
-        """Events about one object (loan, application, account, ...), oldest first: its history."""
+    async def read_subject_events(
+        self, subject: bytes, limit: int, *, after: tuple[int, int] = (0, -1)
+    ) -> list[StoredEvent]:
+        """Events about one object (loan, application, account, ...) after a position, oldest first: its history."""
         rows = await self._fetch(
             "SELECT e.height, e.position, e.kind, e.data FROM event_subjects s JOIN events e"
             " ON e.height = s.height AND e.position = s.position WHERE s.subject = ?"
-            " ORDER BY s.height, s.position LIMIT ?",
-            (subject, limit),
+            " AND (s.height, s.position) > (?, ?) ORDER BY s.height, s.position LIMIT ?",
+            (subject, *after, limit),
         )
         return [StoredEvent(*row) for row in rows]
 

@@ -120,10 +120,15 @@ def calculate_trial_balance(state: State) -> dict[Currency, dict[Book, int]]:
     """Sum of all balances by currency and book, debits positive; each currency's books sum to zero."""
     totals: dict[Currency, dict[Book, int]] = {}
     for key, balance in state.items(BALANCES):
-        currency, book = Currency(key[33:].decode("ascii")), Book(key[32])
-        books = totals.setdefault(currency, dict.fromkeys(Book, 0))
-        books[book] += balance
+        add_balance(totals, key, balance)
     return totals
+
+
+def add_balance(totals: dict[Currency, dict[Book, int]], key: bytes, balance: int) -> None:
+    """Add one balance to sums by currency and book."""
+    _, book, currency = split_balance_key(key)
+    books = totals.setdefault(currency, dict.fromkeys(Book, 0))
+    books[book] += balance
 
 
 def split_balance_key(key: bytes) -> tuple[ObjectId, Book, Currency]:

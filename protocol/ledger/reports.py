@@ -14,13 +14,22 @@ from typing import NamedTuple
 
 from protocol.ids import AccountId, ObjectId
 from protocol.ledger.books import Books
-from protocol.ledger.contracts import Contract, DrawTold, LeaseTold, Loan, PurchaseTold, RevenueTold
+from protocol.ledger.contracts import (
+    Contract,
+    Disclosure,
+    DrawTold,
+    LeaseTold,
+    LineTold,
+    Loan,
+    PurchaseTold,
+    RevenueTold,
+)
 from protocol.ledger.exposure import calculate_debt, find_lenders
 from protocol.ledger.holdings import get_owner, split_whole
 from protocol.ledger.loans import load_loan
 from protocol.ledger.rows import Exposure
 from protocol.ledger.servicing import calculate_loan_lateness
-from protocol.ledger.state import CONTRACTS, EXPOSURES, GOVERNED, LINES, LOANS, OFFERS, POOLS, PRODUCTS, replace
+from protocol.ledger.state import CONTRACTS, EXPOSURES, GOVERNED, LINES, LOANS, OFFERS, POOLS, replace
 from protocol.loans.delinquency import (
     AssetClass,
     DelinquencyBucket,
@@ -31,7 +40,7 @@ from protocol.loans.delinquency import (
 from protocol.loans.lifecycle import CLAIMED, LoanState
 from protocol.money import PPM, divide_floor
 
-TABLES_READ = (GOVERNED, POOLS, PRODUCTS, OFFERS, CONTRACTS, LOANS, EXPOSURES, LINES)
+TABLES_READ = (GOVERNED, POOLS, OFFERS, CONTRACTS, LOANS, EXPOSURES, LINES)
 HELD = (LoanState.ACTIVE, LoanState.DEFAULTED)
 """States whose principal is the portfolio."""
 AT_RISK_DAYS = (30, 60, 90)
@@ -119,11 +128,13 @@ def _has_other_bad_loan(books: Books, contract: Contract, loan_id: ObjectId) -> 
     return False
 
 
-def name_kind(contract: Contract) -> str:
+def name_kind(disclosure: Disclosure) -> str:
     """What kind of loan it is, in a word."""
-    match contract.disclosure.told:
+    match disclosure.told:
         case RevenueTold():
             return "revenue_share"
+        case LineTold():
+            return "line"
         case DrawTold():
             return "line_draw"
         case LeaseTold():
@@ -215,7 +226,7 @@ class Tally:
         _count(self.by_bucket, position.bucket.name.lower(), principal)
         _count(self.by_class, position.asset_class.name.lower(), principal)
         _count(self.by_stage, str(position.stage), principal)
-        _count(self.by_kind, name_kind(contract), principal)
+        _count(self.by_kind, name_kind(contract.disclosure), principal)
         _count(self.by_product, contract.disclosure.product.hex(), principal)
         self.held.add(principal)
         for days, figure in self.at_risk.items():
@@ -280,8 +291,7 @@ def calculate_concentration(parts: Iterable[int]) -> int:
 class Survey:
     """Figures of all loans, of each lender's parts of them and of each pool's; gathered one by one, in any order."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self) -> None:
         self.total = Tally()
         self.lenders: dict[AccountId, Tally] = {}
         self.pools: dict[ObjectId, Tally] = {}
@@ -290,9 +300,9 @@ class Survey:
         self.owe_several = Figure()
         """Borrowers with open loans or lines at two lenders or more, and their principal."""
 
-    def add_loan(self, loan_id: ObjectId) -> None:
+    def add_loan(self, books: Books, loan_id: ObjectId) -> None:
         """Count a loan: once in all, and for everybody that holds a part."""
-        position = rate_loan(self._books, loan_id)
+        position = rate_loan(books, loan_id)
         contract, loan = position.contract, position.loan
         back = calculate_back_since_default(loan)
         self.total.add(position, principal=loan.principal_out, disbursed=contract.principal, recovered=back)
@@ -304,7 +314,7 @@ class Survey:
             pool_id = ObjectId(one.pool)
             tally = self.pools.setdefault(pool_id, Tally())
             tally.add(position, principal=one.principal, disbursed=disbursed, recovered=recovered)
-            sums = held.setdefault(get_owner(self._books, pool_id), [0, 0, 0])
+            sums = held.setdefault(get_owner(books, pool_id), [0, 0, 0])
             sums[0] += one.principal
             sums[1] += disbursed
             sums[2] += recovered
@@ -312,15 +322,15 @@ class Survey:
             tally = self.lenders.setdefault(owner, Tally())
             tally.add(position, principal=principal, disbursed=disbursed, recovered=recovered)
 
-    def add_subject(self, exposure: Exposure) -> None:
+    def add_subject(self, books: Books, exposure: Exposure) -> None:
         """Count a person or company that owes or may draw something, or stands in for somebody who does."""
-        debt = calculate_debt(self._books, exposure)
-        cap = self._books.policy.debt_cap
+        debt = calculate_debt(books, exposure)
+        cap = books.policy.debt_cap
         if debt:
             step = sum(debt * PPM >= bound * cap for bound in CAP_STEPS_PPM[1:])
             # A debt of exactly the cap is within it.
             self.debt_by_cap_step[step - (debt == cap)].add(debt)
-        lenders = find_lenders(self._books, exposure)
+        lenders = find_lenders(books, exposure)
         if len(lenders) > 1:
             self.owe_several.add(exposure.principal_open)
             for lender in lenders:
@@ -328,11 +338,7 @@ class Survey:
 
     def calculate_lender_shares(self) -> dict[AccountId, int]:
         """Each lender's share of the portfolio's principal, ppm."""
-        return {lender: self.total_share(tally) for lender, tally in self.lenders.items()}
-
-    def total_share(self, tally: Tally) -> int:
-        """A tally's share of all principal, ppm."""
-        return calculate_share(tally.held.principal, self.total.held.principal)
+        return {lender: self.total.calculate_share(tally.held) for lender, tally in self.lenders.items()}
 
     def calculate_lender_concentration(self) -> int:
         """Herfindahl-Hirschman index over lenders, ppm: a million is one lender."""
@@ -349,9 +355,9 @@ def calculate_back_since_default(loan: Loan) -> int:
 
 def survey_all(books: Books) -> Survey:
     """The whole survey in one go."""
-    survey = Survey(books)
+    survey = Survey()
     for loan_id, _ in books.state.items(LOANS):
-        survey.add_loan(ObjectId(loan_id))
+        survey.add_loan(books, ObjectId(loan_id))
     for _, exposure in books.state.items(EXPOSURES):
-        survey.add_subject(exposure)
+        survey.add_subject(books, exposure)
     return survey

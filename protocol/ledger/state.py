@@ -176,6 +176,11 @@ class State:
         rows = self._rows[table.number]
         return ((key, rows[key]) for key in sorted(rows))
 
+    def walk(self, table: Table[R]) -> Iterator[tuple[bytes, R]]:
+        """All rows of a table in no promised order, unsorted: for sums of many rows alone."""
+        rows = self._rows[table.number]
+        return iter(rows.items())
+
     def copy(self, tables: Iterable[Table[Any]]) -> "State":
         """Some tables as they are now: later changes of either do not reach the other. Rows are shared, none copied."""
         assert not self._undo, "a copy is taken between two transactions"

@@ -296,11 +296,11 @@ def test_the_order_of_gathering_does_not_matter(world: Goods) -> None:
     lend(world, partner_ppm=250_000)
     lend(world, "bob", amount=250_000)
     world.pass_days(50)
-    there, back = survey(world), Survey(world.ledger.books)
-    for _, exposure in reversed(list(world.ledger.books.state.items(EXPOSURES))):
-        back.add_subject(exposure)
-    for loan_id, _ in reversed(list(world.ledger.books.state.items(LOANS))):
-        back.add_loan(ObjectId(loan_id))
+    there, back, books = survey(world), Survey(), world.ledger.books
+    for _, exposure in reversed(list(books.state.items(EXPOSURES))):
+        back.add_subject(books, exposure)
+    for loan_id, _ in reversed(list(books.state.items(LOANS))):
+        back.add_loan(books, ObjectId(loan_id))
     assert read(there.total.by_bucket) == read(back.total.by_bucket)
     assert there.calculate_lender_shares() == back.calculate_lender_shares()
     assert there.calculate_lender_concentration() == back.calculate_lender_concentration()
