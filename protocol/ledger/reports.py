@@ -10,7 +10,7 @@ off, although its pools have booked the loss. Integers only, shares in ppm, roun
 from collections.abc import Iterable
 from datetime import date
 from heapq import nlargest
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from protocol.ids import AccountId, ObjectId
 from protocol.ledger.books import Books
@@ -40,6 +40,7 @@ from protocol.loans.delinquency import (
 from protocol.loans.lifecycle import CLAIMED, LoanState
 from protocol.money import PPM, divide_floor
 
+K = TypeVar("K")
 TABLES_READ = (GOVERNED, POOLS, OFFERS, CONTRACTS, LOANS, EXPOSURES, LINES)
 HELD = (LoanState.ACTIVE, LoanState.DEFAULTED)
 """States whose principal is the portfolio."""
@@ -240,7 +241,10 @@ class Tally:
 
     def _add_vintage(self, position: Position, *, principal: int, disbursed: int, late_30: bool) -> None:
         day, loan = position.contract.disbursed_on, position.loan
-        vintage = self.vintages.setdefault(name_month(day), Vintage())
+        month = name_month(day)
+        vintage = self.vintages.get(month)
+        if vintage is None:
+            vintage = self.vintages[month] = Vintage()
         vintage.loans += 1
         vintage.disbursed += disbursed
         vintage.ever_late_30 += late_30 or loan.days_past_due_max > 30 or loan.defaulted_on is not None
@@ -263,7 +267,10 @@ class Tally:
 
 
 def _count(figures: dict[str, Figure], label: str, principal: int) -> None:
-    figures.setdefault(label, Figure()).add(principal)
+    figure = figures.get(label)
+    if figure is None:
+        figure = figures[label] = Figure()
+    figure.add(principal)
 
 
 def name_month(day: int) -> str:
@@ -312,14 +319,14 @@ class Survey:
         held: dict[AccountId, list[int]] = {}
         for one, disbursed, recovered in parts:
             pool_id = ObjectId(one.pool)
-            tally = self.pools.setdefault(pool_id, Tally())
+            tally = _get(self.pools, pool_id)
             tally.add(position, principal=one.principal, disbursed=disbursed, recovered=recovered)
             sums = held.setdefault(get_owner(books, pool_id), [0, 0, 0])
             sums[0] += one.principal
             sums[1] += disbursed
             sums[2] += recovered
         for owner, (principal, disbursed, recovered) in held.items():
-            tally = self.lenders.setdefault(owner, Tally())
+            tally = _get(self.lenders, owner)
             tally.add(position, principal=principal, disbursed=disbursed, recovered=recovered)
 
     def add_subject(self, books: Books, exposure: Exposure) -> None:
@@ -334,7 +341,7 @@ class Survey:
         if len(lenders) > 1:
             self.owe_several.add(exposure.principal_open)
             for lender in lenders:
-                self.lenders.setdefault(lender, Tally()).borrowers_elsewhere += 1
+                _get(self.lenders, lender).borrowers_elsewhere += 1
 
     def calculate_lender_shares(self) -> dict[AccountId, int]:
         """Each lender's share of the portfolio's principal, ppm."""
@@ -343,6 +350,13 @@ class Survey:
     def calculate_lender_concentration(self) -> int:
         """Herfindahl-Hirschman index over lenders, ppm: a million is one lender."""
         return calculate_concentration(tally.held.principal for tally in self.lenders.values())
+
+
+def _get(tallies: dict[K, Tally], key: K) -> Tally:
+    tally = tallies.get(key)
+    if tally is None:
+        tally = tallies[key] = Tally()
+    return tally
 
 
 def calculate_back_since_default(loan: Loan) -> int:
