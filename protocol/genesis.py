@@ -114,6 +114,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How long losses that cover did not bear keep it bound."""
     us_rate: bool = False
     """Disclosures also state the nominal annual rate of the US actuarial method (12 CFR 1026, Appendix J)."""
+    revenue_rebate_ppm: Annotated[Ppm, msgspec.Meta(ge=0, le=PPM)] = Ppm(0)
+    """Of a share of sales that is paid off early: share of the discount not yet earned that is given up."""
 
 
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

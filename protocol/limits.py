@@ -33,6 +33,7 @@ PARTNERS_MAX: Final = 8  # pools that share one loan beside the lead
 GUARANTORS_MAX: Final = 4  # per loan; each co-signs
 COLLATERAL_MAX: Final = 8  # assets pledged for one loan
 REMEDIES_MAX: Final = 8  # adjustments one dispute's resolution may order
+LINE_DRAWS_MAX: Final = 16  # draws of one line open at once; each is looked at when something is borrowed
 PAYMENTS_KEPT_MAX: Final = 8  # last payments of a loan whose fiat can still be taken back
 PROPOSALS_OPEN_MAX: Final = 16  # per proposer; votes on forgotten ones end by themselves
 MODEL_BYTES_MAX: Final = 12_288  # a model registered by transaction; with its envelope below a transaction's limit

@@ -8,10 +8,16 @@ from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.applications import close_application
 from protocol.ledger.assets import bind_things, check_things_free
 from protocol.ledger.books import Books, Call, EventKind
-from protocol.ledger.contracts import Disclosure, Offer, OfferState
+from protocol.ledger.contracts import Disclosure, LineTold, Offer, OfferState
 from protocol.ledger.cover import is_cover_short
 from protocol.ledger.decisions import calculate_capacity30
-from protocol.ledger.exposure import add_guarantee, apply_loan_made, calculate_pool_exposure, check_caps
+from protocol.ledger.exposure import (
+    add_guarantee,
+    apply_line_made,
+    apply_loan_made,
+    calculate_pool_exposure,
+    check_caps,
+)
 from protocol.ledger.funding import calculate_funding_end, check_agent, reserve_funding
 from protocol.ledger.guarantees import check_guarantor_caps, check_guarantors
 from protocol.ledger.holdings import make_holdings
@@ -30,6 +36,7 @@ from protocol.ledger.records import Disbursed, Fact, Made
 from protocol.ledger.rows import ApplicationState, Budget
 from protocol.ledger.rules import Pause, Rule, Rules
 from protocol.ledger.state import ACCOUNTS, APPLICATIONS, BUDGETS, CONTRACTS, LOANS, OFFERS, POOLS, PRODUCTS, replace
+from protocol.ledger.undrawn import open_line
 from protocol.money import Amount
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Accept
@@ -113,7 +120,7 @@ def _is_rate_lawful(books: Books, call: Call, payload: Accept, offer: Offer) -> 
     if not late:
         return True
     tag = call.row.subject_tag
-    waiting = make_loan(payload.offer, offer, tag, books, agent=AccountId(call.account), autopay=False)
+    waiting = make_loan(payload.offer, disclosure, tag, books, agent=AccountId(call.account), autopay=False)
     for day in late:
         _, loan = start_loan(*waiting, books, day)
         apr_ppm = calculate_apr_from(disclosure, day, loan.rows[0].interest_due)
@@ -165,7 +172,10 @@ def _read_budget(books: Books, disclosure: Disclosure) -> int:
 
 
 def apply_accept(books: Books, call: Call, payload: Accept) -> tuple[Fact, ...]:
-    """Make the loan: principal out of the pools, proceeds to the payee, fees to the pools, exposure counted."""
+    """Make the loan: principal out of the pools, proceeds to the payee, fees to the pools, exposure counted.
+
+    Of a line's offer nothing moves: its limit is kept ready and counted.
+    """
     loan_id = calculate_object_id("loan", call.key, call.nonce)
     offer = books.state.need(OFFERS, payload.offer)
     disclosure = offer.disclosure
@@ -179,8 +189,13 @@ def apply_accept(books: Books, call: Call, payload: Accept) -> tuple[Fact, ...]:
         spent = Budget(used=Amount(budget.used + principal), loans=budget.loans + 1)
         books.state.put(BUDGETS, disclosure.product, spent)
     close_application(books, disclosure.application, ApplicationState.TAKEN, OfferState.CANCELLED)
+    if isinstance(disclosure.told, LineTold):
+        line_id = calculate_object_id("line", call.key, call.nonce)
+        open_line(books, line_id, payload.offer, disclosure, call.row.subject_tag, autopay=payload.autopay)
+        apply_line_made(books, call.row.subject_tag, line_id, principal)
+        return (Made(id=line_id),)
     contract, loan = make_loan(
-        payload.offer, offer, call.row.subject_tag, books, agent=payload.agent, autopay=payload.autopay
+        payload.offer, disclosure, call.row.subject_tag, books, agent=payload.agent, autopay=payload.autopay
     )
     books.state.put(CONTRACTS, loan_id, contract)
     apply_loan_made(books, call.row.subject_tag, loan_id, principal)

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.books import Books
-from protocol.ledger.contracts import Disclosure
+from protocol.ledger.contracts import Disclosure, RevenueTold, Told
 from protocol.ledger.holdings import get_lender
+from protocol.ledger.revenue import calculate_shortfall
 from protocol.ledger.rows import Exposure
 from protocol.ledger.servicing import calculate_loan_at
 from protocol.ledger.state import CONTRACTS, EXPOSURES, LINES, LOANS, OFFERS, PRODUCTS, replace
+from protocol.ledger.undrawn import calculate_reserves
 from protocol.loans.calendar import Period, calculate_monthly_instalment
 from protocol.loans.lifecycle import CLAIMED
 from protocol.money import share_ceil, share_floor
@@ -31,16 +33,24 @@ class Due(NamedTuple):
     unpaid: int
 
 
-def calculate_burden(rows: Sequence[Due], period: Period, today: Day) -> int:
+def calculate_burden(rows: Sequence[Due], period: Period, today: Day, *, month: int | None = None) -> int:
     """What a loan takes out of a month from today, minor units: what falls due in it, overdue amounts included.
 
-    Never less than the monthly equivalent of all that is left, so no loan weighs nothing because its first date is far.
+    Never less than the monthly equivalent of all that is left, so no loan weighs nothing because its first date is far;
+    of a share of sales that is what a month is expected to bring.
     """
     left = [row.unpaid for row in rows if row.unpaid]
     if not left:
         return 0
     due = sum(row.unpaid for row in rows if row.due_on <= today + WINDOW_DAYS)
+    if month is not None:
+        return max(due, min(month, sum(left)))
     return max(due, calculate_monthly_instalment(sum(left), len(left), period))
+
+
+def _calculate_month(told: Told | None) -> int | None:
+    """What a share of sales is expected to bring in the longest month."""
+    return told.payment * WINDOW_DAYS if isinstance(told, RevenueTold) else None
 
 
 def calculate_due30(books: Books, exposure: Exposure) -> int:
@@ -54,14 +64,17 @@ def calculate_due30(books: Books, exposure: Exposure) -> int:
         # A claim is due as a whole.
         claimed = loan.state in CLAIMED
         rows = tuple(Due(today if claimed else row.due_on, row.unpaid) for row in loan.rows)
-        total += calculate_burden(rows, contract.disclosure.schedule.period, today)
+        month = _calculate_month(contract.disclosure.told)
+        # Whoever is in breach has to catch up as well.
+        month = None if month is None else month + calculate_shortfall(contract, loan)
+        total += calculate_burden(rows, contract.disclosure.schedule.period, today, month=month)
     return total
 
 
 def calculate_new_due30(disclosure: Disclosure, today: Day) -> int:
     """What a loan taken today takes out of a month."""
     rows = tuple(Due(one.due_on, one.total_due) for one in disclosure.instalments)
-    return calculate_burden(rows, disclosure.schedule.period, today)
+    return calculate_burden(rows, disclosure.schedule.period, today, month=_calculate_month(disclosure.told))
 
 
 def find_lenders(books: Books, exposure: Exposure) -> tuple[AccountId, ...]:
@@ -78,10 +91,9 @@ def check_caps(books: Books, tag: Digest, disclosure: Disclosure, capacity30: in
     segment = books.state.need(PRODUCTS, disclosure.product).terms.segment
     if calculate_debt(books, exposure) + disclosure.schedule.principal > calculate_debt_cap(books, segment):
         return Rejection.CAP_DEBT
-    today = books.calculate_day(disclosure.tz_offset_min)
-    due30 = calculate_due30(books, exposure) + calculate_new_due30(disclosure, today)
-    if due30 > share_floor(capacity30, policy.instalment_share_ppm):
-        return Rejection.CAP_INSTALMENTS
+    refused = check_instalments(books, exposure, disclosure, capacity30)
+    if refused is not None:
+        return refused
     lenders = find_lenders(books, exposure)
     if disclosure.lender not in lenders and len(lenders) >= policy.lenders_max:
         return Rejection.CAP_LENDERS
@@ -90,21 +102,39 @@ def check_caps(books: Books, tag: Digest, disclosure: Disclosure, capacity30: in
     return None
 
 
+def check_instalments(books: Books, exposure: Exposure, disclosure: Disclosure, capacity30: int) -> Rejection | None:
+    """Whether cash flow carries what falls due in a month, the new loan's instalments among it."""
+    today = books.calculate_day(disclosure.tz_offset_min)
+    due30 = calculate_due30(books, exposure) + calculate_new_due30(disclosure, today)
+    return Rejection.CAP_INSTALMENTS if due30 > share_floor(capacity30, books.policy.instalment_share_ppm) else None
+
+
 def apply_loan_made(books: Books, tag: Digest, loan: ObjectId, principal: int) -> None:
-    """Count a new loan."""
+    """Count a loan that was accepted."""
+    apply_drawn(books, tag, loan, principal)
+    _count_accept(books, tag)
+
+
+def apply_drawn(books: Books, tag: Digest, loan: ObjectId, principal: int) -> None:
+    """Count a loan that needed no acceptance of its own."""
+    exposure = books.state.need(EXPOSURES, tag)
+    owed = exposure.principal_open + principal
+    books.state.put(EXPOSURES, tag, replace(exposure, principal_open=owed, loans=(*exposure.loans, loan)))
+
+
+def apply_line_made(books: Books, tag: Digest, line: ObjectId, limit: int) -> None:
+    """Count a line that was accepted: all that may be drawn is debt from now on."""
+    exposure = books.state.need(EXPOSURES, tag)
+    undrawn = exposure.undrawn + limit
+    books.state.put(EXPOSURES, tag, replace(exposure, undrawn=undrawn, lines=(*exposure.lines, line)))
+    _count_accept(books, tag)
+
+
+def _count_accept(books: Books, tag: Digest) -> None:
     exposure = books.state.need(EXPOSURES, tag)
     same_day = exposure.accepts_day == books.today
-    books.state.put(
-        EXPOSURES,
-        tag,
-        replace(
-            exposure,
-            principal_open=exposure.principal_open + principal,
-            loans=(*exposure.loans, loan),
-            accepts_day=books.today,
-            accepts=exposure.accepts + 1 if same_day else 1,
-        ),
-    )
+    accepts = exposure.accepts + 1 if same_day else 1
+    books.state.put(EXPOSURES, tag, replace(exposure, accepts_day=books.today, accepts=accepts))
 
 
 def apply_principal_back(books: Books, tag: Digest, principal: int) -> None:
@@ -147,9 +177,11 @@ def calculate_debt_cap(books: Books, segment: Segment) -> int:
 
 
 def calculate_pool_exposure(books: Books, tag: Digest, pool: ObjectId) -> int:
-    """Principal one borrower owes one pool."""
+    """Principal one borrower owes one pool, and what the pool keeps ready for the borrower's lines."""
     exposure = books.state.need(EXPOSURES, tag)
-    return sum(
+    reserves = (calculate_reserves(books, books.state.need(LINES, line_id)) for line_id in exposure.lines)
+    kept = sum(amount for parts in reserves for pool_id, amount in parts if pool_id == pool)
+    return kept + sum(
         holding.principal
         for loan_id in exposure.loans
         for holding in books.state.need(LOANS, loan_id).holdings

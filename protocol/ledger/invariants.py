@@ -7,7 +7,7 @@ the design. Never change a row here.
 from typing import Final
 
 from protocol.ledger.execute import Ledger
-from protocol.ledger.laws import assets, distress, governance, loans, money, pools, records
+from protocol.ledger.laws import assets, distress, governance, lines, loans, money, pools, records
 from protocol.ledger.laws.common import Laws, Violations
 
 INVARIANTS: Final[Laws] = {
@@ -18,6 +18,7 @@ INVARIANTS: Final[Laws] = {
     **governance.LAWS,
     **assets.LAWS,
     **distress.LAWS,
+    **lines.LAWS,
 }
 """Every law by its stable name."""
 

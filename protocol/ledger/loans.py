@@ -6,9 +6,10 @@ first. What a payment, a default or an amendment does stands in modules of their
 
 from protocol.ids import ObjectId
 from protocol.ledger.books import Books, EventKind
-from protocol.ledger.contracts import Contract, Loan
+from protocol.ledger.contracts import Contract, Loan, SalesTally
 from protocol.ledger.cover import count_loss
 from protocol.ledger.holdings import change_pool, get_lender, split_income
+from protocol.ledger.revenue import calculate_floor, calculate_paid
 from protocol.ledger.servicing import (
     calculate_loan_at,
     calculate_loan_class,
@@ -17,6 +18,7 @@ from protocol.ledger.servicing import (
     calculate_withdrawal_end,
 )
 from protocol.ledger.state import CONTRACTS, LOANS, replace
+from protocol.ledger.undrawn import follow_draw
 from protocol.loans.delinquency import DelinquencyBucket, calculate_haircut
 from protocol.loans.lifecycle import LoanState
 from protocol.money import Amount
@@ -30,7 +32,7 @@ def load_loan(books: Books, loan_id: ObjectId) -> tuple[Contract, Loan]:
 
 
 def save_loan(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -> None:
-    """Write a loan, its pools' haircuts and losses, and its next event; an event that comes too early looks and goes.
+    """Write a loan, its pools' haircuts and losses, its line and its next event; one that comes too early only looks.
 
     Once nobody can withdraw, the fee is the pools' to lend.
     """
@@ -49,6 +51,7 @@ def save_loan(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -
     if due_ms is not None and loan.due_ms is None:
         books.schedule(due_ms, EventKind.LOAN, loan_id)
         loan = replace(loan, due_ms=due_ms)
+    follow_draw(books, loan_id, contract, loan)
     books.state.put(LOANS, loan_id, loan)
 
 
@@ -83,7 +86,9 @@ def calculate_subjects(books: Books, loan_id: ObjectId, contract: Contract, loan
 
 
 def emit_lateness(books: Books, loan_id: ObjectId, contract: Contract, before: Loan, after: Loan) -> None:
-    """Tell of late fees, of a loan that became later, and of one that is current again."""
+    """Tell of late fees, of a loan that became later or is current again, and of sales that bring too little."""
+    if after.sales is not None and before.sales is not None and after.sales != before.sales:
+        _emit_breaches(books, loan_id, contract, before.sales, after)
     if after.bucket is before.bucket and after.fees_charged == before.fees_charged:
         return
     disclosure = contract.disclosure
@@ -103,3 +108,24 @@ def emit_lateness(books: Books, loan_id: ObjectId, contract: Contract, before: L
         books.emit("loan_late", subjects, data)
     elif after.bucket is DelinquencyBucket.CURRENT and before.bucket is not DelinquencyBucket.CURRENT:
         books.emit("loan_current", subjects, data)
+
+
+def _emit_breaches(books: Books, loan_id: ObjectId, contract: Contract, before: SalesTally, loan: Loan) -> None:
+    """Tell of 30 days that brought nearly too little, of a breach, and of one that is over."""
+    after = loan.sales
+    assert after is not None, "of a revenue share"
+    kinds = ["loan_near_breach"] * (after.near_breaches > before.near_breaches)
+    if (after.breached_on is None) != (before.breached_on is None):
+        kinds.append("loan_breach_over" if after.breached_on is None else "loan_breached")
+    for kind in kinds:
+        books.emit(
+            kind,
+            calculate_subjects(books, loan_id, contract, loan),
+            {
+                "loan": loan_id.hex(),
+                "day": loan.accrual.as_of,
+                "paid": calculate_paid(loan),
+                "least": calculate_floor(contract, loan.accrual.as_of),
+                "breached_on": after.breached_on,
+            },
+        )

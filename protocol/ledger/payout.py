@@ -5,9 +5,10 @@ Interest runs from the day of pay-out, whatever day the offer was made. Whether 
 
 from protocol.ids import AccountId, Day, ObjectId
 from protocol.ledger.books import Books
-from protocol.ledger.contracts import Contract, Disclosure, LeaseTold, Loan, Offer, PurchaseTold
+from protocol.ledger.contracts import Contract, Disclosure, LeaseTold, Loan, PurchaseTold, RevenueTold
 from protocol.ledger.holdings import change_pool, get_owner, make_holdings, split_income
 from protocol.ledger.journal import Book, Posting
+from protocol.ledger.revenue import open_tally
 from protocol.ledger.servicing import calculate_rows_ahead
 from protocol.ledger.state import replace
 from protocol.loans.accrual import Accrual, calculate_accrual_periods
@@ -17,10 +18,15 @@ from protocol.money import Amount
 
 
 def make_loan(
-    offer_id: ObjectId, offer: Offer, subject_tag: bytes, books: Books, *, agent: AccountId | None, autopay: bool
+    offer_id: ObjectId,
+    disclosure: Disclosure,
+    subject_tag: bytes,
+    books: Books,
+    *,
+    agent: AccountId | None,
+    autopay: bool,
 ) -> tuple[Contract, Loan]:
-    """Contract and loan of an offer whose money moves today; with an agent it waits, and `start_loan` begins it."""
-    disclosure = offer.disclosure
+    """Contract and loan of a disclosure whose money moves today; with an agent it waits, and `start_loan` begins it."""
     today = books.calculate_day(disclosure.tz_offset_min)
     contract = Contract(
         offer=offer_id,
@@ -52,6 +58,9 @@ def start_loan(contract: Contract, loan: Loan, books: Books, today: Day) -> tupl
         accrual=Accrual(as_of=today),
         fee_held=contract.disclosure.origination_fee,
     )
+    if isinstance(contract.disclosure.told, RevenueTold):
+        # The discount is earned by payments: the days before make none of it fall away.
+        return contract, replace(loan, sales=open_tally(today))
     if today > contract.disclosure.schedule.start:
         loan = replace(loan, rows=calculate_rows_ahead(contract, loan, loan.rows))
     return contract, loan

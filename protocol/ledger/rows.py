@@ -301,6 +301,8 @@ class Line(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     """First contract day on which nothing can be drawn any more."""
     closes_ms: TimeMsField
     closed: bool = False
+    autopay: bool = False
+    """Draws begin with automatic payment."""
 
 
 class Asset(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

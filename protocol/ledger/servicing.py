@@ -16,6 +16,14 @@ import msgspec
 
 from protocol.ids import Day
 from protocol.ledger.contracts import Contract, Loan
+from protocol.ledger.revenue import (
+    calculate_breach_days,
+    calculate_revenue_owed,
+    calculate_revenue_take,
+    calculate_window_end,
+    count_payment,
+    pass_windows,
+)
 from protocol.loans.accrual import (
     Accrual,
     AccrualPeriod,
@@ -116,6 +124,7 @@ def calculate_loan_at(contract: Contract, loan: Loan, today: Day, materiality: i
         loan = _pass_days(contract, loan, today)
     loan = _charge_late_interest(contract, loan, start, today)
     loan = _charge_late_fees(contract, loan, today, materiality)
+    loan = loan if loan.sales is None else pass_windows(contract, loan)
     past_due = calculate_loan_lateness(contract, loan, materiality)
     return msgspec.structs.replace(
         loan,
@@ -219,6 +228,8 @@ def calculate_loan_payoff(contract: Contract, loan: Loan) -> int:
 
 
 def _calculate_owed(contract: Contract, loan: Loan) -> int:
+    if loan.sales is not None:
+        return calculate_revenue_owed(contract, loan)
     return calculate_payoff(
         loan.rows, today=loan.accrual.as_of, interest_accrued=calculate_interest_running(contract, loan)
     )
@@ -234,8 +245,8 @@ _get_due_day = attrgetter("due_on")
 
 
 def calculate_loan_lateness(contract: Contract, loan: Loan, materiality: int) -> int:
-    """Days past due of a loan on the day it was brought to."""
-    return calculate_lateness(loan.rows, loan.accrual.as_of, materiality)
+    """Days past due of a loan on the day it was brought to; of a share of sales, since an open breach."""
+    return max(calculate_lateness(loan.rows, loan.accrual.as_of, materiality), calculate_breach_days(loan, materiality))
 
 
 def calculate_due_today(loan: Loan) -> int:
@@ -289,6 +300,8 @@ def calculate_payment(
     Principal paid early may cost a fee, which stands on the first row ahead and is paid once nothing else is owed;
     `feeless` is for money that does not come by the payer's own wish.
     """
+    if loan.sales is not None:
+        return _calculate_revenue_payment(contract, loan, amount, materiality)
     today = loan.accrual.as_of
     settled = next((index for index, row in enumerate(loan.rows) if row.unpaid), len(loan.rows))
     # Rows at the front that are paid in full take no part; leaving them out keeps a payment cheap late in a loan.
@@ -332,6 +345,23 @@ def calculate_payment(
     after = msgspec.structs.replace(after, bucket=calculate_bucket(past_due))
     closes = after.principal_out == 0 and _calculate_owed(contract, after) == 0
     return Payment(after, takes, principal, interest, fee, penalty, closes)
+
+
+def _calculate_revenue_payment(contract: Contract, loan: Loan, amount: int, materiality: int) -> Payment:
+    """The loan after a payment out of sales; it ends once all but the rebate is paid."""
+    take = calculate_revenue_take(contract, loan, amount, principal_first=was_substandard(loan))
+    principal, interest, fee, penalty = loan.paid
+    after = msgspec.structs.replace(
+        loan,
+        rows=(apply_take(loan.rows[0], take),),
+        principal_out=loan.principal_out - take.principal,
+        paid=(principal + take.principal, interest + take.interest, fee, penalty + take.penalty),
+    )
+    after = count_payment(contract, after, take)
+    bucket = calculate_bucket(calculate_loan_lateness(contract, after, materiality))
+    after = msgspec.structs.replace(after, bucket=bucket)
+    closes = take.total == _calculate_owed(contract, loan)
+    return Payment(after, (take,), take.principal, take.interest, 0, take.penalty, closes)
 
 
 def _charge_prepayment(contract: Contract, loan: Loan, after: Loan, takes: tuple[Take, ...]) -> Loan:
@@ -403,6 +433,7 @@ def calculate_next_day(contract: Contract, loan: Loan, materiality: int) -> Day 
     days: list[int] = [calculate_withdrawal_end(contract) + 1] if loan.fee_held else []
     if loan.hold_until is not None:
         days.append(loan.hold_until)
+    days += [] if loan.sales is None else _find_sales_days(loan)
     oldest = True
     for row in loan.rows:
         if loan.autopay and row.unpaid:
@@ -420,3 +451,10 @@ def calculate_next_day(contract: Contract, loan: Loan, materiality: int) -> Day 
         oldest = False
     later = [day for day in days if day > today]
     return Day(min(later)) if later else None
+
+
+def _find_sales_days(loan: Loan) -> list[int]:
+    """The end of the running 30 days of sales, and the bounds of buckets after an open breach."""
+    assert loan.sales is not None, "of a revenue share"
+    end, breached_on = calculate_window_end(loan), loan.sales.breached_on
+    return ([] if end is None else [end]) + [breached_on + start for start in BUCKET_STARTS if breached_on is not None]

@@ -3,11 +3,11 @@
 from collections import Counter
 from typing import Final
 
-from protocol.ledger.contracts import OfferState
+from protocol.ledger.contracts import DrawTold, OfferState
 from protocol.ledger.execute import Ledger
 from protocol.ledger.journal import Book
 from protocol.ledger.laws.common import Laws, Violations, read_book, walk_loans
-from protocol.ledger.state import BUDGETS, OFFERS, POOLS, PRODUCTS, SHARES
+from protocol.ledger.state import BUDGETS, LINES, OFFERS, POOLS, PRODUCTS, SHARES
 from protocol.loans.lifecycle import LoanState
 from protocol.money import PPM
 
@@ -101,10 +101,14 @@ def _split(amount: int, pool: bytes, partners: list[tuple[bytes, int]]) -> dict[
 def check_pool_reserved(ledger: Ledger) -> Violations:
     """(24) What a pool keeps ready is what it has promised.
 
-    Refundable fees, officers' offers, loans that agents pay out, and the day's cash of those who leave.
+    Refundable fees, officers' offers, loans that agents pay out, undrawn lines, and the day's cash of those who leave.
     """
     held: Counter[bytes] = Counter()
-    for _, _, loan in walk_loans(ledger):
+    drawn: Counter[tuple[bytes, bytes]] = Counter()
+    for _, contract, loan in walk_loans(ledger):
+        if isinstance(contract.disclosure.told, DrawTold):
+            for one in loan.holdings:
+                drawn[contract.disclosure.told.line, one.pool] += one.principal
         promised = loan.fee_held + loan.principal_out * (loan.state is LoanState.FUNDED)
         held.update(_split(promised, loan.holdings[0].pool, [(one.pool, one.share_ppm) for one in loan.holdings[1:]]))
     for _, offer in ledger.books.state.items(OFFERS):
@@ -112,6 +116,13 @@ def check_pool_reserved(ledger: Ledger) -> Violations:
             told = offer.disclosure
             partners = [(bytes(one.pool), int(one.share_ppm)) for one in told.partners]
             held.update(_split(told.schedule.principal, told.pool, partners))
+    for key, line in ledger.books.state.items(LINES):
+        if not line.closed:
+            told = ledger.books.state.need(OFFERS, line.offer).disclosure
+            partners = [(bytes(one.pool), int(one.share_ppm)) for one in told.partners]
+            # Of each part of the limit, what is not lent on draws of the line.
+            for pool_id, part in _split(line.limit, told.pool, partners).items():
+                held[pool_id] += max(0, part - drawn[key, pool_id])
     for key, pool in ledger.books.state.items(POOLS):
         if pool.leaving is not None and pool.leaving.round is not None:
             held[key] += pool.leaving.round.cash_left

@@ -18,6 +18,7 @@ from protocol.ledger.state import (
     EXITS,
     EXPOSURES,
     KEYS,
+    LINES,
     OFFERS,
     POOLS,
     PRODUCTS,
@@ -29,7 +30,7 @@ from protocol.loans.lifecycle import LoanState
 
 
 def check_exposure(ledger: Ledger) -> Violations:
-    """(28) Exposure of a person is recomputed from the loans, those of others that she guarantees among them."""
+    """(28) Exposure of a person is recomputed from loans and lines, loans of others that she guarantees among them."""
     state = ledger.books.state
     principal: Counter[bytes] = Counter()
     loans: dict[bytes, list[bytes]] = {}
@@ -40,22 +41,30 @@ def check_exposure(ledger: Ledger) -> Violations:
             loans.setdefault(contract.subject_tag, []).append(loan_id)
             for guarantor in contract.disclosure.guarantors:
                 stands_in.setdefault(state.need(ACCOUNTS, guarantor).subject_tag, []).append(loan_id)
+    undrawn: Counter[bytes] = Counter()
+    lines: dict[bytes, list[bytes]] = {}
+    for key, line in state.items(LINES):
+        undrawn[line.subject_tag] += line.undrawn
+        if not line.closed:
+            lines.setdefault(line.subject_tag, []).append(key)
     return [
-        f"tag {tag.hex()}: {exposure.principal_open} recorded, {principal[tag]} owed"
+        f"tag {tag.hex()}: {exposure.principal_open} recorded, {principal[tag]} owed, {undrawn[tag]} undrawn"
         for tag, exposure in state.items(EXPOSURES)
         if exposure.principal_open != principal[tag]
         or sorted(exposure.loans) != loans.get(tag, [])
         or sorted(exposure.guarantees) != stands_in.get(tag, [])
+        or exposure.undrawn != undrawn[tag]
+        or sorted(exposure.lines) != lines.get(tag, [])
     ]
 
 
 def check_debt_cap(ledger: Ledger) -> Violations:
-    """(29) Nobody owes more than any policy has allowed: principal only falls between acceptances."""
+    """(29) Nobody owes, or may draw, more than any policy has allowed: it only falls between acceptances."""
     cap = max(one.debt_cap for one in list_policies(ledger))
     return [
-        f"tag {tag.hex()}: owes {exposure.principal_open}, cap {cap}"
+        f"tag {tag.hex()}: owes {exposure.principal_open}, may draw {exposure.undrawn}, cap {cap}"
         for tag, exposure in ledger.books.state.items(EXPOSURES)
-        if exposure.principal_open > cap
+        if exposure.principal_open + exposure.undrawn > cap
     ]
 
 
@@ -66,6 +75,10 @@ def check_lenders_cap(ledger: Ledger) -> Violations:
         if loan.closed_ms is None:
             owner = ledger.books.state.need(POOLS, loan.holdings[0].pool).owner
             lenders.setdefault(contract.subject_tag, []).append(owner)
+    for _, line in ledger.books.state.items(LINES):
+        if not line.closed:
+            lender = ledger.books.state.need(OFFERS, line.offer).disclosure.lender
+            lenders.setdefault(line.subject_tag, []).append(lender)
     limit = max(one.lenders_max for one in list_policies(ledger))
     return [f"tag {tag.hex()}: too many lenders" for tag, some in lenders.items() if len(set(some)) > limit]
 
@@ -158,6 +171,8 @@ def check_days_past_due(ledger: Ledger) -> Violations:
     for loan_id, contract, loan in walk_loans(ledger):
         materiality = contract.disclosure.materiality
         late = [loan.accrual.as_of - row.due_on for row in loan.rows if row.unpaid > materiality]
+        if loan.sales is not None and loan.sales.breached_on is not None and late:
+            late.append(loan.accrual.as_of - loan.sales.breached_on)
         if max(late, default=0) > loan.days_past_due_max:
             found.append(f"loan {loan_id.hex()}: {max(late)} days late, at most {loan.days_past_due_max} recorded")
     return found
@@ -175,6 +190,11 @@ def check_queue(ledger: Ledger) -> Violations:
         calculate_queue_key(one.expires_ms, EventKind.OFFER_EXPIRY, ObjectId(key))
         for key, one in state.items(OFFERS)
         if one.state is OfferState.POSTED
+    ]
+    wanted += [
+        calculate_queue_key(line.closes_ms, EventKind.LINE, ObjectId(key))
+        for key, line in state.items(LINES)
+        if not line.closed
     ]
     wanted += [
         calculate_queue_key(loan.due_ms, EventKind.LOAN, loan_id)

@@ -9,7 +9,7 @@ import pytest
 
 from protocol.crypto import calculate_hash
 from protocol.ids import ZERO_DIGEST, AccountId, Day, ObjectId, TimeMs
-from protocol.ledger.contracts import DefaultGround, OfferState
+from protocol.ledger.contracts import DefaultGround, OfferState, SalesTally
 from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import INVARIANTS, find_violations
 from protocol.ledger.journal import Book, calculate_balance_key
@@ -22,6 +22,7 @@ from protocol.ledger.rows import (
     ExitRound,
     Leaver,
     Leaving,
+    Line,
     Payments,
     Proposal,
     ProposalState,
@@ -43,6 +44,7 @@ from protocol.ledger.state import (
     GOVERNED,
     KEYS,
     LEAVERS,
+    LINES,
     LOANS,
     LOSSES,
     MEMBERS,
@@ -259,6 +261,22 @@ def forget_member(state: State) -> None:
     state.delete(MEMBERS, next(state.items(MEMBERS))[0])
 
 
+def plant_line(state: State) -> None:
+    """A closed line on which something is left."""
+    line = Line(
+        offer=next(state.items(OFFERS))[0],  # type: ignore[arg-type]
+        subject_tag=next(state.items(EXPOSURES))[0],  # type: ignore[arg-type]
+        limit=Amount(9),
+        undrawn=Amount(1),
+        draws=(),
+        opened_on=Day(1),
+        closes_on=Day(2),
+        closes_ms=TimeMs(1),
+        closed=True,
+    )
+    state.put(LINES, calculate_hash("line"), line)
+
+
 FAULTS: dict[str, Callable[[State], None]] = {
     "money_conserved": lambda s: alter(s, POOLS, cash=Amount(first(s, POOLS).cash + 1)),
     "books_balance": lambda s: shift(s, calculate_hash("nobody"), Book.CASH, -1),
@@ -294,6 +312,8 @@ FAULTS: dict[str, Callable[[State], None]] = {
     "proposals": pass_alone,
     "members": forget_member,
     "keys": lambda s: alter(s, KEYS, retired_from=first(s, KEYS).account),
+    "lines": plant_line,
+    "sales": lambda s: alter(s, LOANS, sales=SalesTally(reported_to=Day(1), window_start=Day(1))),
     "liens": lambda s: plant_asset(s, lien=calculate_hash("no loan")),
     "goods": lambda s: plant_asset(s, held=((next(s.items(POOLS))[0], Amount(1)),)),
     "deposits": lambda s: shift(s, calculate_hash("nobody"), Book.DEPOSIT, -1),
