@@ -236,6 +236,18 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/v1/lines/{id}", goods.get_line, "A credit line", goods.LineView, problems=_READ),
     Endpoint(
         "GET",
+        "/v1/lines/{id}/quote",
+        goods.get_draw_quote,
+        "What drawing on a line today would sign",
+        offers.QuoteView,
+        query=(
+            Query("amount", "In minor units.", {"type": "integer", "minimum": 1}),
+            Query("instalments", "In how many it is repaid.", {"type": "integer", "minimum": 1}),
+        ),
+        problems=(*_READ, "malformed_request", "no_terms"),
+    ),
+    Endpoint(
+        "GET",
         "/v1/assets",
         goods.list_assets,
         "Registered things",

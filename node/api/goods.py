@@ -8,14 +8,19 @@ from aiohttp import web
 
 from node.api.answers import Hex32, IsoDay, Minor
 from node.api.books import make_page
+from node.api.offers import view_quote
 from node.api.ports import NodePort
 from node.api.problems import ProblemError
-from node.api.reading import get_id, get_node, parse_hex32, respond, view_day
+from node.api.reading import get_id, get_node, get_number, parse_hex32, respond, view_day
 from node.api.state import find_exponent, find_name, find_row, list_rows
 from protocol.ids import ObjectId
 from protocol.ledger.contracts import LineTold
+from protocol.ledger.lines import quote_draw
 from protocol.ledger.rows import Asset, Exit, Line
 from protocol.ledger.state import ASSETS, EXITS, LINES, OFFERS
+from protocol.limits import INSTALMENTS_MAX
+from protocol.money import AMOUNT_MAX
+from protocol.rejections import SENTENCES, Rejection
 
 
 class LineView(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +172,20 @@ async def get_line(request: web.Request) -> web.Response:
     if row is None:
         raise ProblemError("not_found", "No line has this id at this height.")
     view = view_line(node, line_id, row)
+    return respond(view, height=view.height)
+
+
+async def get_draw_quote(request: web.Request) -> web.Response:
+    """GET /v1/lines/{id}/quote?amount=&instalments=: the terms that drawing so much today would sign."""
+    node, line_id = get_node(request), ObjectId(get_id(request))
+    if find_row(node, LINES, line_id) is None:
+        raise ProblemError("not_found", "No line has this id at this height.")
+    amount = get_number(request, "amount", default=1, lowest=1, highest=AMOUNT_MAX)
+    instalments = get_number(request, "instalments", default=1, lowest=1, highest=INSTALMENTS_MAX)
+    found = quote_draw(node.ledger.books, line_id, amount, instalments)
+    if isinstance(found, Rejection):
+        raise ProblemError("no_terms", f"{SENTENCES[found]} [{found.code}]")
+    view = view_quote(node, found)
     return respond(view, height=view.height)
 
 

@@ -64,13 +64,13 @@ def open_account(
     """
     from node.cli import remote, sign
     from node.client.keyfile import derive_enc_key
-    from protocol.crypto import KeySigner
+    from protocol.crypto import KeySigner, calculate_account_id
     from protocol.ids import BoxKey, Day
     from protocol.transactions.accounts import AccountKind
 
     genesis = sign.read_network(node_url, directory)
     issuer = sign.open_officer(directory, genesis, "issuer")
-    holder = sign.describe_sender(genesis, key_path, None)
+    holder = calculate_account_id(sign.read_public_key(key_path)).hex()
     tag = _read_tag(directory, subject, subject_tag)
     expires_on = Day(genesis.calculate_day(remote.read_clock_ms(), 0) + valid_days)
     facts = [

@@ -102,7 +102,8 @@ async def _count_products(
 
 def _find_kind(wish: str | None) -> str:
     """The kind of product that answers to a wish; a line is only asked for by name."""
-    return {"merchant": "purchase", "asset": "lease", "sales": "revenue_share"}.get((wish or "").partition(":")[0], "term")
+    kinds = {"merchant": "purchase", "asset": "lease", "sales": "revenue_share"}
+    return kinds.get((wish or "").partition(":")[0], "term")
 
 
 def show_consent(plan: Plan, language: str) -> None:

@@ -259,8 +259,8 @@ def _read_wish(plan: "Plan", text: str | None) -> Any:
 
 def _run(node_url: str, work: Any, lang: str) -> Any:
     """Run a borrower's work; a refusal of the ledger ends the command with its code."""
+    from node.cli.hints import HINTS
     from node.cli.remote import run
-    from node.cli.sign import HINTS
     from node.client.borrower import BorrowError
     from node.vault.crypto import OpenError
 

@@ -183,7 +183,10 @@ class Desk:
         from node.cli import sign
 
         sign.check_sender(None if self.place is None else self.place.path, self.directory)
-        return sign.read_network(self.node_url, self.directory)
+        network = sign.read_network(self.node_url, self.directory)
+        if self.directory is not None:
+            sign.open_officer(self.directory, network)  # whose keys are not there hears of it before anything else
+        return network
 
     def read(self, path: str, **query: str) -> Any:
         """JSON of one read."""
@@ -246,11 +249,7 @@ class Desk:
     @functools.cached_property
     def sender(self) -> Party:
         """Whoever --key or --officer-dir names."""
-        from node.cli import sign
-
-        network = self.network
-        sign.check_sender(None if self.place is None else self.place.path, self.directory)
-        return _open_party(network, self.place, self.directory)
+        return _open_party(self.network, self.place, self.directory)
 
     @functools.cached_property
     def account(self) -> "AccountId":

@@ -3,12 +3,24 @@
 The steps of one in trouble are commands of this group too; they stand in `node.cli.trouble`.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from node.cli.common import format_money, format_ppm, json_option, node_option, print_facts, print_json, print_table
 from node.cli.trouble import LOAN_STEPS
+
+STATES: Final = (
+    "funded",
+    "active",
+    "repaid",
+    "withdrawn",
+    "cancelled",
+    "defaulted",
+    "written_off",
+    "recovered",
+    "settled",
+)
 
 
 @click.group()
@@ -30,31 +42,95 @@ def show(*, loan_id: str, node_url: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    _show_standing(found)
+    _show_trouble(found)
+    if len(found["holdings"]) > 1 or found["default"] is not None:
+        _show_holders(found)
+    if found["history"]:
+        click.echo("")
+        print_table(("Height", "What happened"), [(each["height"], each["kind"]) for each in found["history"]])
+        if found["history_next"] is not None:
+            click.echo("There is more: see /v1/loans/LOAN/history.")
+
+
+def _show_standing(found: dict[str, Any]) -> None:
     one = found["loan"]
 
-    def money(name: str) -> str:
+    def money(amount: int | None) -> str | None:
+        return format_money(amount, one["exponent"], one["currency"]) if amount else None
+
+    def money_of(name: str) -> str:
         return format_money(one[name], one["exponent"], one["currency"])
 
     print_facts(
         [
             ("loan", one["id"]),
-            ("state", one["state"]),
+            ("state", one["state"].replace("_", " ")),
+            ("kind", one["kind"].replace("_", " ")),
             ("lender", one["lender_name"] or one["lender"]),
-            ("principal", money("principal")),
-            ("still owed", money("principal_out")),
+            ("principal", money_of("principal")),
+            ("still owed", money_of("principal_out")),
             ("rate", format_ppm(one["rate_ppm"])),
             ("APR", format_ppm(one["apr_ppm"])),
             ("today", one["today"]),
             ("days late", one["days_past_due"]),
-            ("overdue", money("overdue")),
+            ("class", f"{one['asset_class'].replace('_', ' ')}, stage {one['stage']}"),
+            ("overdue", money_of("overdue")),
             ("next due on", one["next_due_on"]),
-            ("next due", money("next_due")),
-            ("payoff today", money("payoff")),
+            ("next due", money_of("next_due")),
+            ("payoff today", money_of("payoff")),
+            ("paid automatically", "on due days" if found["autopay"] else None),
+            ("paid out by", found["agent_name"] or found["agent"]),
+            ("deposit held", money(found["deposit"])),
+            *(("security", asset) for asset in found["collateral"]),
+            *(("guarantor", account) for account in found["guarantors"]),
         ]
     )
-    if found["history"]:
+
+
+def _show_trouble(found: dict[str, Any]) -> None:
+    """What went otherwise than planned, if anything did."""
+    one, default, sales = found["loan"], found["default"] or {}, found["sales"] or {}
+
+    def money(amount: int | None) -> str | None:
+        return format_money(amount, one["exponent"], one["currency"]) if amount else None
+
+    facts: list[tuple[str, object]] = [
+        (
+            "amended",
+            f"{one['restructures']} times, last on {found['restructured_on']}" if one["restructures"] else None,
+        ),
+        ("made principal", money(found["capitalised"])),
+        ("forgiven", money(found["forgiven"])),
+        ("impaired to", found["impaired"] and found["impaired"].replace("_", " ")),
+        ("dispute", found["dispute"]),
+        ("held until", found["hold_until"] if one["on_hold"] else None),
+        *(("amendment proposed", each) for each in found["amendments"]),
+        ("defaulted on", default.get("on")),
+        ("cover paid", money(default.get("covered"))),
+        ("lost", money(default.get("lost"))),
+        ("came back since", money(default.get("recovered"))),
+        ("costs of recovery", money(default.get("costs"))),
+        ("sales reported to", sales.get("reported_to")),
+        ("in breach since", sales.get("breached_on")),
+    ]
+    if any(value is not None for _, value in facts):
         click.echo("")
-        print_table(("Height", "What happened"), [(each["height"], each["kind"]) for each in found["history"]])
+        print_facts(facts)
+
+
+def _show_holders(found: dict[str, Any]) -> None:
+    exponent = found["loan"]["exponent"]
+    rows = [
+        (
+            each["lender_name"] or each["lender"][:16],
+            format_ppm(each["share_ppm"]),
+            *(format_money(each[name], exponent) for name in ("principal", "covered", "lost")),
+        )
+        for each in found["holdings"]
+    ]
+    click.echo("")
+    print_table(("Held by", "Share", "Principal", "Cover paid", "Lost"), rows, right=(1, 2, 3, 4))
 
 
 @loan.command()
@@ -85,8 +161,8 @@ def schedule(*, loan_id: str, node_url: str, as_json: bool) -> None:
 
 @loan.command(name="list")
 @click.option("--borrower", default=None, help="Only loans of this account.")
-@click.option("--lender", default=None, help="Only loans of this account.")
-@click.option("--state", type=click.Choice(["active", "repaid", "withdrawn"]), default=None, help="Only in this state.")
+@click.option("--lender", default=None, help="Only loans this account holds a part of.")
+@click.option("--state", type=click.Choice(STATES), default=None, help="Only in this state.")
 @node_option
 @json_option
 def list_loans(*, borrower: str | None, lender: str | None, state: str | None, node_url: str, as_json: bool) -> None:

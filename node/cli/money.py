@@ -10,9 +10,10 @@ import click
 
 from node.cli.account import print_balances, read_account
 from node.cli.common import fail, format_money, json_option, node_option, print_facts, print_json
-from node.cli.sign import officer_option, sender_options, who_options, yes_option
+from node.cli.desk import Desk, signing
+from node.cli.sign import officer_option, who_options, yes_option
+from node.cli.typed import AMOUNT
 
-AMOUNT = click.IntRange(1, 2**53 - 1)
 _amount_option = click.option(
     "--amount-minor", type=AMOUNT, required=True, help="Amount in minor units: 150000 is 1,500.00 CNY."
 )
@@ -70,106 +71,62 @@ def mint(
 
 
 @money.command()
-@sender_options
 @click.option("--to", required=True, metavar="ACCOUNT", help="A member's name, or an account's id.")
 @_amount_option
 @_currency_option
-@yes_option
-@node_option
-@json_option
-def transfer(
-    *,
-    key_path: Path | None,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
-    directory: Path | None,
-    to: str,
-    amount_minor: int,
-    currency: str | None,
-    yes: bool,
-    node_url: str,
-    as_json: bool,
-) -> None:
-    """Move money to ACCOUNT."""
-    from node.cli import sign
-    from protocol.money import Amount, Currency
+@signing
+def transfer(*, desk: Desk, to: str, amount_minor: int, currency: str | None) -> None:
+    """Move money to ACCOUNT.
 
-    sign.check_sender(key_path, directory)
-    genesis = sign.read_network(node_url, directory)
-    unit = sign.find_currency(genesis, currency)
-    account = sign.resolve_account(genesis, to)
+    Example: liushui money transfer --to lender1 --amount-minor 5000 --key li-na.key
+    """
+    from node.cli import sign
+    from protocol.ids import ZERO_DIGEST
+    from protocol.money import Amount, Currency
+    from protocol.transactions.money import Transfer
+
+    unit = sign.find_currency(desk.network, currency)
+    account = desk.resolve(to)
+    payload = Transfer(to=account, currency=Currency(unit.code), amount=Amount(amount_minor), memo_commit=ZERO_DIGEST)
+    made = desk.send("Move money:", payload, beside=[("from", desk.account.hex())])
     shown = format_money(amount_minor, unit.exponent, unit.code)
-    sender = sign.describe_sender(genesis, key_path, directory)
-    sign.confirm("Move money:", [("amount", shown), ("from", sender), ("to", _tell(to, account.hex()))], yes=yes)
-    signer = sign.open_sender(genesis, key_path, passphrase_file, passphrase_fd, directory).signer
-    (made,) = sign.send(
-        node_url,
-        genesis,
-        signer,
-        lambda wallet: [wallet.transfer(to=account, currency=Currency(unit.code), amount=Amount(amount_minor))],
-    )
-    _report({"transaction": made.id.hex(), "to": account.hex(), "amount": amount_minor}, as_json, shown)
+    _report({"transaction": made.id.hex(), "to": account.hex(), "amount": amount_minor}, desk.as_json, shown)
 
 
 @money.command()
-@sender_options
 @_amount_option
 @_currency_option
 @click.option("--agent", default=None, help="The settlement agent; needed only where there are several.")
 @click.option("--pay-to", required=True, metavar="TEXT", help="Bank account to pay to; only a salted hash is sent.")
-@yes_option
-@node_option
-@json_option
-def redeem(
-    *,
-    key_path: Path | None,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
-    directory: Path | None,
-    amount_minor: int,
-    currency: str | None,
-    agent: str | None,
-    pay_to: str,
-    yes: bool,
-    node_url: str,
-    as_json: bool,
-) -> None:
+@signing
+def redeem(*, desk: Desk, amount_minor: int, currency: str | None, agent: str | None, pay_to: str) -> None:
     """Ask the settlement agent to pay fiat out. The amount waits in escrow until the agent answers.
 
     Tell the agent the redemption, the bank account and the salt that are printed: the ledger holds their hash, so the
     agent can see that no other account was meant.
+
+    Example: liushui money redeem --amount-minor 5000 --pay-to "ICBC 6222 0202 0001" --key li-na.key
     """
     from nacl.utils import random
 
     from node.cli import sign
     from protocol.crypto import calculate_hash
     from protocol.money import Amount, Currency
+    from protocol.transactions.money import RedeemRequest
 
-    sign.check_sender(key_path, directory)
-    genesis = sign.read_network(node_url, directory)
-    unit = sign.find_currency(genesis, currency)
-    named = _pick_agent(genesis, agent)
-    shown = format_money(amount_minor, unit.exponent, unit.code)
-    sender = sign.describe_sender(genesis, key_path, directory)
-    facts = [("amount", shown), ("from", sender), ("agent", named.name), ("pay to", pay_to)]
-    sign.confirm("Ask for a payout:", facts, yes=yes)
-    signer = sign.open_sender(genesis, key_path, passphrase_file, passphrase_fd, directory).signer
+    unit = sign.find_currency(desk.network, currency)
+    named = _pick_agent(desk.network, agent)
     salt = random(32)
-    (made,) = sign.send(
-        node_url,
-        genesis,
-        signer,
-        lambda wallet: [
-            wallet.request_redemption(
-                agent=named.account,
-                currency=Currency(unit.code),
-                amount=Amount(amount_minor),
-                payout_commit=calculate_hash("payout", salt, pay_to.strip().encode()),
-            )
-        ],
+    payload = RedeemRequest(
+        agent=named.account,
+        currency=Currency(unit.code),
+        amount=Amount(amount_minor),
+        payout_commit=calculate_hash("payout", salt, pay_to.strip().encode()),
     )
+    made = desk.send("Ask for a payout:", payload, beside=[("pay to", pay_to), ("from", desk.account.hex())])
+    shown = format_money(amount_minor, unit.exponent, unit.code)
     found = {"transaction": made.id.hex(), "redemption": made.made.hex(), "amount": amount_minor, "salt": salt.hex()}
-    _report(found, as_json, shown)
+    _report(found, desk.as_json, shown)
 
 
 @money.command()

@@ -16,7 +16,7 @@ from node.cli.common import (
     print_table,
 )
 from node.cli.desk import Desk, signing
-from node.cli.sign import officer_option, sender_options, yes_option
+from node.cli.sign import officer_option, who_options, yes_option
 from node.cli.typed import AMOUNT, PPM, read_id
 
 OFFICER = officer_option("--officer-dir", "Directory with the lender's officer key, e.g. mynet/lender1.")
@@ -76,42 +76,22 @@ def open_pool(
 
 
 @pool.command()
-@sender_options
 @click.option("--pool", "pool_id", default=None, help="The pool's id; needed only where the lender has several.")
 @click.option("--amount-minor", type=AMOUNT, required=True, help="Amount in minor units.")
-@yes_option
-@node_option
-@json_option
-def deposit(
-    *,
-    key_path: Path | None,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
-    directory: Path | None,
-    pool_id: str | None,
-    amount_minor: int,
-    yes: bool,
-    node_url: str,
-    as_json: bool,
-) -> None:
-    """Move cash into a pool for shares at its net asset value; liushui pool withdraw is the way out."""
-    from node.cli import sign
-    from protocol.ids import ObjectId
-    from protocol.money import Amount
+@signing
+def deposit(*, desk: Desk, pool_id: str | None, amount_minor: int) -> None:
+    """Move cash into a pool for shares at its net asset value; liushui pool withdraw is the way out.
 
-    sign.check_sender(key_path, directory)
-    genesis = sign.read_network(node_url, directory)
-    sender = sign.describe_sender(genesis, key_path, directory)
-    one = find_pool(node_url, pool_id, owner=sender)
+    Example: liushui pool deposit --pool POOL --amount-minor 100000 --key li-na.key
+    """
+    from protocol.money import Amount
+    from protocol.transactions.pools import PoolDeposit
+
+    one = find_pool(desk.node_url, pool_id, owner=desk.account.hex())
+    payload = PoolDeposit(pool=read_id(one["id"], "a pool"), amount=Amount(amount_minor))
+    made = desk.send("Deposit into a pool:", payload, currency=one["currency"], beside=_tell_pool(one))
     shown = format_money(amount_minor, one["exponent"], one["currency"])
-    facts = [("amount", shown), ("from", sender), ("pool", f"{one['id']} of {one['lender_name'] or one['lender']}")]
-    sign.confirm("Deposit into a pool:", facts, yes=yes)
-    signer = sign.open_sender(genesis, key_path, passphrase_file, passphrase_fd, directory).signer
-    chosen = ObjectId(bytes.fromhex(one["id"]))
-    (made,) = sign.send(
-        node_url, genesis, signer, lambda wallet: [wallet.deposit(pool=chosen, amount=Amount(amount_minor))]
-    )
-    if as_json:
+    if desk.as_json:
         print_json({"transaction": made.id.hex(), "pool": one["id"], "amount": amount_minor})
     else:
         print_facts([("transaction", made.id.hex()), ("pool", one["id"]), ("amount", shown)])
@@ -211,6 +191,36 @@ def _tell_pool(one: dict[str, Any]) -> list[tuple[str, object]]:
         ("worth", money("net_asset_value")),
         ("cash", money("cash")),
     ]
+
+
+@pool.command()
+@who_options
+@node_option
+@json_option
+def exits(*, who: str | None, key_path: Path | None, directory: Path | None, node_url: str, as_json: bool) -> None:
+    """Shares of an account that wait for a pool's cash, or waited for it.
+
+    Example: liushui pool exits --key li-na.key
+    """
+    from node.cli.account import read_account
+    from node.cli.remote import get
+
+    account = read_account(node_url, who, key_path, directory)["id"]
+    found = get(node_url, f"/v1/accounts/{account}/exits", limit="200")
+    if as_json:
+        print_json(found)
+        return
+    money = {one["id"]: one for one in get(node_url, "/v1/pools", limit="200")["items"]}
+    rows = [
+        (
+            one["id"],
+            money[one["pool"]]["lender_name"] or one["pool"][:16],
+            f"{one['shares']:,}",
+            format_money(one["paid"], money[one["pool"]]["exponent"], money[one["pool"]]["currency"]),
+        )
+        for one in found["items"]
+    ]
+    print_table(("Exit", "Pool of", "Shares that wait", "Paid so far"), rows, right=(2, 3))
 
 
 @pool.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
-from node.cli.common import FailureError, fail, key_options, print_facts, print_json
+from node.cli.common import FailureError, fail, print_facts, print_json
 
 if TYPE_CHECKING:
     from node.client.http import NodeClient
@@ -23,25 +23,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 ROLES: Final = {"lender": "a lender", "settlement_agent": "a settlement agent", "issuer": "a credential issuer"}
-HINTS: Final = {
-    "account_unknown": "Open it with liushui account open.",
-    "key_taken": "See it with liushui account show; another account needs another key.",
-    "tag_taken": "One person has one account, on whatever key it was opened.",
-    "reference_used": "The money of this bank reference was entered already: check --ref.",
-    "recipient_unknown": "Check --to: the account must be open, and not your own.",
-    "funds_short": "See what is there with liushui money balance.",
-    "pool_unknown": "List the pools with liushui pool show.",
-    "offer_expired": "Apply again: prices may have changed.",
-    "offer_taken": "See your loans with liushui loan list.",
-    "application_closed": "Apply again with liushui apply.",
-    "statement_stale": "Export a newer one from your bank.",
-    "statement_currency": "Bring the statement of an account in the loan's currency.",
-    "cap_debt": "Ask for less, or pay something back first.",
-    "cap_instalments": "Ask for less, or for more instalments.",
-    "loan_unknown": "List the loans with liushui loan list.",
-    "nonce_used": "Another command signed with this key at the same time: try again.",
-}
-"""What to do about a refusal, beside the ledger's own sentence."""
 
 
 class Sender(NamedTuple):
@@ -56,18 +37,6 @@ def officer_option(flag: str, help_text: str) -> Callable[[F], F]:
     return click.option(
         flag, "directory", type=click.Path(file_okay=False, path_type=Path), required=True, help=help_text
     )
-
-
-def sender_options(function: F) -> F:
-    """`--key FILE` of a person, or `--officer-dir DIR` of an organisation."""
-    function = click.option(
-        "--officer-dir",
-        "directory",
-        type=click.Path(file_okay=False, path_type=Path),
-        default=None,
-        help="Sign as the organisation whose officer key lies in this directory.",
-    )(function)
-    return key_options(function, required=False)
 
 
 def yes_option(function: F) -> F:
@@ -147,24 +116,6 @@ def open_officer(directory: Path, genesis: "Standing", role: str | None = None) 
     return Sender(signer, member.name)
 
 
-def open_sender(
-    genesis: "Standing",
-    key_path: Path | None,
-    passphrase_file: Path | None,
-    passphrase_fd: int | None,
-    directory: Path | None,
-) -> Sender:
-    """Whoever --key or --officer-dir names."""
-    from node.cli.remote import open_key
-    from protocol.crypto import KeySigner, calculate_account_id
-
-    if directory is not None:
-        return open_officer(directory, genesis)
-    assert key_path is not None, "checked by check_sender"
-    signer = KeySigner(open_key(key_path, passphrase_file, passphrase_fd))
-    return Sender(signer, calculate_account_id(signer.public_key).hex())
-
-
 def check_sender(key_path: Path | None, directory: Path | None) -> None:
     """Exactly one of --key and --officer-dir; a key file named by the environment gives way."""
     if key_path is None and directory is None:
@@ -172,16 +123,6 @@ def check_sender(key_path: Path | None, directory: Path | None) -> None:
     source = click.get_current_context().get_parameter_source("key_path")
     if directory is not None and source is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("Give --key or --officer-dir, not both.")
-
-
-def describe_sender(genesis: "Standing", key_path: Path | None, directory: Path | None) -> str:
-    """Who would sign, before any passphrase is asked for."""
-    from protocol.crypto import calculate_account_id
-
-    if directory is not None:
-        return open_officer(directory, genesis).name
-    assert key_path is not None, "checked by check_sender"
-    return calculate_account_id(read_public_key(key_path)).hex()
 
 
 def read_public_key(key_path: Path) -> "PublicKey":
@@ -255,6 +196,13 @@ def submit(node_url: str, intents: Sequence["Intent"]) -> None:
     run(node_url, lambda client: _settle(client, intents))
 
 
+def find_hint(code: str) -> str | None:
+    """What to do about a refusal, where there is something to do."""
+    from node.cli.hints import HINTS
+
+    return HINTS.get(code)
+
+
 async def _settle(client: "NodeClient", intents: Sequence["Intent"]) -> None:
     from node.client.http import NodeUnreachable
 
@@ -265,7 +213,7 @@ async def _settle(client: "NodeClient", intents: Sequence["Intent"]) -> None:
         raise NodeUnreachable(error.code, f"{error.sentence} It may have been taken all the same: {ask}.") from error
     for result in results:
         if result.rejection is not None:
-            hint = HINTS.get(result.rejection.code)
+            hint = find_hint(result.rejection.code)
             raise FailureError(
                 result.rejection.code, f"{result.rejection.sentence}{'' if hint is None else f' {hint}'}"
             )

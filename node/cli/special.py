@@ -4,10 +4,11 @@ Before a draw its whole cost is shown, computed for today. Never a schedule comp
 """
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from node.cli.common import format_money
+from node.cli.common import format_money, format_ppm, json_option, node_option, print_facts, print_json, print_table
 from node.cli.desk import Desk, signing, signing_together
 from node.cli.typed import AMOUNT, AMOUNT_OR_NOTHING, FILE, day_option, read_evidence, read_id
 
@@ -27,6 +28,7 @@ def draw(*, desk: Desk, line_id: str, amount_minor: int, instalments: int) -> No
     from protocol.transactions.lending import Draw
 
     plain = read_id(line_id, "a line")
+    desk.find("/v1/lines", plain.hex(), "line", "List them with liushui line list.")
     quote = ask_draw(desk, plain, amount_minor, instalments)
     payload = Draw(line=plain, amount=Amount(amount_minor), instalments=instalments, terms_hash=quote.terms_hash)
     desk.sign("Draw on a line:", payload, currency=quote.disclosure.currency)
@@ -34,7 +36,68 @@ def draw(*, desk: Desk, line_id: str, amount_minor: int, instalments: int) -> No
 
 @click.group()
 def line() -> None:
-    """Give up what is undrawn of a credit line."""
+    """See credit lines, and give up what is undrawn of one."""
+
+
+@line.command(name="list")
+@click.option("--borrower", default=None, metavar="ACCOUNT", help="Only lines of this account.")
+@node_option
+@json_option
+def list_lines(*, borrower: str | None, node_url: str, as_json: bool) -> None:
+    """Credit lines: limit, what may still be drawn, until when.
+
+    Example: liushui line list
+    """
+    from node.cli.remote import check_hex, get
+
+    query = {} if borrower is None else {"borrower": check_hex(borrower, "an account")}
+    found = get(node_url, "/v1/lines", limit="200", **query)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one["id"],
+            one["lender_name"] or one["lender"][:16],
+            format_money(one["limit"], one["exponent"], one["currency"]),
+            format_money(one["undrawn"], one["exponent"], one["currency"]),
+            "closed" if one["closed"] else one["closes_on"],
+        )
+        for one in found["items"]
+    ]
+    print_table(("Line", "Lender", "Limit", "Undrawn", "Until"), rows, right=(2, 3))
+
+
+@line.command()
+@click.argument("line_id", metavar="LINE")
+@node_option
+@json_option
+def show(*, line_id: str, node_url: str, as_json: bool) -> None:
+    """One credit line and the loans drawn on it.
+
+    Example: liushui line show LINE
+    """
+    from node.cli.remote import check_hex, get
+
+    one = get(node_url, f"/v1/lines/{check_hex(line_id, 'a line')}")
+    if as_json:
+        print_json(one)
+        return
+    print_facts([("line", one["id"]), *_tell_line(one), *(("loan", each) for each in one["draws"])])
+
+
+def _tell_line(one: dict[str, Any]) -> list[tuple[str, object]]:
+    def money(name: str) -> str:
+        return format_money(one[name], one["exponent"], one["currency"])
+
+    return [
+        ("lender", one["lender_name"] or one["lender"]),
+        ("limit", money("limit")),
+        ("undrawn", money("undrawn")),
+        ("smallest draw", money("draw_min")),
+        ("rate", format_ppm(one["rate_ppm"])),
+        ("draws until", "closed" if one["closed"] else f"{one['closes_on']}, that day excluded"),
+    ]
 
 
 @line.command()
@@ -47,7 +110,9 @@ def close(*, desk: Desk, line_id: str) -> None:
     """
     from protocol.transactions.lending import LineClose
 
-    desk.sign("Close a line:", LineClose(line=read_id(line_id, "a line")))
+    plain = read_id(line_id, "a line")
+    one = desk.find("/v1/lines", plain.hex(), "line", "List them with liushui line list.")
+    desk.sign("Close a line:", LineClose(line=plain), beside=_tell_line(one))
 
 
 @click.group()

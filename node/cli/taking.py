@@ -3,7 +3,7 @@
 Nothing is accepted whose whole cost was not shown, and what is shown is what is signed. Never a formula here.
 """
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -22,15 +22,12 @@ from node.cli.common import (
 from node.cli.desk import Desk, signing, signing_together
 from node.cli.typed import read_id
 
-if TYPE_CHECKING:
-    from protocol.ledger.contracts import Disclosure
-
 CLOSED_OFFERS = {"accepted": "offer_taken", "cancelled": "offer_taken", "expired": "offer_expired"}
 
 
 def _refuse(code: str) -> NoReturn:
     """End the command with a refusal that the ledger would give, in the ledger's words."""
-    from node.cli.sign import HINTS
+    from node.cli.hints import HINTS
     from protocol.rejections import SENTENCES, Rejection
 
     fail(code, f"{SENTENCES[Rejection[code.upper()]]} {HINTS[code]}")
@@ -105,9 +102,10 @@ def accept(*, desk: Desk, offer_id: str, autopay: bool, agent: str | None, lang:
 
     Example: liushui accept OFFER --autopay --key li-na.key
     """
-    from node.client.offers import check_offer
+    from node.client.offers import check_offer, tell_special
     from protocol.codec import decode
-    from protocol.ledger.contracts import Disclosure
+    from protocol.crypto import calculate_object_id
+    from protocol.ledger.contracts import Disclosure, LineTold
     from protocol.transactions.lending import Accept
 
     offer = read_id(offer_id, "an offer")
@@ -119,7 +117,8 @@ def accept(*, desk: Desk, offer_id: str, autopay: bool, agent: str | None, lang:
         raise UnverifiedError(
             "offer_altered", f"What the node shows as {terms_hash} is not what would be signed: do not trust this node."
         )
-    special = _tell_special(desk, decode(bytes.fromhex(told["disclosure"]), Disclosure))
+    disclosure = decode(bytes.fromhex(told["disclosure"]), Disclosure)
+    special = tell_special(disclosure, desk.make_names(disclosure.currency))
     if not desk.as_json:
         print_offer(told)
         print_facts(special)
@@ -134,17 +133,13 @@ def accept(*, desk: Desk, offer_id: str, autopay: bool, agent: str | None, lang:
     if desk.together.draft is not None:
         desk.sign("Accept an offer:", payload, currency=told["currency"])
         return
-    loan = desk.send("Accept an offer:", payload, currency=told["currency"]).made
+    intent = desk.send("Accept an offer:", payload, currency=told["currency"])
+    name = "line" if isinstance(disclosure.told, LineTold) else "loan"
+    made = calculate_object_id(name, desk.sender.key, intent.nonce)
     if desk.as_json:
-        print_json({"loan": loan.hex(), "offer": offer.hex(), "net_proceeds": told["net_proceeds"]})
+        print_json({name: made.hex(), "offer": offer.hex(), "net_proceeds": told["net_proceeds"]})
     else:
-        click.echo(f"loan  {loan.hex()}")
-
-
-def _tell_special(desk: Desk, disclosure: "Disclosure") -> list[tuple[str, str]]:
-    from node.client.offers import tell_special
-
-    return tell_special(disclosure, desk.make_names(disclosure.currency))
+        click.echo(f"{name}  {made.hex()}")
 
 
 def print_schedule(schedule: list[dict[str, Any]], exponent: int) -> None:

@@ -4,20 +4,94 @@ Whoever must sign as well is named by the options of co-signers, here or by a dr
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from node.cli.common import fail, print_facts
+from node.cli.common import fail, format_money, json_option, node_option, print_facts, print_json, print_table
 from node.cli.desk import Desk, signing_together
 from node.cli.typed import AMOUNT, DIRECTORY, FILE, read_id
+
+if TYPE_CHECKING:
+    from protocol.ids import ObjectId
 
 CLASS_HELP: Final = "Kind of thing, like vehicle or machine: small letters, digits and hyphens."
 
 
 @click.group()
 def asset() -> None:
-    """Register, transfer, retire, seize and sell things."""
+    """Register, see, transfer, retire, seize and sell things."""
+
+
+@asset.command(name="list")
+@click.option("--owner", default=None, metavar="ACCOUNT", help="Only what this account holds title to.")
+@node_option
+@json_option
+def list_assets(*, owner: str | None, node_url: str, as_json: bool) -> None:
+    """Registered things: owner, value, what they secure.
+
+    Example: liushui asset list
+    """
+    from node.cli.remote import check_hex, get
+
+    query = {} if owner is None else {"owner": check_hex(owner, "an account")}
+    found = get(node_url, "/v1/assets", limit="200", **query)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one["id"],
+            one["asset_class"],
+            one["owner_name"] or one["owner"][:16],
+            format_money(one["value"], one["exponent"], one["currency"]),
+            _name_state(one),
+        )
+        for one in found["items"]
+    ]
+    print_table(("Asset", "Class", "Owner", "Value", "State"), rows, right=(3,))
+
+
+def _name_state(one: dict[str, Any]) -> str:
+    if one["retired"]:
+        return "retired"
+    if one["held"]:
+        return "held by pools"
+    return "free" if one["lien"] is None else f"bound by loan {one['lien'][:16]}"
+
+
+def _tell_asset(one: dict[str, Any]) -> list[tuple[str, object]]:
+    """What the thing is, beside what is signed about it."""
+    return [
+        ("class", one["asset_class"]),
+        ("owner", one["owner_name"] or one["owner"]),
+        ("value stated", format_money(one["value"], one["exponent"], one["currency"])),
+        ("state of the thing", _name_state(one)),
+    ]
+
+
+def _find_asset(desk: Desk, plain: "ObjectId") -> dict[str, Any]:
+    found: dict[str, Any] = desk.find("/v1/assets", plain.hex(), "asset", "List them with liushui asset list.")
+    return found
+
+
+@asset.command()
+@click.argument("asset_id", metavar="ASSET")
+@node_option
+@json_option
+def show(*, asset_id: str, node_url: str, as_json: bool) -> None:
+    """One registered thing.
+
+    Example: liushui asset show ASSET
+    """
+    from node.cli.remote import check_hex, get
+
+    one = get(node_url, f"/v1/assets/{check_hex(asset_id, 'an asset')}")
+    if as_json:
+        print_json(one)
+        return
+    held = [(f"held by pool {each['pool']}", each["value"]) for each in one["held"]]
+    print_facts([("asset", one["id"]), *_tell_asset(one), ("loan", one["lien"]), *held])
 
 
 @asset.command()
@@ -113,7 +187,8 @@ def transfer(*, desk: Desk, asset_id: str, to: str) -> None:
     from protocol.transactions.assets import AssetTransfer
 
     payload = AssetTransfer(asset=read_id(asset_id, "an asset"), to=desk.resolve(to))
-    desk.sign("Give a thing to another owner:", payload)
+    one = _find_asset(desk, payload.asset)
+    desk.sign("Give a thing to another owner:", payload, beside=_tell_asset(one))
 
 
 @asset.command()
@@ -126,7 +201,9 @@ def retire(*, desk: Desk, asset_id: str) -> None:
     """
     from protocol.transactions.assets import AssetRetire
 
-    desk.sign("Strike a thing from the register:", AssetRetire(asset=read_id(asset_id, "an asset")))
+    payload = AssetRetire(asset=read_id(asset_id, "an asset"))
+    one = _find_asset(desk, payload.asset)
+    desk.sign("Strike a thing from the register:", payload, beside=_tell_asset(one))
 
 
 @asset.command()
@@ -147,7 +224,8 @@ def seize(*, desk: Desk, asset_id: str, loan_id: str, value_minor: int) -> None:
     payload = AssetSeize(
         asset=read_id(asset_id, "an asset"), loan=read_id(loan_id, "a loan"), value=Amount(value_minor)
     )
-    desk.sign("Seize a thing:", payload, currency=one["currency"], beside=[("loan's state", one["state"])])
+    beside = [*_tell_asset(_find_asset(desk, payload.asset)), ("loan's state", one["state"])]
+    desk.sign("Seize a thing:", payload, currency=one["currency"], beside=beside)
 
 
 @asset.command()
@@ -163,7 +241,8 @@ def sell(*, desk: Desk, asset_id: str, price_minor: int) -> None:
     from protocol.transactions.assets import AssetSell
 
     payload = AssetSell(asset=read_id(asset_id, "an asset"), price=Amount(price_minor))
-    desk.sign("Sell a thing:", payload, currency=desk.network.currencies[0].code)
+    one = _find_asset(desk, payload.asset)
+    desk.sign("Sell a thing:", payload, currency=one["currency"], beside=_tell_asset(one))
 
 
 @click.group()

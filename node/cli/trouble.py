@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from node.cli.common import format_money
+from node.cli.common import format_money, format_ppm, json_option, node_option, print_json, print_table
 from node.cli.desk import Desk, signing, signing_together
 from node.cli.typed import AMOUNT, AMOUNT_OR_NOTHING, PPM, day_option, evidence_options, read_evidence, read_id
 
@@ -79,7 +79,22 @@ def answer(*, desk: Desk, dispute_id: str, evidence: Path | None, digest: str | 
     from protocol.transactions.servicing import DisputeAnswer
 
     payload = DisputeAnswer(dispute=read_id(dispute_id, "a dispute"), evidence=read_evidence(evidence, digest))
-    desk.sign("Answer a dispute:", payload)
+    currency, beside = _tell_dispute(desk, payload.dispute.hex())
+    desk.sign("Answer a dispute:", payload, currency=currency, beside=beside)
+
+
+def _tell_dispute(desk: Desk, plain: str) -> tuple[str, list[tuple[str, object]]]:
+    """The currency of the loan it is about, and what is contested."""
+    told = desk.find("/v1/disputes", plain, "dispute", "List a loan's with liushui dispute list LOAN.")
+    loan = desk.read_loan(told["loan"])
+    amount = format_money(told["amount"], loan["exponent"], loan["currency"])
+    facts: list[tuple[str, object]] = [
+        ("about loan", told["loan"]),
+        ("opened by", f"the {told['side']}, on {told['opened_on']}, about {told['code']}"),
+        ("contested", amount),
+        ("holds until", told["hold_until"]),
+    ]
+    return loan["currency"], [*facts, *_tell_loan(loan)]
 
 
 @dispute.command()
@@ -98,7 +113,39 @@ def resolve(*, desk: Desk, dispute_id: str, waive_minor: int, refund_minor: int)
     payload = DisputeResolve(
         dispute=read_id(dispute_id, "a dispute"), waive=Amount(waive_minor), refund=Amount(refund_minor)
     )
-    desk.sign("Decide a dispute:", payload)
+    currency, beside = _tell_dispute(desk, payload.dispute.hex())
+    desk.sign("Decide a dispute:", payload, currency=currency, beside=beside)
+
+
+@dispute.command(name="list")
+@click.argument("loan_id", metavar="LOAN")
+@node_option
+@json_option
+def list_disputes(*, loan_id: str, node_url: str, as_json: bool) -> None:
+    """All disputes that were ever opened about LOAN.
+
+    Example: liushui dispute list LOAN
+    """
+    from node.cli.remote import check_hex, get
+
+    plain = check_hex(loan_id, "a loan")
+    found = get(node_url, f"/v1/loans/{plain}/disputes", limit="200")
+    if as_json:
+        print_json(found)
+        return
+    one = get(node_url, f"/v1/loans/{plain}")["loan"]
+    rows = [
+        (
+            each["id"],
+            each["side"],
+            each["code"],
+            format_money(each["amount"], one["exponent"], one["currency"]),
+            "resolved" if each["resolved"] else "answered" if each["answer"] else "open",
+            each["hold_until"],
+        )
+        for each in found["items"]
+    ]
+    print_table(("Dispute", "Opened by", "About", "Amount", "State", "Holds until"), rows, right=(3,))
 
 
 # ---------------------------------------------------------------------- amendments
@@ -167,6 +214,75 @@ def propose(
         valid_days=valid_days,
     )
     desk.sign("Propose an amendment:", payload, currency=one["currency"], beside=_tell_loan(one))
+
+
+@amend.command(name="answer")
+@click.argument("amendment_id", metavar="AMENDMENT")
+@click.argument("choice", type=click.Choice(["accept", "reject"]))
+@signing
+def answer_amendment(*, desk: Desk, amendment_id: str, choice: str) -> None:
+    """Accept or reject an AMENDMENT. Before an acceptance its schedule for today is shown; that is what is signed.
+
+    Example: liushui amend answer AMENDMENT accept --key li-na.key
+    """
+    from node.cli.quotes import ask_amendment
+    from protocol.ids import ZERO_DIGEST
+    from protocol.transactions.servicing import AmendAnswer
+
+    plain = read_id(amendment_id, "an amendment")
+    told = desk.find("/v1/amendments", plain.hex(), "amendment", "List a loan's with liushui amend list LOAN.")
+    loan = desk.read_loan(told["loan"])
+    schedule = choice == "accept" and told["settle"] is None
+    terms_hash = ask_amendment(desk, plain).terms_hash if schedule else ZERO_DIGEST
+    payload = AmendAnswer(amendment=plain, accept=choice == "accept", terms_hash=terms_hash)
+    beside = [*_tell_amendment(told, loan), *_tell_loan(loan)]
+    desk.sign("Answer an amendment:", payload, currency=loan["currency"], beside=beside)
+
+
+def _tell_amendment(told: dict[str, Any], loan: dict[str, Any]) -> list[tuple[str, object]]:
+    """What is proposed, in words."""
+
+    def money(amount: int) -> str:
+        return format_money(amount, loan["exponent"], loan["currency"])
+
+    head: list[tuple[str, object]] = [
+        ("loan", told["loan"]),
+        ("proposed by", told["proposer_name"] or told["proposer"]),
+        ("state", told["state"]),
+        ("open until", told["expires_on"]),
+    ]
+    if told["settle"] is not None:
+        return [*head, ("settles the loan for", money(told["settle"]))]
+    return [
+        *head,
+        ("new instalments", told["instalments"]),
+        ("first due on", told["first_due"] or "a period after the answer"),
+        ("new rate", format_ppm(told["rate_ppm"])),
+        ("principal given up", money(told["forgiven"])),
+        ("unpaid charges", f"interest: {told['interest']}, fees: {told['fees']}, penalties: {told['penalties']}"),
+    ]
+
+
+@amend.command(name="list")
+@click.argument("loan_id", metavar="LOAN")
+@node_option
+@json_option
+def list_amendments(*, loan_id: str, node_url: str, as_json: bool) -> None:
+    """All that was ever proposed for LOAN.
+
+    Example: liushui amend list LOAN
+    """
+    from node.cli.remote import check_hex, get
+
+    found = get(node_url, f"/v1/loans/{check_hex(loan_id, 'a loan')}/amendments", limit="200")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (one["id"], "borrower" if one["by_borrower"] else "lender", one["state"], one["expires_on"])
+        for one in found["items"]
+    ]
+    print_table(("Amendment", "Proposed by", "State", "Until"), rows)
 
 
 # ---------------------------------------------------------------------- steps of `liushui loan`

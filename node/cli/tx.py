@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from node.client.draft import Draft
     from node.client.forms import Names
     from protocol.genesis import Genesis
-    from protocol.transactions.envelope import Payload
+    from protocol.transactions.envelope import Payload, TransactionBody
+    from protocol.transactions.lending import Accept
 
 ELSEWHERE = {
     "Apply": "liushui apply makes it from the statement, with the sealed features that travel beside it",
@@ -310,6 +311,7 @@ def submit(*, file: Path, yes: bool, node_url: str, as_json: bool) -> None:
     from node.cli import sign
     from node.cli.desk import make_names
     from node.client.wallet import OBJECT_KINDS, make_intent
+    from protocol.transactions.lending import Accept
 
     found = _read_draft(file)
     network = sign.read_network(node_url)
@@ -326,4 +328,15 @@ def submit(*, file: Path, yes: bool, node_url: str, as_json: bool) -> None:
     sign.submit(node_url, [intent])
     kind = OBJECT_KINDS.get(type(found.body.payload))
     made = {} if kind is None else {kind: intent.made.hex()}
+    if isinstance(found.body.payload, Accept):
+        made = _find_accepted(node_url, found.body, found.body.payload)
     sign.print_made({**made, "transaction": intent.id.hex()}, as_json)
+
+
+def _find_accepted(node_url: str, body: "TransactionBody", payload: "Accept") -> dict[str, str]:
+    """What an acceptance has made: a line where the offer was of one, else a loan."""
+    from node.cli.remote import get
+    from protocol.crypto import calculate_object_id
+
+    name = "line" if get(node_url, f"/v1/offers/{payload.offer.hex()}")["kind"] == "line" else "loan"
+    return {name: calculate_object_id(name, body.sender, body.nonce).hex()}

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node.cli.common import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from node.cli.hints import HINTS
 from node.cli.main import main
 from node.cli.productfile import (
     ProductFileError,
@@ -21,6 +22,7 @@ from node.cli.producttemplate import format_template
 from node.client.borrower import load_models
 from node.client.subject import calculate_subject_tag, normalise_subject
 from protocol.ids import Day, ObjectId
+from protocol.rejections import Rejection
 from tests.node.api.harness import make_genesis
 
 EXPIRES = date(2030, 1, 1)
@@ -144,3 +146,16 @@ def test_a_sample_statement_is_one_that_the_reader_reads(tmp_path: Path) -> None
         assert run("statement", "sample", "--format", name, "--out", str(path), "--months", "3").exit_code == EXIT_OK
         assert run("statement", "check", str(path)).exit_code == EXIT_OK
         assert run("statement", "sample", "--out", str(path)).exit_code == EXIT_REFUSED
+
+
+def test_every_refusal_that_a_person_can_meet_says_what_to_do() -> None:
+    """Hints are of real codes, and only what a machine alone gets wrong has none."""
+    codes = {one.code for one in Rejection}
+    assert set(HINTS) <= codes
+    alone = {
+        "too_large", "malformed", "not_canonical", "wrong_version", "wrong_chain", "signature_invalid",
+        "cosignature_invalid", "sidecar_mismatch", "sidecar_missing", "period_invalid", "attester_not_granted",
+        "attestation_mismatch", "unknown",
+    }  # fmt: skip
+    assert codes - set(HINTS) == alone
+    assert all(len(hint) > 10 and hint.endswith(".") for hint in HINTS.values())
