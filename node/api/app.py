@@ -241,8 +241,8 @@ ENDPOINTS: Final = (
         "What drawing on a line today would sign",
         offers.QuoteView,
         query=(
-            Query("amount", "In minor units.", {"type": "integer", "minimum": 1}),
-            Query("instalments", "In how many it is repaid.", {"type": "integer", "minimum": 1}),
+            Query("amount", "In minor units.", {"type": "integer", "minimum": 1}, required=True),
+            Query("instalments", "In how many it is repaid.", {"type": "integer", "minimum": 1}, required=True),
         ),
         problems=(*_READ, "malformed_request", "no_terms"),
     ),

@@ -46,6 +46,8 @@ class LineView(msgspec.Struct, frozen=True, kw_only=True):
     opened_on: IsoDay
     closes_on: IsoDay
     """First day on which nothing can be drawn any more."""
+    autopay: bool
+    """Draws begin with automatic payment."""
     closed: bool
 
 
@@ -115,6 +117,7 @@ def view_line(node: NodePort, line_id: ObjectId, row: Line) -> LineView:
         draws=[one.hex() for one in row.draws],
         opened_on=view_day(row.opened_on),
         closes_on=view_day(row.closes_on),
+        autopay=row.autopay,
         closed=row.closed or row.closes_ms <= node.ledger.books.now_ms,
     )
 
@@ -180,6 +183,8 @@ async def get_draw_quote(request: web.Request) -> web.Response:
     node, line_id = get_node(request), ObjectId(get_id(request))
     if find_row(node, LINES, line_id) is None:
         raise ProblemError("not_found", "No line has this id at this height.")
+    if not {"amount", "instalments"} <= request.query.keys():
+        raise ProblemError("malformed_request", "A quote needs amount and instalments.")
     amount = get_number(request, "amount", default=1, lowest=1, highest=AMOUNT_MAX)
     instalments = get_number(request, "instalments", default=1, lowest=1, highest=INSTALMENTS_MAX)
     found = quote_draw(node.ledger.books, line_id, amount, instalments)

@@ -13,8 +13,6 @@ from protocol.ids import ObjectId
 from protocol.ledger.contracts import Disclosure
 from protocol.ledger.offers import calculate_terms_hash
 from protocol.ledger.reports import name_kind
-from protocol.ledger.rows import Line
-from protocol.ledger.state import EXPOSURES, LINES
 from protocol.money import Amount, Ppm
 from protocol.transactions.lending import Purchase
 from protocol.transactions.pools import PoolExit
@@ -27,6 +25,7 @@ from protocol.transactions.servicing import (
 )
 from tests.node.api.worldnode import serving
 from tests.protocol.ledger.goods import Goods, lawful
+from tests.protocol.ledger.kinds import Kinds, lawful_kinds
 from tests.protocol.ledger.troubled import DEFAULT_DAY, distress, give_cover, lend, set_pool
 from tests.protocol.ledger.world import make_signer
 
@@ -35,6 +34,13 @@ from tests.protocol.ledger.world import make_signer
 def world() -> Iterator[Goods]:
     """Three lenders, two persons, a merchant."""
     with lawful() as made:
+        yield made
+
+
+@pytest.fixture
+def kinds() -> Iterator[Kinds]:
+    """The same, with rates high enough for lines and shares of sales."""
+    with lawful_kinds() as made:
         yield made
 
 
@@ -234,40 +240,56 @@ async def test_things_can_be_read_as_loans_can(world: Goods) -> None:
         assert (await client.get("/v1/assets", owner=world.account("ann").hex()))["items"] == []
 
 
-async def test_a_line_shows_what_may_be_drawn(world: Goods) -> None:
-    """Limit, undrawn and days; exposure counts it, and it is closed from its day on."""
-    loan = lend(world)
-    books = world.ledger.books
-    offer, contract = world.contract(loan).offer, world.contract(loan)
-    line = ObjectId(calculate_hash("line"))
-    row = Line(
-        offer=offer,
-        subject_tag=contract.subject_tag,
-        limit=Amount(500_000),
-        undrawn=Amount(200_000),
-        draws=(),
-        opened_on=world.today,
-        closes_on=world.today,
-        closes_ms=books.now_ms + 1,
-    )
-    books.state.put(LINES, line, row)
-    exposure = books.state.need(EXPOSURES, contract.subject_tag)
-    async with serving(world) as client:
+async def test_a_line_shows_what_may_be_drawn(kinds: Kinds) -> None:
+    """Limit, undrawn and draws; exposure counts it all; a draw can be quoted, and names its line."""
+    line = kinds.open_line()
+    loan = kinds.drawn(line, 200_000)
+    tag = calculate_hash("tag", b"ann").hex()
+    async with serving(kinds) as client:
         view = await client.get(f"/v1/lines/{line.hex()}")
-        assert (view["limit"], view["undrawn"], view["closed"], view["lender_name"]) == (
-            500_000,
-            200_000,
-            False,
-            "harbour",
-        )
-        assert (await client.get("/v1/lines", borrower=world.account("ann").hex()))["items"] == [view]
-        path = f"/v1/exposure/{contract.subject_tag.hex()}"
-        seen = await client.get_signed(path, make_signer("eye"), lambda: world.now_ms)
-    assert exposure.lines == ()
-    assert (seen["principal_open"], seen["undrawn"], seen["debt"], seen["guaranteed"]) == (600_000, 0, 600_000, 0)
-    assert (seen["lines"], seen["guarantees"], seen["loans"]) == ([], [], [loan.hex()])
-    books.state.delete(LINES, line)
-    books.state.keep()
+        assert (view["limit"], view["undrawn"], view["closed"]) == (600_000, 400_000, False)
+        assert (view["lender_name"], view["draw_min"], view["draws"]) == ("harbour", 10_000, [loan.hex()])
+        assert (await client.get("/v1/lines", borrower=kinds.account("ann").hex()))["items"] == [view]
+        assert (await client.get("/v1/lines", borrower=kinds.account("bob").hex()))["items"] == []
+        seen = await client.get_signed(f"/v1/exposure/{tag}", make_signer("eye"), lambda: kinds.now_ms)
+        assert (seen["principal_open"], seen["undrawn"], seen["debt"]) == (200_000, 400_000, 600_000)
+        assert (seen["lines"], seen["loans"], seen["lenders"]) == ([line.hex()], [loan.hex()], ["harbour"])
+        offered = await client.get(f"/v1/offers/{view['offer']}")
+        assert (offered["kind"], offered["special"]["line"]) == ("line", {"days": 90, "draw_min": 10_000})
+        drawn = await client.get(f"/v1/loans/{loan.hex()}")
+        assert (drawn["loan"]["kind"], drawn["special"]["drawn_on"]) == ("line_draw", line.hex())
+        path = f"/v1/lines/{line.hex()}/quote"
+        quote = await client.get(path, amount="100000", instalments="12")
+        disclosure = decode(bytes.fromhex(quote["disclosure"]), Disclosure)
+        assert (disclosure.schedule.principal, calculate_terms_hash(disclosure).hex()) == (100_000, quote["terms_hash"])
+        for query, code in (
+            ({"amount": "100000"}, "malformed_request"),
+            ({"amount": "0", "instalments": "12"}, "malformed_request"),
+            ({"amount": "100000", "instalments": "481"}, "malformed_request"),
+        ):
+            with pytest.raises(ApiError) as caught:
+                await client.get(path, **query)
+            assert caught.value.code == code
+
+
+async def test_an_advance_tells_how_sales_go(kinds: Kinds) -> None:
+    """Share, price and floor before it is taken; reports, payments and a breach afterwards."""
+    loan = kinds.advance()
+    kinds.pass_days(3)
+    assert kinds.report("harbour", loan, gross=30_000) is None
+    async with serving(kinds) as client:
+        view = await client.get(f"/v1/loans/{loan.hex()}")
+        told = view["special"]["revenue_share"]
+        assert (view["loan"]["kind"], told["discount"], told["payment"]) == ("revenue_share", 100_000, 5_000)
+        assert (told["share_ppm"], told["floor_ppm"], told["term_days_max"]) == (180_000, 300_000, 360)
+        assert (view["sales"]["gross"], view["sales"]["shared"], view["sales"]["breached_on"]) == (30_000, 5_400, None)
+        kinds.pass_days(40)
+        view = await client.get(f"/v1/loans/{loan.hex()}")
+        assert view["sales"]["breached_on"] is not None
+        assert view["loan"]["days_past_due"] > 0
+        assert view["loan"]["days_past_due"] == (await client.get("/v1/loans"))["items"][0]["days_past_due"]
+        portfolio = await client.get("/v1/portfolio")
+        assert portfolio["by_kind"] == {"revenue_share": {"loans": 1, "principal": 900_000}}
 
 
 async def test_a_guarantors_exposure_names_what_is_guaranteed(world: Goods) -> None:
