@@ -11,7 +11,7 @@ from protocol.ledger.offers import calculate_terms_hash
 from protocol.ledger.records import Receipt
 from protocol.ledger.restructure import Amended, calculate_amended
 from protocol.ledger.servicing import calculate_loan_payoff
-from protocol.ledger.state import AMENDMENTS
+from protocol.ledger.state import ACCOUNTS, AMENDMENTS, EXPOSURES
 from protocol.money import Amount, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.money import Transfer
@@ -28,6 +28,7 @@ from protocol.transactions.servicing import (
     Treatment,
 )
 from tests.protocol.ledger.goods import Goods
+from tests.protocol.ledger.troubled import lend
 from tests.protocol.ledger.world import CNY
 
 EVIDENCE = calculate_hash("evidence")
@@ -64,6 +65,21 @@ def pay(world: Goods, who: str, loan_id: ObjectId, amount: int) -> Receipt:
     assert receipt.rejection is None, receipt.rejection
     assert find_violations(world.ledger) == {}
     return receipt
+
+
+def late_loan(world: Goods, days: int = 30, **options: Any) -> ObjectId:
+    """A loan on which one unit was paid, in arrears on the day."""
+    loan = lend(world, **options)
+    world.pass_days(4)
+    pay(world, "ann", loan, 1)
+    world.pass_days(days - 4)
+    return loan
+
+
+def owed(world: Goods) -> int:
+    """Ann's open principal."""
+    tag = world.ledger.books.state.need(ACCOUNTS, world.account("ann")).subject_tag
+    return world.ledger.books.state.need(EXPOSURES, tag).principal_open
 
 
 def adjust(
