@@ -8,8 +8,9 @@ Everything that is signed is shown in full first, made from the very payload. Ne
 """
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -306,10 +307,12 @@ class Desk:
         beside: Iterable[tuple[str, object]] = (),
         facts: Iterable[tuple[str, object]] | None = None,
         also: Sequence[Party] = (),
+        tell: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Show all of `payload` and what stands `beside` it, ask, sign, and send it or write its draft.
 
-        `facts` are the payload in better words, if the caller has them; `also` sign besides those the options name.
+        `facts` are the payload in better words, if the caller has them; `also` sign besides those the options name;
+        `tell` is printed with what was made.
         """
         from node.cli import sign
         from node.client.wallet import OBJECT_KINDS
@@ -318,8 +321,8 @@ class Desk:
         if self.together.draft is None:
             intent = self._send(payload, here)
             kind = OBJECT_KINDS.get(type(payload))
-            found: dict[str, Any] = {} if kind is None else {kind: intent.made.hex()}
-            sign.print_made({**found, "transaction": intent.id.hex()}, self.as_json)
+            found = {} if kind is None else {kind: intent.made.hex()}
+            sign.print_made({**tell, **found, "transaction": intent.id.hex()}, self.as_json)
             return
         draft = self._make_draft(payload, here, elsewhere)
         write_draft(self.together.draft, draft)

@@ -264,9 +264,33 @@ def vote(*, desk: Desk, proposal_id: str, answer: str) -> None:
 
     proposal = read_id(proposal_id, "a proposal")
     told = desk.find("/v1/proposals", proposal.hex(), "proposal", "List them with liushui gov list.")
-    terms = [(f"  {name}", _tell(value)) for name, value in told["terms"].items()]
+    terms = _tell_terms(told, desk.read("/v1/network"))
     beside = [("action", told["action"]), *terms, ("effective on", told["effective_on"]), *_count_votes(told)]
     desk.sign("Vote:", Vote(proposal=proposal, approve=answer == "yes"), beside=beside)
+
+
+def _tell_terms(told: dict[str, Any], network: dict[str, Any]) -> list[tuple[str, object]]:
+    """What a proposal would do: of a policy what differs from the one in force, bits by their names."""
+    from protocol.ledger.rows import Role
+    from protocol.ledger.rules import Pause
+
+    terms = told["terms"]
+    if told["action"] == "policy_set":
+        before = network["policy"]
+        changes = [(name, value) for name, value in terms["policy"].items() if before.get(name) != value]
+        found: list[tuple[str, object]] = [
+            (f"  {name}", f"{_tell(before.get(name))} -> {_tell(value)}") for name, value in changes
+        ]
+        return found or [("  nothing", "it is the policy in force")]
+    flags = {"roles": Role, "families": Pause}
+    return [
+        (f"  {name}", _tell_flags(flags[name], value) if name in flags else _tell(value))
+        for name, value in terms.items()
+    ]
+
+
+def _tell_flags(kind: Any, bits: int) -> str:
+    return ", ".join(one.name.lower() for one in kind if bits & one) or "none"
 
 
 def _tell(value: Any) -> str:
@@ -316,12 +340,13 @@ def show(*, proposal_id: str, node_url: str, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    names = {one["account"]: one["name"] for one in get(node_url, "/v1/network")["members"]}
+    network = get(node_url, "/v1/network")
+    names = {one["account"]: one["name"] for one in network["members"]}
     print_facts(
         [
             ("proposal", told["id"]),
             ("action", told["action"]),
-            *((f"  {name}", _tell(value)) for name, value in told["terms"].items()),
+            *_tell_terms(told, network),
             ("proposed by", told["proposer_name"] or told["proposer"]),
             ("state", told["state"]),
             ("effective on", told["effective_on"]),

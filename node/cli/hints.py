@@ -102,7 +102,7 @@ HINTS: Final = {
     "loan_closed": "See how it ended with liushui loan show LOAN.",
     "loan_state": "See its state with liushui loan show LOAN.",
     "loan_not_yours": "See who lends and who borrows with liushui loan show LOAN.",
-    "too_soon": "See days and amounts overdue with liushui loan show LOAN.",
+    "too_soon": "It needs time: see days, amounts and the end of cooling-off with liushui loan show LOAN.",
     "on_hold": "See until when with liushui dispute list LOAN.",
     "class_not_worse": "Name a worse class; the days alone never improve it before.",
     "arbiter_missing": "An arbiter signs too: --cosign-dir, or --cosigner and --draft.",

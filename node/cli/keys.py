@@ -118,7 +118,8 @@ def _open_new(path: Path | None, directory: Path | None, secret: Path | None) ->
         enc_key = BoxKey(bytes(PrivateKey(sealing).public_key))
     else:
         assert path is not None, "one of the two is named"
-        click.echo(f"Key file {path}", err=True)
+        if secret is None:
+            click.echo(f"Key file {path}", err=True)
         seed = open_key(path, secret, None)
         enc_key = BoxKey(bytes(derive_enc_key(seed).public_key))
     signer = KeySigner(seed)

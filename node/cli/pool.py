@@ -129,12 +129,7 @@ def show(*, pool_id: str | None, node_url: str, as_json: bool) -> None:
         if as_json:
             print_json(one)
             return
-        money = ("cash", "principal_out", "net_asset_value", "lent", "borrower_max")
-        print_facts(
-            (name, format_money(value, one["exponent"], one["currency"]) if name in money else value)
-            for name, value in one.items()
-            if name not in ("exponent", "currency")
-        )
+        _print_pool(one)
         return
     found: dict[str, Any] = get(node_url, "/v1/pools", limit="200")
     if as_json:
@@ -151,6 +146,32 @@ def show(*, pool_id: str | None, node_url: str, as_json: bool) -> None:
         for one in found["items"]
     ]
     print_table(("Pool", "Lender", "Cash", "Lent out", "Loans"), rows, right=(2, 3, 4))
+
+
+def _print_pool(one: dict[str, Any]) -> None:
+    def money(name: str) -> str:
+        return format_money(one[name], one["exponent"], one["currency"])
+
+    print_facts(
+        [
+            ("pool", one["id"]),
+            ("lender", one["lender_name"] or one["lender"]),
+            ("cash", money("cash")),
+            ("  of it reserved", money("reserved")),
+            ("lent out", f"{money('principal_out')} in {one['loans_open']} loans"),
+            ("goods held", money("assets")),
+            ("worth to those who come", money("net_asset_value")),
+            ("worth to those who leave", money("net_asset_value_out")),
+            ("lost, may come back", money("lost")),
+            ("shares", f"{one['shares']:,}"),
+            ("  waiting to leave", f"{one['exiting']:,}"),
+            ("first-loss cover", f"{money('cover')}, {format_ppm(one['cover_rate_ppm'])} of what is lent"),
+            ("  of it bound", money("cover_needed")),
+            ("management fee", f"{format_ppm(one['fee_ppm'])} of interest"),
+            ("most to one borrower", money("borrower_max")),
+            ("lent in all", money("lent")),
+        ]
+    )
 
 
 @pool.command()

@@ -76,6 +76,7 @@ def print_offer(one: dict[str, Any]) -> None:
             ("offer", one["id"]),
             ("state", one["state"]),
             ("lender", f"{one['lender_name'] or one['lender'][:16]}, {one['product_name']}"),
+            ("kind", None if one["kind"] == "term" else one["kind"].replace("_", " ")),
             ("loan of", money("principal")),
             ("you receive", money("net_proceeds")),
             ("you repay", f"{money('total_payable')} in {len(one['schedule'])} instalments"),

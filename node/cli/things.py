@@ -143,9 +143,7 @@ def register(
     )
     made = calculate_asset_id(name, mark)
     also = [] if issuer_dir is None else [open_organisation(desk.network, issuer_dir)]
-    desk.sign("Register a thing:", payload, also=also, beside=[("asset id", made.hex())])
-    if not desk.as_json:
-        print_facts([("asset", made.hex())])
+    desk.sign("Register a thing:", payload, also=also, tell={"asset": made.hex()})
 
 
 def _check_class(text: str) -> str:

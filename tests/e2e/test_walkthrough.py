@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (ROOT / "docs" / "walkthrough.md", ROOT / "docs" / "walkthrough.zh-CN.md")
 ANSWERS = ((b"assphrase: ", b"correct horse battery\n"), (b"confirmation: ", b"correct horse battery\n"))
-BUDGET_S = 60
+BUDGET_S = 120
 
 
 def read_commands(document: Path) -> list[str]:
