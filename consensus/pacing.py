@@ -104,18 +104,23 @@ def arm(m: Machine, now_ms: TimeMs) -> None:
             m.dirty = True
         elif turn.armed and not busy:
             disarm(m)
-    if not m.retry_armed and (turn.armed or m.finalization is not None or m.asked_blocks):
+    if not m.retry_armed and (turn.armed or _is_missing_blocks(m)):
         m.retry_armed = True
         _set(m, TimerName.RETRY, now_ms + 2 * delay_ms)
 
 
+def _is_missing_blocks(m: Machine) -> bool:
+    """Whether something was asked for that others hold."""
+    return m.finalization is not None or bool(m.asked_blocks)
+
+
 def disarm(m: Machine) -> None:
-    """The view's timers stop; a retry that finds nothing to do ends by itself."""
+    """The view's timers stop. A retry of what is missing goes on: views may pass faster than it comes due."""
     if m.turn.armed:
         m.turn.armed = False
         m.out.append(StopTimer(name=TimerName.LEAD))
         m.out.append(StopTimer(name=TimerName.VIEW))
-    if m.retry_armed:
+    if m.retry_armed and not _is_missing_blocks(m):
         m.retry_armed = False
         m.out.append(StopTimer(name=TimerName.RETRY))
 
@@ -125,7 +130,12 @@ def _set(m: Machine, name: TimerName, due_ms: int) -> None:
 
 
 def on_timer(m: Machine, name: TimerName, view: View, now_ms: TimeMs) -> None:
-    """A timer of a view that is over means nothing."""
+    """A timer of a view that is over means nothing, but a retry: what is missing is missing in every view."""
+    if name is TimerName.RETRY and m.retry_armed:
+        m.retry_armed = False
+        retry(m, view == m.view)
+        m.dirty = True
+        return
     if view != m.view:
         return
     turn = m.turn
@@ -136,13 +146,10 @@ def on_timer(m: Machine, name: TimerName, view: View, now_ms: TimeMs) -> None:
             turn.view_over = True
         case TimerName.HEARTBEAT:
             turn.engaged = True
-        case TimerName.RETRY if m.retry_armed:
-            m.retry_armed = False
-            retry(m)
     m.dirty = True
 
 
-def retry(m: Machine) -> None:
+def retry(m: Machine, is_stuck: bool) -> None:
     """Ask again for what is missing and, while the view is stuck, say again what may have been lost."""
     m.asked_blocks = {}
     m.asked_certificates = None
@@ -150,7 +157,8 @@ def retry(m: Machine) -> None:
     m.turn.asked_payload = False
     if m.may_vote and m.turn.armed:
         nullify_what_nobody_holds(m)
-        repeat(m)
+        if is_stuck:
+            repeat(m)
 
 
 def repeat(m: Machine) -> None:

@@ -5,8 +5,10 @@ import pytest
 
 from consensus.effects import (
     CheckPayload,
+    FetchBlocks,
     RaiseAlarm,
     SetTimer,
+    StopTimer,
 )
 from consensus.events import (
     Executed,
@@ -253,6 +255,22 @@ def test_retry_says_again_what_may_have_been_lost() -> None:
     again = bench.step(TimerFired(name=TimerName.RETRY, view=View(2)))
     assert votes_in(again) == said
     assert [c.view for c in certificates_in(again)] == [1]
+
+
+def test_what_is_missing_is_asked_for_again_however_fast_views_pass() -> None:
+    """A quick network leaves every view before its retry is due; whoever lags must not wait for it to slow down."""
+    bench = make_follower()
+    final = bench.certificate(F, 2, BlockDigest(bytes(31) + b"\x02"))
+    effects = bench.drive(ReceivedCertificate(certificate=final))
+    assert len(pick(effects, FetchBlocks)) == 1
+    due = next(one for one in pick(effects, SetTimer) if one.name is TimerName.RETRY)
+    for view in (3, 4, 5):
+        effects = bench.drive(ReceivedCertificate(certificate=bench.nullification(view)))
+        assert bench.engine.view == view + 1
+        assert not [one for one in effects if isinstance(one, SetTimer | StopTimer) and one.name is TimerName.RETRY]
+    effects = bench.drive(TimerFired(name=TimerName.RETRY, view=due.view))
+    assert len(pick(effects, FetchBlocks)) == 1
+    assert votes_in(effects) == []
 
 
 def test_a_repeated_vote_of_an_old_view_is_answered_with_what_let_me_go_on() -> None:

@@ -57,6 +57,7 @@ def main() -> int:
     else:
         print(
             f"{summary['runs']} runs, {summary['events']} events, {len(summary['failures'])} failures,"
+            f" {summary['late']} beyond 4n views,"
             f" trace {summary['trace_hash']}, {summary['events_per_second']} events/s"
         )
     return 1 if summary["failures"] else 0

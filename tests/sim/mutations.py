@@ -140,6 +140,8 @@ PROMISES = (
         promises.restart_in_silence,
         Law(restarts.test_a_restarted_node_says_again_the_same_bytes),
     ),
+    Mutation("a log has no checksums", promises.log_without_checksums, Crashes("calm", 20)),
+    Mutation("the shell sends before the disk answers", promises.send_before_the_disk_answers, Seeds()),
 )
 
 JUDGEMENT = (
@@ -216,6 +218,11 @@ PROGRESS = (
     Mutation("one claim moves a view", progress.one_claim_moves_a_view, Seeds("huge")),
     Mutation("T_lead never comes", progress.no_lead_timer, Law(timers.test_no_proposal_by_t_lead_is_a_timeout)),
     Mutation("T_view never comes", progress.no_view_timer, Seeds()),
+    Mutation(
+        "views that pass put the retry off",
+        progress.views_put_the_retry_off,
+        Law(timers.test_what_is_missing_is_asked_for_again_however_fast_views_pass),
+    ),
     Mutation("T_retry never comes", progress.no_retry_timer, Seeds()),
     Mutation("no heartbeat", progress.no_heartbeat, Law(silence.test_an_idle_chain_beats_every_ten_seconds)),
     Mutation("the chain never rests", progress.never_rest, Law(silence.test_one_batch_costs_two_blocks_then_silence)),

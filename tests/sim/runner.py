@@ -22,6 +22,8 @@ class Outcome:
         for height, digest in sorted(world.judge.finals.items()):
             self.trace = crc32(b"%d" % height + digest, self.trace)
         self.world = world
+        self.is_late = (world.views_needed or 0) > world.views_allowed
+        """Whether the bound of 4n views was passed, though within the rotation that is forgiven."""
 
 
 def run_world(world: World, repeat: str) -> Outcome:
@@ -59,10 +61,11 @@ def sum_up(outcomes: Iterator[Outcome], *, until_s: float | None = None) -> dict
     """Take runs one after another, as far as the time goes."""
     began = time.monotonic()
     failures: list[str] = []
-    count = events = trace = 0
+    count = events = trace = late = 0
     for outcome in outcomes:
         count += 1
         events += outcome.events
+        late += outcome.is_late
         trace = crc32(outcome.trace.to_bytes(4, "big"), trace)
         if outcome.failure:
             failures.append(outcome.failure)
@@ -73,6 +76,7 @@ def sum_up(outcomes: Iterator[Outcome], *, until_s: float | None = None) -> dict
         "runs": count,
         "events": events,
         "failures": failures,
+        "late": late,
         "trace_hash": f"{trace:08x}",
         "events_per_second": int(events / spent) if spent else 0,
     }

@@ -131,6 +131,18 @@ no_retry_timer = _deaf_to(TimerName.RETRY)
 no_heartbeat = _deaf_to(TimerName.HEARTBEAT)
 
 
+def views_put_the_retry_off(patch: Patch) -> None:
+    honest = pacing.disarm
+
+    def disarm(m: Machine) -> None:
+        honest(m)
+        if m.retry_armed:
+            m.retry_armed = False
+            m.out.append(pacing.StopTimer(name=TimerName.RETRY))
+
+    patch.setattr(pacing, "disarm", disarm)
+
+
 def never_rest(patch: Patch) -> None:
     patch.setattr(pacing, "has_work", lambda _: True)
 

@@ -15,6 +15,7 @@ from consensus.slot import Mine
 from protocol.certificate import Certificate, VoteKind
 from protocol.ids import View
 from protocol.messages import Propose
+from tests.sim.node import SimNode
 
 Patch = pytest.MonkeyPatch
 
@@ -324,3 +325,20 @@ def count_own_vote_at_once(patch: Patch) -> None:
         certifying.on_vote(m, slot.mine.votes[kind], m.helped_ms)
 
     patch.setattr(voting, "cast", cast)
+
+
+# ---------------------------------------------------------------------- the shell
+
+
+def log_without_checksums(patch: Patch) -> None:
+    patch.setattr("node.store.appendlog._checksum", lambda *_: 0)
+
+
+def send_before_the_disk_answers(patch: Patch) -> None:
+    honest = SimNode.carry_out
+
+    def carry_out(self: SimNode, effects: list[Effect]) -> None:
+        self._perform([effect for effect in effects if isinstance(effect, Broadcast)])
+        honest(self, [effect for effect in effects if not isinstance(effect, Broadcast)])
+
+    patch.setattr(SimNode, "carry_out", carry_out)
