@@ -125,6 +125,13 @@ def alter_holding(state: State, /, **fields: Any) -> None:
     alter(state, LOANS, holdings=(msgspec.structs.replace(held[0], **fields), *held[1:]))
 
 
+def default_before_payment(state: State) -> None:
+    """A well-grounded default says that more had been paid by then than was ever received."""
+    court = calculate_hash("account", make_signer("court").public_key)
+    ground = DefaultGround(days_past_due=0, arbiter=AccountId(court), evidence=calculate_hash("evidence"))
+    alter(state, LOANS, defaulted_on=Day(1), default_ground=msgspec.structs.replace(ground, principal_paid=10**12))
+
+
 def move_cash(state: State) -> None:
     """Bob's cash is overdrawn in Ann's favour: sums stay right."""
     account, other = (calculate_hash("account", make_signer(name).public_key) for name in ("ann", "bob"))
@@ -370,6 +377,7 @@ def test_a_planted_fault_is_found_by_its_law(ledger: Ledger, name: str) -> None:
         ("last_payments", lambda s: plant_payment(s, payments=1)),
         ("defaults", lambda s: alter(s, LOANS, state=LoanState.WRITTEN_OFF)),
         ("defaults", lambda s: alter(s, LOANS, defaulted_on=Day(1), default_ground=DefaultGround(days_past_due=13))),
+        ("defaults", default_before_payment),
         ("losses", lambda s: s.put(LOSSES, bytes(36), 1)),
         ("losses", lose_nowhere),
         ("exits", lambda s: alter(s, POOLS, leaving=Leaving(next_ms=TimeMs(1), shares=1))),
