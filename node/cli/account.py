@@ -23,6 +23,9 @@ from node.cli.sign import officer_option, who_options, yes_option
 from node.cli.typed import evidence_options, read_evidence
 
 
+KINDS = ("person", "business", "merchant")
+
+
 @click.group()
 def account() -> None:
     """Open and show accounts; revoke, freeze and free them as an issuer."""
@@ -31,7 +34,7 @@ def account() -> None:
 @account.command(name="open")
 @key_options
 @officer_option("--issuer-dir", "Directory of the issuer that checked the identity, e.g. mynet/authorities/identity.")
-@click.option("--kind", type=click.Choice(["person", "business"]), required=True, help="Who stands behind the account.")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="Who stands behind the account.")
 @click.option("--subject", default=None, metavar="TEXT", help="Identity or registration number; asked for if left out.")
 @click.option("--subject-tag", default=None, metavar="HEX", help="The tag itself, where the issuer computed it before.")
 @click.option("--level", type=click.IntRange(1, 9), default=2, show_default=True, help="How well identity was checked.")

@@ -12,7 +12,7 @@ import click
 from node.cli.common import fail
 from node.cli.remote import read_clock_ms, read_genesis
 from node.client.borrower import CONSENT_MS, list_lenders
-from node.client.consent import UNDERWRITE
+from node.client.consent import pick_underwriting
 from node.client.http import ApiError, NodeClient
 from node.client.network import Network, Organisation, read_network
 from protocol.ids import PublicKey
@@ -106,11 +106,11 @@ def _find_kind(wish: str | None) -> str:
     return kinds.get((wish or "").partition(":")[0], "term")
 
 
-def show_consent(plan: Plan, language: str) -> None:
+def show_consent(plan: Plan, language: str, *, automated: bool = True) -> None:
     """The words agreed to, and beside them the names and the date that they speak of. On stderr."""
     until = datetime.fromtimestamp((read_clock_ms() + CONSENT_MS) // 1000, tz=UTC).date().isoformat()
     names = ", ".join(one.name for one in plan.lenders)
-    click.echo(UNDERWRITE[language], err=True)
+    click.echo(pick_underwriting(language, automated=automated), err=True)
     click.echo(
         f"贷款机构：{names}\n期限：{until}" if language == "zh" else f"Lenders: {names}\nUntil: {until}", err=True
     )

@@ -107,7 +107,7 @@ def apply(
     plan = _plan(
         node_url, seed, prepared.statement.currency, terms=terms, lenders=lenders, genesis_path=genesis_path, lang=lang
     )
-    asking.show_consent(plan, lang)
+    asking.show_consent(plan, lang, automated=not terms["no_automation"])
     if not yes:
         click.confirm("同意？" if lang == "zh" else "Do you agree?", abort=True, err=True)
     enc_key = BoxKey(bytes(derive_enc_key(seed).public_key))

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from nacl.utils import random
 
-from node.client.consent import UNDERWRITE, calculate_text_hash
+from node.client.consent import calculate_text_hash, pick_underwriting
 from node.client.http import NodeClient
 from node.client.network import Organisation, Standing, find_account
 from node.client.wallet import Intent, Wallet
@@ -175,7 +175,7 @@ def make_application(
             data=(anchor.made,),
             purpose=Purpose.UNDERWRITE,
             until_ms=until_ms,
-            text_hash=calculate_text_hash(UNDERWRITE[language]),
+            text_hash=calculate_text_hash(pick_underwriting(language, automated=wish.automated)),
         )
     )
     request = _make_request(wish, data=anchor.made, consent=consent.made)

@@ -21,6 +21,25 @@ UNDERWRITE_ZH: Final = (
 )
 UNDERWRITE: Final = {"en": UNDERWRITE_EN, "zh": UNDERWRITE_ZH}
 
+BY_PERSON_EN: Final = (
+    "I let the lenders named here read this bank statement, for one purpose: to decide on my application for a loan."
+    " They may read it until the date shown. Each reading is logged, and I can see the log. I can withdraw this consent"
+    " at any time; nobody may read after that. I refuse an automated decision: a person at the lender decides, and may"
+    " see what a published points model says; I am told the reasons."
+    " (Liushui consent, underwriting by a person, version 1)"
+)
+BY_PERSON_ZH: Final = (
+    "本人同意此处列明的各贷款机构阅读本流水，仅用于审批本人的贷款申请，阅读期限至所示日期为止。每次阅读均有记录，本人可随时查询。"
+    "本人可随时撤回同意，撤回后任何机构不得再行阅读。本人拒绝自动化决定：审批由贷款机构的工作人员作出，其可参考已公布的评分模型；"
+    "本人将获知理由。（流水授权书·人工授信审批·第一版）"
+)
+BY_PERSON: Final = {"en": BY_PERSON_EN, "zh": BY_PERSON_ZH}
+
+
+def pick_underwriting(language: str, *, automated: bool) -> str:
+    """The words for an application, as the borrower wants it decided."""
+    return (UNDERWRITE if automated else BY_PERSON)[language]
+
 
 def calculate_text_hash(text: str) -> Digest:
     """Hash of the words shown (UTF-8)."""
