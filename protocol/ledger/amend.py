@@ -196,7 +196,8 @@ def _check_restructure(
     if payload.terms_hash != calculate_terms_hash(amended.disclosure):
         return Rejection.TERMS_MISMATCH
     more = sum(amended.capitalised) - amended.forgiven
-    if more > 0 and books.state.need(EXPOSURES, contract.subject_tag).principal_open + more > books.policy.debt_cap:
+    exposure = books.state.need(EXPOSURES, contract.subject_tag)
+    if more > 0 and exposure.principal_open + exposure.undrawn + more > books.policy.debt_cap:
         return Rejection.CAP_DEBT
     for one in loan.holdings:
         pool = books.state.need(POOLS, one.pool)

@@ -176,7 +176,7 @@ def check_reversal(books: Books, agent: AccountId, loan_id: ObjectId, taken: Tak
     if read_balance(books.state, agent, Book.FIAT, contract.disclosure.currency) < sum(parts):
         return Rejection.AGENT_FUNDS_SHORT
     exposure = books.state.need(EXPOSURES, contract.subject_tag)
-    if exposure.principal_open + parts[0] > books.policy.debt_cap:
+    if exposure.principal_open + exposure.undrawn + parts[0] > books.policy.debt_cap:
         return Rejection.CAP_DEBT
     lenders = find_lenders(books, exposure)
     if get_lender(books, loan) not in lenders and len(lenders) >= books.policy.lenders_max:

@@ -18,7 +18,7 @@ from protocol.loans.terms import ExcessRule
 from protocol.money import Amount, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Accept, Draw, LineClose, OfferPost
-from protocol.transactions.pools import CoverDeposit, PoolDeposit, PoolOpen, PoolSet
+from protocol.transactions.pools import PoolDeposit, PoolOpen
 from protocol.transactions.products import BandPrice, LineKind, Partner
 from protocol.transactions.servicing import (
     AmendAnswer,
@@ -92,19 +92,6 @@ def test_a_line_takes_no_security() -> None:
             assert world.ask("ann", product, **fields) is None
             application = world.made("application", "ann")
             assert world.ledger.books.state.need(DECISIONS, application + product).rule is rule
-
-
-def test_what_may_be_drawn_counts_wherever_debt_does() -> None:
-    """Against the debt cap, the pool's limit for one borrower, and the number of lenders."""
-    with lawful_kinds(lenders_max=1, debt_cap=Amount(1_000_000)) as world:
-        world.open_line()
-        other = world.publish("harbour")
-        assert world.sound(world.take("ann", world.ask("ann", other, amount=400_001))) is R.CAP_DEBT
-        assert world.sound(world.take("ann", world.ask("ann", world.products["jade"], amount=300_000))) is R.CAP_LENDERS
-        offer = world.ask("ann", other, amount=400_000)
-        for limit, answer in ((999_999, R.CAP_POOL), (1_000_000, None)):
-            change(world, POOLS, world.pool_id("harbour"), borrower_max=Amount(limit))
-            assert world.sound(world.take("ann", offer)) is answer
 
 
 def test_an_officers_line_is_kept_ready_once() -> None:
@@ -483,17 +470,3 @@ def test_a_draw_paid_in_two_halves_is_a_draw_paid_once(excess: ExcessRule) -> No
             world.settle("ann", loan_id, part, excess)
         ends.append((world.line(line_id), world.pool("harbour"), world.pool("jade")))
     assert ends[0] == ends[1]
-
-
-def test_draws_need_cover_like_any_loan() -> None:
-    """A pool whose cover has run short lends no more, promised or not."""
-    with lawful_kinds() as world:
-        pool = world.pool_id("harbour")
-        line_id = world.open_line()
-        world.must("harbour", PoolSet(pool=pool, borrower_max=Amount(9_000_000), cover_rate_ppm=Ppm(0), fee_ppm=Ppm(0)))
-        rule = PoolSet(pool=pool, borrower_max=Amount(9_000_000), cover_rate_ppm=Ppm(100_000), fee_ppm=Ppm(0))
-        world.mint("harbour", 20_000)
-        world.must("harbour", CoverDeposit(pool=pool, amount=Amount(20_000)))
-        world.must("harbour", rule)
-        world.drawn(line_id, 200_000)
-        assert world.draw(line_id, 10_000) is R.COVER_LOW
