@@ -13,7 +13,7 @@ from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.books import Books
 from protocol.ledger.contracts import Disclosure, LeaseTold, LineTold, PurchaseTold, RevenueTold, Told
 from protocol.ledger.holdings import change_pool, make_holdings
-from protocol.ledger.products import is_rate_within_policy
+from protocol.ledger.products import LENGTH_MAX, is_rate_within_policy
 from protocol.ledger.revenue import (
     calculate_revenue_instalments,
     calculate_revenue_rates,
@@ -132,9 +132,9 @@ def calculate_disclosure(policy: Policy, product: Product, wanted: Wanted, told:
 
 
 def _plan(terms: LoanProduct, wanted: Wanted, told: Told | None) -> ScheduleTerms | None:
-    """The schedule's terms for a loan from its start; None where the calendar itself ends soon after."""
+    """The schedule's terms for a loan from its start; None where it is too long, or the calendar itself ends soon."""
     kind, start, principal = terms.kind, wanted.start, wanted.principal
-    if start > DAY_MAX:
+    if start > DAY_MAX or wanted.instalments * terms.period_every > LENGTH_MAX[terms.period_unit]:
         return None
     period = Period(unit=terms.period_unit, every=terms.period_every)
     revenue = isinstance(told, RevenueTold)

@@ -67,11 +67,11 @@ POLICY = {
 class Lives:
     """A world that goes on by itself; `step` after `step` is decided by the seed alone."""
 
-    def __init__(self, seed: int, actions: "Actions") -> None:
+    def __init__(self, seed: int, actions: "Actions", **policy: Any) -> None:
         self.random = Random(seed)
         self._actions = [one for one, _ in actions]
         self._weights = [weight for _, weight in actions]
-        self.world = World(**POLICY)
+        self.world = World(**{**POLICY, **policy})
         self.tally: Counter[tuple[str, str]] = Counter()
         self.signers = {name: name for name in (*PEOPLE, FIRM, SHOP)}
         """Whose key speaks for a name now."""

@@ -1,6 +1,6 @@
 """All that can happen in a random life."""
 
-from typing import Final
+from typing import Any, Final
 
 from tests.protocol.ledger.lives import loans, money, trouble
 from tests.protocol.ledger.lives.core import Actions, Lives
@@ -8,6 +8,6 @@ from tests.protocol.ledger.lives.core import Actions, Lives
 ACTIONS: Final[Actions] = [*money.ACTIONS, *loans.ACTIONS, *trouble.ACTIONS]
 
 
-def make_lives(seed: int) -> Lives:
-    """People who do everything the ledger knows."""
-    return Lives(seed, ACTIONS)
+def make_lives(seed: int, **policy: Any) -> Lives:
+    """People who do everything the ledger knows, under the lives' policy but for what is given."""
+    return Lives(seed, ACTIONS, **policy)
