@@ -22,7 +22,6 @@ from node.cli.desk import Desk, signing
 from node.cli.sign import officer_option, who_options, yes_option
 from node.cli.typed import evidence_options, read_evidence
 
-
 KINDS = ("person", "business", "merchant")
 
 
@@ -64,6 +63,8 @@ def open_account(
     issuer's own. The same number always gives the same tag, so one person has one account and one debt cap on whatever
     key; and nobody without the issuer's key can try numbers until one fits. A number given by --subject stays in your
     shell's history: leave the option out to be asked.
+
+    Example: liushui account open --kind person --key li-na.key --issuer-dir mynet/authorities/identity
     """
     from node.cli import remote, sign
     from node.client.keyfile import derive_enc_key

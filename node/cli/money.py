@@ -46,7 +46,10 @@ def mint(
     node_url: str,
     as_json: bool,
 ) -> None:
-    """Credit ACCOUNT with fiat that the settlement agent has received. The agent signs."""
+    """Credit ACCOUNT with fiat that the settlement agent has received. The agent signs.
+
+    Example: liushui money mint --agent-dir mynet/authorities/clearing --to lender1 --amount-minor 500000 --ref BANK-1
+    """
     from node.cli import sign
     from protocol.money import Amount, Currency
 
@@ -140,7 +143,10 @@ def redeem(*, desk: Desk, amount_minor: int, currency: str | None, agent: str | 
 def settle(
     *, directory: Path, redemption_id: str, outcome: str, ref: str, yes: bool, node_url: str, as_json: bool
 ) -> None:
-    """Say what became of a payout: paid (the claim is burned) or failed (the money returns). The agent signs."""
+    """Say what became of a payout: paid (the claim is burned) or failed (the money returns). The agent signs.
+
+    Example: liushui money settle REDEMPTION --outcome paid --ref BANK-2 --agent-dir mynet/authorities/clearing
+    """
     from node.cli import sign
     from node.cli.remote import check_hex
     from protocol.ids import ObjectId

@@ -47,7 +47,10 @@ def open_pool(
     node_url: str,
     as_json: bool,
 ) -> None:
-    """Open an empty pool that loans are paid from. The lender signs."""
+    """Open an empty pool that loans are paid from. The lender signs.
+
+    Example: liushui pool open --borrower-max-minor 10000000 --officer-dir mynet/lender1
+    """
     from node.cli import sign
     from protocol.money import Amount, Currency, Ppm
     from protocol.transactions.pools import PoolOpen

@@ -1,16 +1,20 @@
 """The commands of lenders and authorities without a network: product files, identity tags, keys that may not sign."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from node.cli.common import EXIT_OK, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from node.cli.hints import HINTS
-from node.cli.main import main
+from node.cli.main import COMMANDS, main
 from node.cli.productfile import (
     ProductFileError,
     find_product_faults,
@@ -159,3 +163,38 @@ def test_every_refusal_that_a_person_can_meet_says_what_to_do() -> None:
     }  # fmt: skip
     assert codes - set(HINTS) == alone
     assert all(len(hint) > 10 and hint.endswith(".") for hint in HINTS.values())
+
+
+def list_commands(group: click.Group, context: click.Context, *before: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command below a group, by the words that are typed."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from list_commands(command, context, *before, name)
+        else:
+            yield " ".join((*before, name)), command
+
+
+def test_whoever_signs_is_shown_an_example() -> None:
+    """Each command that signs has an example of its own words in its help, and --yes and --json."""
+    commands = dict(list_commands(main, click.Context(main)))  # type: ignore[arg-type]
+    signing = {name: one for name, one in commands.items() if any(each.name == "yes" for each in one.params)}
+    assert len(signing) > 55
+    for name, command in signing.items():
+        assert (
+            f"Example: liushui {name} " in " ".join((command.help or "").split()).replace("| ", "") or name == "tx send"
+        )
+        assert "as_json" in {each.name for each in command.params}, name
+
+
+def test_the_overview_loads_nothing_heavy() -> None:
+    """Modules of commands import the standard library and click: the rest waits until a command runs.
+
+    `schedule` alone is nothing but the ledger's own arithmetic.
+    """
+    modules = sorted({entry.target.partition(":")[0] for entry in COMMANDS.values()} - {"node.cli.schedule"})
+    heavy = "{'msgspec', 'nacl', 'aiohttp', 'protocol.crypto', 'scoring.points'}"
+    text = f"import sys, {', '.join(modules)}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
