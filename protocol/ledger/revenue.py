@@ -202,14 +202,13 @@ def pass_windows(contract: Contract, loan: Loan) -> Loan:
 
 def _end_window(contract: Contract, loan: Loan, end: Day) -> SalesTally:
     """Whether the days before `end` brought too little, of their own and counted from the beginning."""
-    tally, told, row = loan.sales, get_told(contract.disclosure), loan.rows[0]
+    tally, told = loan.sales, get_told(contract.disclosure)
     assert tally is not None, "of a revenue share"
-    owed = row.principal_unpaid + row.interest_unpaid + tally.window_paid
-    expected = min(told.payment * SALES_WINDOW_DAYS, owed)
+    expected = told.payment * SALES_WINDOW_DAYS
     to_date = _calculate_expected(contract, end)
 
     def is_short(ppm: int) -> bool:
-        # Who has paid ahead may rest: only what is missing of the whole time is missing.
+        # Who has paid ahead may rest, or pay the last bit: only what is missing of the whole time is missing.
         return tally.window_paid < share_floor(expected, ppm) and calculate_paid(loan) < share_floor(to_date, ppm)
 
     breach = is_short(told.kind.floor_ppm)

@@ -369,6 +369,30 @@ def test_whoever_has_paid_ahead_may_rest() -> None:
         assert world.tally(loan_id).near_breaches == 1
 
 
+def test_the_last_thirty_days_may_end_on_the_last_day() -> None:
+    """Day 210 ends the seventh window as well: 900,000 of 1,000,000 are below 95 %."""
+    with lawful_kinds() as world:
+        loan_id = world.advance(kind={"term_days_max": 210, "warning_ppm": Ppm(950_000)})
+        world.settle("ann", loan_id, 890_000)
+        world.pass_days(200)
+        world.settle("ann", loan_id, 10_000)
+        world.pass_days(10)
+        assert world.tally(loan_id).near_breaches == 1
+        assert world.tally(loan_id).window_start == DAY_START + 210
+
+
+def test_a_breach_of_next_to_nothing_is_not_late() -> None:
+    """Where everything is asked for, what policy calls immaterial is not counted in days."""
+    with lawful_kinds() as world:
+        loan_id = world.advance(kind={"floor_ppm": Ppm(1_000_000), "warning_ppm": Ppm(1_000_000)})
+        world.pass_days(210)
+        world.settle("ann", loan_id, 999_899)
+        assert world.loan(loan_id).bucket is DelinquencyBucket.TO_180
+        world.settle("ann", loan_id, 1)
+        assert world.tally(loan_id).breached_on == DAY_START + 30
+        assert world.loan(loan_id).bucket is DelinquencyBucket.CURRENT
+
+
 def test_what_is_left_falls_due_on_the_last_day() -> None:
     """From then on it is late like any row: one late fee, late interest on principal, days past due from there."""
     with lawful_kinds() as world:
