@@ -63,8 +63,9 @@ def open_member(books: Books, member: MemberRow, *, officer_key: PublicKey, enc_
 
 
 def put_key(books: Books, key: PublicKey, account: AccountId, *, attester: bool = False) -> None:
-    """Let a key that never signed here speak for an account."""
-    books.state.put(KEYS, key, Key(account=account, attester=attester, top=-1, used=NO_NONCES))
+    """Let a key speak for an account: one that was never seen here, or one that waited to, with the nonces it used."""
+    row = books.state.get(KEYS, key) or Key(account=None, attester=attester, top=-1, used=NO_NONCES)
+    books.state.put(KEYS, key, replace(row, account=account, attester=attester, waits_for=None))
 
 
 def has_cosigned(books: Books, call: Call, account: AccountId) -> bool:

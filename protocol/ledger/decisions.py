@@ -16,7 +16,7 @@ from protocol.ledger.offers import calculate_terms_hash, make_disclosure, reserv
 from protocol.ledger.products import calculate_attestations_floor, does_product_fit
 from protocol.ledger.records import Assessed, Decided, Fact
 from protocol.ledger.rows import Application, Attestation, Decision, Product
-from protocol.ledger.state import APPLICATIONS, BUDGETS, DECISIONS, OFFERS, PRODUCTS, replace
+from protocol.ledger.state import APPLICATIONS, BUDGETS, DECISIONS, MEMBERS, OFFERS, PRODUCTS, replace
 from protocol.limits import DECISIONS_PER_LENDER_MAX, OFFERS_PER_LENDER_MAX
 from protocol.money import Amount, share_floor
 from protocol.rejections import Rejection
@@ -69,8 +69,10 @@ def decide_products(
     application = books.state.need(APPLICATIONS, application_id)
     attesters = tuple(one.attester for one in equal)
     floor = calculate_attestations_floor(books)
+    answered = count_answers(books, application_id, application)
     facts: list[Decided] = []
-    for product_id, product in _find_candidates(books, application):
+    for product_id in _find_candidates(books, application, attesters):
+        product = books.state.need(PRODUCTS, product_id)
         terms = product.terms
         ready = (
             terms.model == like.model
@@ -78,42 +80,45 @@ def decide_products(
             and len(equal) >= max(terms.attestations_min, floor)
             and terms.auto_budget > 0
             and application.request.automated
-            and product_id not in application.products
             and does_product_fit(books, product, application.request)
-            and _has_place(books, application_id, application, product.lender)
+            and _has_place(answered.get(product.lender, (0, 0)))
         )
         if not ready:
             continue
         application = replace(application, products=(*application.products, product_id))
         case = Case(application_id, application, product_id, product, equal)
         facts.append(_decide(books, case))
+        answers, offers = answered.get(product.lender, (0, 0))
+        answered[product.lender] = (answers + 1, offers + (facts[-1].offer is not None))
     books.state.put(APPLICATIONS, application_id, application)
     return tuple(sorted(facts, key=_rank))
 
 
-def _has_place(books: Books, application_id: ObjectId, application: Application, lender: AccountId) -> bool:
-    answers, offers = count_answers(books, application_id, application, lender)
+def _has_place(answered: tuple[int, int]) -> bool:
+    answers, offers = answered
     return answers < DECISIONS_PER_LENDER_MAX and offers < OFFERS_PER_LENDER_MAX
 
 
-def count_answers(
-    books: Books, application_id: ObjectId, application: Application, lender: AccountId
-) -> tuple[int, int]:
-    """A lender's products that have answered, and the offers it has made: nobody fills the others' places."""
-    decided = [books.state.need(DECISIONS, application_id + one) for one in application.products]
-    own = [one for one in decided if one.lender == lender]
-    return len(own), sum((one.offer is not None) + one.offers_ended for one in own)
+def count_answers(books: Books, application_id: ObjectId, application: Application) -> dict[AccountId, tuple[int, int]]:
+    """By lender: its products that have answered, and the offers it has made. Nobody fills the others' places."""
+    counted: dict[AccountId, tuple[int, int]] = {}
+    for product_id in application.products:
+        one = books.state.need(DECISIONS, application_id + product_id)
+        answers, offers = counted.get(one.lender, (0, 0))
+        counted[one.lender] = (answers + 1, offers + (one.offer is not None) + one.offers_ended)
+    return counted
 
 
 def _rank(fact: Decided) -> tuple[bool, int, bytes]:
     return (fact.offer is None, fact.apr_ppm or 0, fact.product)
 
 
-def _find_candidates(books: Books, application: Application) -> list[tuple[ObjectId, Product]]:
+def _find_candidates(books: Books, application: Application, attesters: tuple[AccountId, ...]) -> list[ObjectId]:
+    """Products that have not answered yet: the one named, or the attesters' own, in the order of their ids."""
     named = application.request.product
-    if named is not None:
-        return [(named, books.state.need(PRODUCTS, named))]
-    return [(ObjectId(key), product) for key, product in books.state.items(PRODUCTS)]
+    published = (books.state.need(MEMBERS, one).products for one in attesters) if named is None else ((named,),)
+    answered = frozenset(application.products)
+    return sorted(ObjectId(one) for each in published for one in each if one not in answered)
 
 
 class Case(NamedTuple):

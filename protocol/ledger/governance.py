@@ -15,7 +15,7 @@ from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Proposal, ProposalState, Role
 from protocol.ledger.rules import Due, Rule, Rules
-from protocol.ledger.state import PROPOSALS, replace
+from protocol.ledger.state import MEMBERS, PROPOSALS, replace
 from protocol.ledger.voters import calculate_votes_needed, count_voters
 from protocol.limits import PROPOSALS_OPEN_MAX
 from protocol.rejections import Rejection
@@ -26,8 +26,7 @@ AHEAD_DAYS_MAX = 365
 
 def check_propose(books: Books, call: Call, payload: Propose) -> Rejection | None:
     """Why the action cannot be put before the validators. One that changes nothing today may do so on its day."""
-    mine = (one for _, one in books.state.items(PROPOSALS) if one.proposer == call.account)
-    if sum(one.state is ProposalState.OPEN for one in mine) >= PROPOSALS_OPEN_MAX:
+    if len(books.state.need(MEMBERS, call.account).proposals) >= PROPOSALS_OPEN_MAX:
         return Rejection.PROPOSALS_TOO_MANY
     if find_action_fault(books, payload.action) not in (None, ActionFault.NOTHING_TO_CHANGE):
         return Rejection.ACTION_INVALID
@@ -49,6 +48,8 @@ def apply_propose(books: Books, call: Call, payload: Propose) -> tuple[Fact, ...
         approved=(call.account,),
     )
     books.schedule(effective_ms, EventKind.PROPOSAL, proposal_id)
+    member = books.state.need(MEMBERS, call.account)
+    books.state.put(MEMBERS, call.account, replace(member, proposals=(*member.proposals, proposal_id)))
     _emit(books, "proposal_opened", proposal_id, proposal)
     _count(books, proposal_id, proposal)
     return (Made(id=proposal_id),)
@@ -92,7 +93,16 @@ def _count(books: Books, proposal_id: ObjectId, proposal: Proposal) -> None:
         proposal = replace(proposal, state=ProposalState.REJECTED)
         books.cancel(proposal.effective_ms, EventKind.PROPOSAL, proposal_id)
         _emit(books, "proposal_rejected", proposal_id, proposal)
+    _put(books, proposal_id, proposal)
+
+
+def _put(books: Books, proposal_id: ObjectId, proposal: Proposal) -> None:
+    """Write a proposal; one that is not open any more leaves its proposer room for another."""
     books.state.put(PROPOSALS, proposal_id, proposal)
+    member = books.state.need(MEMBERS, proposal.proposer)
+    if proposal.state is not ProposalState.OPEN and proposal_id in member.proposals:
+        left = tuple(one for one in member.proposals if one != proposal_id)
+        books.state.put(MEMBERS, proposal.proposer, replace(member, proposals=left))
 
 
 def on_proposal_due(books: Books, proposal_id: ObjectId) -> None:
@@ -101,10 +111,10 @@ def on_proposal_due(books: Books, proposal_id: ObjectId) -> None:
     passed = proposal.state is ProposalState.PASSED
     fault = find_action_fault(books, proposal.action) if passed else ActionFault.VOTES_SHORT
     if fault is not None:
-        books.state.put(PROPOSALS, proposal_id, replace(proposal, state=ProposalState.LAPSED))
+        _put(books, proposal_id, replace(proposal, state=ProposalState.LAPSED))
         _emit(books, "proposal_lapsed", proposal_id, proposal, reason=fault.value)
         return
-    books.state.put(PROPOSALS, proposal_id, replace(proposal, state=ProposalState.DONE))
+    _put(books, proposal_id, replace(proposal, state=ProposalState.DONE))
     apply_action(books, proposal.action)
     books.load_governed()
     _emit(books, "proposal_done", proposal_id, proposal)

@@ -6,10 +6,10 @@ on the books, so that no nonce of it counts twice, and speaks for nobody any mor
 
 from protocol.crypto import calculate_account_id
 from protocol.ids import AccountId, BoxKey, ObjectId, PublicKey, TimeMs
-from protocol.ledger.accounts import put_key
+from protocol.ledger.accounts import NO_NONCES, put_key
 from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.records import Fact
-from protocol.ledger.rows import Account, Recovery, Role
+from protocol.ledger.rows import Account, Key, Recovery, Role
 from protocol.ledger.rules import Due, Rule, Rules
 from protocol.ledger.state import ACCOUNTS, KEYS, RECOVERIES, replace
 from protocol.rejections import Rejection
@@ -20,13 +20,11 @@ def is_key_known(books: Books, key: PublicKey) -> bool:
     """Whether a key has signed here, speaks for an account or a node, or waits to speak for an account."""
     if books.state.get(KEYS, key) is not None:
         return True
-    if any(key in (one.node_key, one.validator_key) for one in books.genesis.members):
-        return True
-    return any(key == one.new_key for _, one in books.state.items(RECOVERIES))
+    return any(key in (one.node_key, one.validator_key) for one in books.genesis.members)
 
 
 def switch_key(books: Books, account: AccountId, new_key: PublicKey, enc_key: BoxKey) -> None:
-    """Let an unknown key speak for an account from now on, and its present one for nobody."""
+    """Let another key speak for an account from now on, and its present one for nobody."""
     row = books.state.need(ACCOUNTS, account)
     retire_key(books, PublicKey(row.key))
     put_key(books, new_key, account)
@@ -56,8 +54,7 @@ def check_key_rotate(books: Books, call: Call, payload: KeyRotate) -> Rejection 
 def apply_key_rotate(books: Books, call: Call, payload: KeyRotate) -> tuple[Fact, ...]:
     """Change it at once. Whoever can sign has lost nothing, so a recovery that waits ends."""
     if books.state.get(RECOVERIES, call.account) is not None:
-        _end_recovery(books, call.account)
-        _emit_cancelled(books, call.account)
+        _cancel_recovery(books, call.account)
     switch_key(books, call.account, payload.new_key, payload.enc_key)
     books.emit(
         "key_rotated",
@@ -89,6 +86,8 @@ def apply_key_recover(books: Books, call: Call, payload: KeyRecover) -> tuple[Fa
         payload.account,
         Recovery(issuer=call.account, new_key=payload.new_key, enc_key=payload.enc_key, effective_ms=effective_ms),
     )
+    waiting = Key(account=None, attester=False, top=-1, used=NO_NONCES, waits_for=payload.account)
+    books.state.put(KEYS, payload.new_key, waiting)
     books.schedule(effective_ms, EventKind.RECOVERY, ObjectId(payload.account))
     books.emit(
         "recovery_opened",
@@ -110,8 +109,7 @@ def check_key_recover_cancel(books: Books, call: Call, payload: KeyRecoverCancel
 
 def apply_key_recover_cancel(books: Books, call: Call, payload: KeyRecoverCancel) -> tuple[Fact, ...]:
     """Stop it."""
-    _end_recovery(books, call.account)
-    _emit_cancelled(books, call.account)
+    _cancel_recovery(books, call.account)
     return ()
 
 
@@ -122,7 +120,17 @@ def _end_recovery(books: Books, account: AccountId) -> Recovery:
     return recovery
 
 
-def _emit_cancelled(books: Books, account: AccountId) -> None:
+def _forget_waiting(books: Books, key: PublicKey) -> None:
+    """A key speaks for nobody yet; one that has signed meanwhile stays, so that no nonce of it is used twice."""
+    row = books.state.need(KEYS, key)
+    if row.account is None and row.top < 0:
+        books.state.delete(KEYS, key)
+    else:
+        books.state.put(KEYS, key, replace(row, waits_for=None))
+
+
+def _cancel_recovery(books: Books, account: AccountId) -> None:
+    _forget_waiting(books, PublicKey(_end_recovery(books, account).new_key))
     books.emit("recovery_cancelled", (account,), {"account": account.hex()})
 
 
@@ -130,19 +138,21 @@ def on_recovery_due(books: Books, subject: ObjectId) -> None:
     """Nobody objected: the new key speaks, if it is still free and the issuer still is one."""
     account = AccountId(subject)
     recovery = _end_recovery(books, account)
+    key = PublicKey(recovery.new_key)
     issuer = books.state.need(ACCOUNTS, recovery.issuer)
     reason = _find_recovery_fault(books, recovery, issuer)
     subjects = (account, recovery.issuer)
     data = {"account": account.hex(), "issuer": recovery.issuer.hex(), "new_key": recovery.new_key.hex()}
     if reason is not None:
+        _forget_waiting(books, key)
         books.emit("recovery_lapsed", subjects, {**data, "reason": reason})
         return
-    switch_key(books, account, PublicKey(recovery.new_key), BoxKey(recovery.enc_key))
+    switch_key(books, account, key, BoxKey(recovery.enc_key))
     books.emit("key_recovered", subjects, data)
 
 
 def _find_recovery_fault(books: Books, recovery: Recovery, issuer: Account) -> str | None:
-    if is_key_known(books, PublicKey(recovery.new_key)):
+    if books.state.need(KEYS, recovery.new_key).account is not None:
         return "key_taken"
     return None if issuer.roles & Role.ISSUER and not issuer.frozen else "issuer_unknown"
 

@@ -129,7 +129,7 @@ def _check_terms(
     refused = refused or check_cover(books, disclosure)
     if refused is not None:
         return refused
-    answers, offers = count_answers(books, payload.application, application, disclosure.lender)
+    answers, offers = count_answers(books, payload.application, application).get(disclosure.lender, (0, 0))
     new = payload.product not in application.products
     full = offers >= OFFERS_PER_LENDER_MAX or answers + new > DECISIONS_PER_LENDER_MAX
     return Rejection.ANSWERS_TOO_MANY if full else check_may_lend(books, disclosure)
@@ -255,7 +255,7 @@ def check_offer_decline(books: Books, call: Call, payload: OfferDecline) -> Reje
     known = len(set(payload.reasons)) == len(payload.reasons) and all(one in REASONS for one in payload.reasons)
     if not known:
         return Rejection.REASONS_INVALID
-    answers, _ = count_answers(books, payload.application, application, call.account)
+    answers, _ = count_answers(books, payload.application, application).get(call.account, (0, 0))
     full = decision is None and answers >= DECISIONS_PER_LENDER_MAX
     return Rejection.ANSWERS_TOO_MANY if full else None
 

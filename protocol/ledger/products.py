@@ -11,7 +11,7 @@ from protocol.ledger.books import Books, Call
 from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Budget, Product, Role
 from protocol.ledger.rules import Pause, Rule, Rules
-from protocol.ledger.state import ACCOUNTS, BUDGETS, MEMBERS, POOLS, PRODUCTS
+from protocol.ledger.state import ACCOUNTS, BUDGETS, MEMBERS, POOLS, PRODUCTS, replace
 from protocol.limits import PRODUCTS_PER_LENDER_MAX
 from protocol.loans.terms import Amortisation, PeriodUnit
 from protocol.money import PPM, Amount, Currency
@@ -42,8 +42,7 @@ def check_product(books: Books, call: Call, payload: LoanProduct) -> Rejection |
         return Rejection.POLICY_BROKEN
     if not books.can_score(payload.model) or books.models[payload.model].currency != pool.currency:
         return Rejection.MODEL_UNKNOWN
-    on_sale = sum(is_on_sale(books, one.terms) for _, one in find_products(books, call.account))
-    if on_sale >= PRODUCTS_PER_LENDER_MAX:
+    if len(find_on_sale(books, call.account)) >= PRODUCTS_PER_LENDER_MAX:
         return Rejection.PRODUCT_LIMIT_REACHED
     return _check_partners(books, call, payload, pool.currency)
 
@@ -132,6 +131,8 @@ def apply_product(books: Books, call: Call, payload: LoanProduct) -> tuple[Fact,
         Product(lender=call.account, currency=currency, terms=payload, published_ms=books.now_ms),
     )
     books.state.put(BUDGETS, product, Budget(used=Amount(0), loans=0))
+    on_sale = (*find_on_sale(books, call.account), product)
+    books.state.put(MEMBERS, call.account, replace(books.state.need(MEMBERS, call.account), products=on_sale))
     books.emit(
         "product_published",
         (product, payload.pool, call.account),
@@ -193,9 +194,10 @@ def is_on_sale(books: Books, terms: LoanProduct) -> bool:
     return books.calculate_day(terms.tz_offset_min) <= terms.expires_on
 
 
-def find_products(books: Books, lender: AccountId) -> list[tuple[ObjectId, Product]]:
-    """A lender's products in the order of their ids."""
-    return [(ObjectId(key), product) for key, product in books.state.items(PRODUCTS) if product.lender == lender]
+def find_on_sale(books: Books, lender: AccountId) -> tuple[ObjectId, ...]:
+    """A member's products that applications may still come in for, oldest first."""
+    published = books.state.need(MEMBERS, lender).products
+    return tuple(one for one in published if is_on_sale(books, books.state.need(PRODUCTS, one).terms))
 
 
 RULES: Rules = {LoanProduct: Rule(check_product, apply_product, roles=Role.LENDER, pause=Pause.PRODUCTS)}

@@ -89,6 +89,8 @@ class Key(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unk
     """Bit i (of a big-endian number) tells whether nonce top - i was used."""
     retired_from: AccountIdField | None = None
     """Account it spoke for once; it never speaks for one again, and is kept so that no nonce of it is used twice."""
+    waits_for: AccountIdField | None = None
+    """Account it will speak for if nobody objects to a recovery that waits."""
 
 
 class Redemption(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -325,6 +327,8 @@ class Asset(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_u
     """What a sale gives to pools' cover once the pools have their value: cover had paid for that part of the claim."""
     advanced: AmountField = Amount(0)
     """What a sale gives its owner after that: what the thing was worth above the claim, which the owner paid out."""
+    seized: bool = False
+    """Held since a seizure: cover bore its part of the loss when the loan defaulted."""
 
 
 class Exit(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -352,6 +356,10 @@ class Member(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_
     name: str
     attester_key: PublicKeyField | None
     admitted_ms: TimeMsField
+    products: tuple[ObjectIdField, ...] = ()
+    """Its own that were on sale when it last published one, oldest first."""
+    proposals: tuple[ObjectIdField, ...] = ()
+    """Its own that are open, oldest first."""
 
 
 class Governed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,8 +6,19 @@ from typing import Final
 from protocol.genesis import Policy
 from protocol.ledger.execute import Ledger
 from protocol.ledger.laws.common import Laws, Violations
+from protocol.ledger.products import is_on_sale
 from protocol.ledger.rows import Proposal, ProposalState
-from protocol.ledger.state import ACCOUNTS, GOVERNED, GOVERNED_KEY, KEYS, MEMBERS, MODELS, PROPOSALS, RECOVERIES
+from protocol.ledger.state import (
+    ACCOUNTS,
+    GOVERNED,
+    GOVERNED_KEY,
+    KEYS,
+    MEMBERS,
+    MODELS,
+    PRODUCTS,
+    PROPOSALS,
+    RECOVERIES,
+)
 from protocol.transactions.accounts import AccountKind
 from protocol.transactions.governance import PolicySet
 
@@ -67,7 +78,7 @@ def _is_state_due(proposal: Proposal, voters: int, quorum: int) -> bool:
 
 
 def check_members(ledger: Ledger) -> Violations:
-    """Every member is an organisation's account and back; no two bear one name."""
+    """Every member is an organisation's account and back; no two bear one name; each knows what it has open."""
     state = ledger.books.state
     organisations = [key for key, one in state.items(ACCOUNTS) if one.kind is AccountKind.ORGANISATION]
     members = [key for key, _ in state.items(MEMBERS)]
@@ -75,6 +86,14 @@ def check_members(ledger: Ledger) -> Violations:
     found = [f"member {name!r} stands {count} times" for name, count in names.items() if count > 1]
     if organisations != members:
         found.append(f"{len(members)} members, {len(organisations)} accounts of organisations")
+    open_ones = [(one.proposer, key) for key, one in state.items(PROPOSALS) if one.state is ProposalState.OPEN]
+    sold = {(one.lender, key) for key, one in state.items(PRODUCTS) if is_on_sale(ledger.books, one.terms)}
+    told = sorted((key, one) for key, row in state.items(MEMBERS) for one in row.proposals)
+    listed = [(key, one) for key, row in state.items(MEMBERS) for one in row.products]
+    if told != sorted(open_ones):
+        found.append(f"{len(told)} proposals are kept as open, {len(open_ones)} are")
+    if len(set(listed)) != len(listed) or sold - set(listed):
+        found.append(f"{len(listed)} products are kept as on sale, {len(sold)} are")
     return found
 
 
@@ -92,6 +111,12 @@ def check_keys(ledger: Ledger) -> Violations:
         or (row.retired_from is not None and (row.account is not None or state.get(ACCOUNTS, row.retired_from) is None))
     ]
     found += [f"key {key.hex()}: is not on the books" for key in speaks if state.get(KEYS, key) is None]
+    waits = {bytes(one.new_key): key for key, one in state.items(RECOVERIES)}
+    found += [
+        f"key {key.hex()}: waits for another account than a recovery says"
+        for key, row in state.items(KEYS)
+        if row.waits_for != waits.get(key)
+    ]
     found += [
         f"recovery of {key.hex()}: of an account that is not there, or a member's"
         for key, _ in state.items(RECOVERIES)

@@ -20,6 +20,7 @@ from protocol.ledger.state import (
     CONSENTS,
     DATA,
     KEYS,
+    MEMBERS,
     MODELS,
     POOLS,
     PRODUCTS,
@@ -260,9 +261,12 @@ def build_product() -> Scene:
 
 def fill_shelf(scene: Scene) -> None:
     """The lender has as many products on sale as it may."""
-    row = next(one for _, one in scene.books.state.items(PRODUCTS) if one.lender == scene.world.account(scene.who))
-    for index in range(32):
-        scene.books.state.put(PRODUCTS, calculate_hash("product", bytes((index,))), row)
+    lender = scene.world.account(scene.who)
+    row = next(one for _, one in scene.books.state.items(PRODUCTS) if one.lender == lender)
+    shelf = tuple(calculate_hash("product", bytes((index,))) for index in range(32))
+    for product_id in shelf:
+        scene.books.state.put(PRODUCTS, product_id, row)
+    scene.put(MEMBERS, lender, products=shelf)
 
 
 def build_data_anchor() -> Scene:

@@ -1,13 +1,18 @@
 """What hostile signers send comes to a receipt, and what they once broke stays whole."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 
 from protocol.ledger.invariants import find_violations
+from protocol.ledger.state import State, Table
 from protocol.loans.terms import PeriodUnit
 from protocol.money import Amount, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.lending import OfferPost
 from tests.protocol.ledger.fuzz import Fuzz
+from tests.protocol.ledger.lives.everything import make_lives
 from tests.protocol.ledger.world import World
 
 LONG_SEEDS = 200
@@ -52,3 +57,23 @@ def test_an_offer_longer_than_any_calendar_is_refused() -> None:
         application=application, product=product, principal=Amount(100_000), instalments=480, rate_ppm=Ppm(10_000)
     )
     assert world.do("harbour", offer).rejection is Rejection.POLICY_BROKEN
+
+
+def test_no_transaction_or_event_walks_a_table_that_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever people do, only members and models, whom votes admit, are ever looked at one by one."""
+    lives = make_lives(3)
+    walked: set[str] = set()
+
+    def watch(walk: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        def watched(state: State, table: Table[Any]) -> Iterator[Any]:
+            if lives.world.ledger._open:
+                walked.add(table.name)
+            return walk(state, table)
+
+        return watched
+
+    monkeypatch.setattr(State, "items", watch(State.items))
+    monkeypatch.setattr(State, "walk", watch(State.walk))
+    for _ in range(400):
+        lives.step()
+    assert {"members"} <= walked <= {"members", "models"}

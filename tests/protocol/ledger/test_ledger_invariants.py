@@ -263,6 +263,12 @@ def pass_alone(state: State) -> None:
     state.put(PROPOSALS, calculate_hash("proposal"), lonely)
 
 
+def alter_all_members(state: State, **fields: object) -> None:
+    """Every member's row with some fields changed."""
+    for key, row in list(state.items(MEMBERS)):
+        state.put(MEMBERS, key, msgspec.structs.replace(row, **fields))
+
+
 def forget_member(state: State) -> None:
     """An organisation's account without its member."""
     state.delete(MEMBERS, next(state.items(MEMBERS))[0])
@@ -361,6 +367,9 @@ def test_a_planted_fault_is_found_by_its_law(ledger: Ledger, name: str) -> None:
         ("one_account_per_tag", lambda s: alter(s, KEYS, account=calculate_hash("nobody"))),
         ("keys", lambda s: alter(s, ACCOUNTS, key=calculate_hash("another"))),
         ("governed", lambda s: alter(s, GOVERNED, paused=1)),
+        ("keys", lambda s: alter(s, KEYS, waits_for=first(s, KEYS).account)),
+        ("members", lambda s: alter(s, MEMBERS, proposals=(calculate_hash("proposal"),))),
+        ("members", lambda s: alter_all_members(s, products=())),
         ("members", lambda s: [s.put(MEMBERS, key, first(s, MEMBERS)) for key, _ in list(s.items(MEMBERS))]),
         ("closed_loans", lambda s: alter(s, LOANS, closed_ms=1)),
         ("pool_principal", lambda s: alter(s, POOLS, principal=Amount(1))),
