@@ -114,6 +114,7 @@ class Rejection(IntEnum):
     CAP_GUARANTEE = 821
     ANSWERS_TOO_MANY = 822
     LENDER_UNFIT = 823
+    DEBTS_TOO_MANY = 824
     # loans
     LOAN_UNKNOWN = 900
     LOAN_CLOSED = 901
@@ -262,6 +263,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.CAP_GUARANTEE: "A guarantor's own total debt would pass the cap.",
     Rejection.ANSWERS_TOO_MANY: "The lender has answered the application as often as allowed.",
     Rejection.LENDER_UNFIT: "A lender of this offer is frozen, or the validators no longer let it lend.",
+    Rejection.DEBTS_TOO_MANY: "Borrower or guarantor has as many open loans, lines or guarantees as allowed.",
     Rejection.LOAN_UNKNOWN: "The loan does not exist.",
     Rejection.LOAN_CLOSED: "The loan is closed.",
     Rejection.LOAN_STATE: "The loan is not in a state in which this can happen.",

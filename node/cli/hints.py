@@ -97,6 +97,7 @@ HINTS: Final = {
     "cap_guarantee": "Find another guarantor, or borrow less.",
     "answers_too_many": "Wait for another application.",
     "lender_unfit": "Take another lender's offer.",
+    "debts_too_many": "Pay a small loan off or close a line, and accept again.",
     # loans
     "loan_unknown": "List the loans with liushui loan list.",
     "loan_closed": "See how it ended with liushui loan show LOAN.",

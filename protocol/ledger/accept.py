@@ -19,7 +19,7 @@ from protocol.ledger.exposure import (
     check_caps,
 )
 from protocol.ledger.funding import calculate_funding_end, check_agent, reserve_funding
-from protocol.ledger.guarantees import check_guarantor_caps, check_guarantors
+from protocol.ledger.guarantees import check_counts, check_guarantor_caps, check_guarantors
 from protocol.ledger.holdings import make_holdings
 from protocol.ledger.leases import check_supplier, is_deposit_short, take_deposit
 from protocol.ledger.loans import save_loan
@@ -81,6 +81,7 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
         or check_cover(books, disclosure)
         or check_guarantor_caps(books, disclosure)
         or check_may_lend(books, disclosure)
+        or check_counts(books, call, disclosure)
         or check_supplier(books, call, disclosure)
     )
 

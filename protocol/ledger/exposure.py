@@ -16,6 +16,7 @@ from protocol.ledger.rows import Exposure
 from protocol.ledger.servicing import calculate_loan_at
 from protocol.ledger.state import CONTRACTS, EXPOSURES, LINES, LOANS, OFFERS, PRODUCTS, replace
 from protocol.ledger.undrawn import calculate_reserves
+from protocol.limits import DEBTS_PER_SUBJECT_MAX
 from protocol.loans.calendar import Period, calculate_monthly_instalment
 from protocol.loans.lifecycle import CLAIMED
 from protocol.money import share_ceil, share_floor
@@ -168,6 +169,12 @@ def calculate_debt(books: Books, exposure: Exposure) -> int:
     """All that counts against the cap: principal open, what may be drawn, and the weight of guarantees given."""
     guaranteed = sum(books.state.need(LOANS, loan_id).principal_out for loan_id in exposure.guarantees)
     return exposure.principal_open + exposure.undrawn + share_ceil(guaranteed, books.policy.guarantee_weight_ppm)
+
+
+def has_most_debts(books: Books, tag: Digest) -> bool:
+    """Whether a subject has as many open loans and lines as anybody may."""
+    exposure = books.state.need(EXPOSURES, tag)
+    return len(exposure.loans) + len(exposure.lines) >= DEBTS_PER_SUBJECT_MAX
 
 
 def calculate_debt_cap(books: Books, segment: Segment) -> int:

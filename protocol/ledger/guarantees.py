@@ -3,8 +3,9 @@
 from protocol.ledger.accounts import has_cosigned
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Disclosure
-from protocol.ledger.exposure import calculate_debt
+from protocol.ledger.exposure import calculate_debt, has_most_debts
 from protocol.ledger.state import ACCOUNTS, EXPOSURES
+from protocol.limits import GUARANTEES_PER_SUBJECT_MAX
 from protocol.money import share_ceil
 from protocol.rejections import Rejection
 
@@ -17,6 +18,14 @@ def check_guarantors(books: Books, call: Call, disclosure: Disclosure) -> Reject
         if not has_cosigned(books, call, guarantor) or not standing:
             return Rejection.GUARANTOR_MISSING
     return None
+
+
+def check_counts(books: Books, call: Call, disclosure: Disclosure) -> Rejection | None:
+    """Whether borrower and guarantors have few enough debts for another: each is looked at when one of them borrows."""
+    tags = [books.state.need(ACCOUNTS, one).subject_tag for one in disclosure.guarantors]
+    given = (len(books.state.need(EXPOSURES, tag).guarantees) for tag in tags)
+    many = has_most_debts(books, call.row.subject_tag) or any(one >= GUARANTEES_PER_SUBJECT_MAX for one in given)
+    return Rejection.DEBTS_TOO_MANY if many else None
 
 
 def check_guarantor_caps(books: Books, disclosure: Disclosure) -> Rejection | None:

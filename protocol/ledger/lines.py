@@ -15,6 +15,7 @@ from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.contracts import Disclosure, DrawTold
 from protocol.ledger.decisions import calculate_capacity30
 from protocol.ledger.exposure import apply_drawn, check_instalments
+from protocol.ledger.guarantees import check_counts
 from protocol.ledger.holdings import make_holdings
 from protocol.ledger.loans import load_loan, save_loan
 from protocol.ledger.offers import Wanted, calculate_disclosure, calculate_terms_hash
@@ -121,6 +122,7 @@ def check_draw(books: Books, call: Call, payload: Draw) -> Rejection | None:
         or _check_draws(books, line)
         or check_cover(books, disclosure)
         or check_may_lend(books, disclosure)
+        or check_counts(books, call, disclosure)
     )
 
 

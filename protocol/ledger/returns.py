@@ -10,10 +10,11 @@ borrower had paid in good faith. Who may ask for it, and when, is `adjust`'s; ne
 from collections import Counter
 from typing import NamedTuple
 
-from protocol.ids import AccountId, Day, ObjectId
+from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.books import Books
 from protocol.ledger.contracts import Contract, DrawTold, LeaseTold, Loan, RevenueTold
-from protocol.ledger.exposure import add_guarantee, apply_principal_back, find_lenders
+from protocol.ledger.cover import bear_loss
+from protocol.ledger.exposure import add_guarantee, apply_principal_back, find_lenders, has_most_debts
 from protocol.ledger.holdings import change_pool, get_lender, get_owner, split_income, split_whole
 from protocol.ledger.journal import Book, Posting, read_balance, read_cash
 from protocol.ledger.loans import calculate_subjects, emit_lateness, load_loan, save_loan
@@ -102,7 +103,7 @@ def take_back(books: Books, loan: Loan, backs: tuple[Back, ...]) -> list[Posting
             loss += amount - own
         postings += [
             Posting(back.pool, Book.PRINCIPAL, back.principal),
-            Posting(back.pool, Book.LOSS, loss),
+            *bear_loss(books, back.pool, loss, books.today).postings,
             Posting(back.owner, Book.CASH, back.managed),
         ]
     return postings
@@ -185,7 +186,8 @@ def check_reversal(books: Books, agent: AccountId, loan_id: ObjectId, taken: Tak
         return Rejection.LIQUIDITY_SHORT
     if loan.closed_ms is not None and not all(_is_free(books, contract, one) for one in contract.disclosure.collateral):
         return Rejection.ASSET_LIENED
-    return None
+    full = loan.closed_ms is not None and has_most_debts(books, Digest(contract.subject_tag))
+    return Rejection.DEBTS_TOO_MANY if full else None
 
 
 def _is_free(books: Books, contract: Contract, asset_id: ObjectId) -> bool:

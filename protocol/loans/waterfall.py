@@ -59,7 +59,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     @property
     def unpaid(self) -> int:
         """All four parts together."""
-        return self.principal_unpaid + self.interest_unpaid + self.fee_unpaid + self.penalty_unpaid
+        # Written out: a due event asks this of every row of a loan.
+        due = self.principal_due + self.interest_due + self.fee_due + self.penalty_due
+        return due - self.principal_paid - self.interest_paid - self.fee_paid - self.penalty_paid
 
 
 def open_row(instalment: Instalment) -> Row:

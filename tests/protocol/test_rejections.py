@@ -100,6 +100,7 @@ PRECEDENCE = [
     (821, "cap_guarantee"),
     (822, "answers_too_many"),
     (823, "lender_unfit"),
+    (824, "debts_too_many"),
     (900, "loan_unknown"),
     (901, "loan_closed"),
     (902, "loan_state"),
