@@ -10,6 +10,11 @@ BASE = 20_231_109
 SECONDS = 60
 
 
+def split(count: int, size: int) -> list[range]:
+    """A long tier in parts: no test may take longer than pytest's own limit, however busy the machine."""
+    return [range(first, min(first + size, count)) for first in range(0, count, size)]
+
+
 def find_base() -> int:
     """A seed base of this very commit, or a fixed one without git."""
     git = shutil.which("git")

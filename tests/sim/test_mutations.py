@@ -2,9 +2,12 @@
 
 import pytest
 
-from tests.sim.mutations import MUTATIONS, Law, Mutation
+from tests.sim.mutations import MUTATIONS, Law, Mutation, Seeds
+from tests.sim.runner import run_seeds
 
 MUTATIONS_MIN = 36
+CHUNK = 30
+"""Seeds of one test: no test may take longer than pytest's own limit, however busy the machine."""
 SAMPLE = (
     "quorum off by one",
     "votes are sent without a record",
@@ -50,7 +53,25 @@ def test_no_bug_was_dropped() -> None:
     assert set(SAMPLE) <= set(names)
 
 
+SEEDS = sorted(
+    {
+        (one.campaign.byzantine or "", one.campaign.size, at)
+        for one in MUTATIONS
+        if isinstance(one.campaign, Seeds)
+        for at in range(0, one.campaign.count, CHUNK)
+    }
+)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("byzantine", "size", "first"), SEEDS)
+def test_the_gates_seeds_are_clean_without_a_bug(byzantine: str, size: int, first: int) -> None:
+    """A campaign that fails by itself would catch anything. (Twins and boundaries have their own long tiers.)"""
+    summary = run_seeds(range(first, first + CHUNK), size=size, byzantine=byzantine or None)
+    assert summary["failures"] == []
+
+
 @pytest.mark.parametrize("law", [one for one in MUTATIONS if isinstance(one.campaign, Law)], ids=lambda one: one.name)
 def test_every_law_holds_without_its_bug(law: Mutation) -> None:
-    """A campaign that fails by itself would catch anything."""
+    """Nor may a law."""
     assert law.campaign.find() is None

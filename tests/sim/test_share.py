@@ -4,7 +4,7 @@ import pytest
 
 from tests.sim.actors.table import ACTORS
 from tests.sim.runner import run_seed, run_seeds
-from tests.sim.share import find_base, find_seconds
+from tests.sim.share import find_base, find_seconds, split
 
 LONG_SEEDS = 2_000
 
@@ -19,9 +19,10 @@ def test_the_laws_hold_in_this_commits_share_of_seeds() -> None:
 
 
 @pytest.mark.long
-def test_the_laws_hold_in_two_thousand_seeds() -> None:
+@pytest.mark.parametrize("seeds", split(LONG_SEEDS, 50), ids=str)
+def test_the_laws_hold_in_two_thousand_seeds(seeds: range) -> None:
     """The long tier; and every honest validator of each has its ten blocks within 4n views of the heal."""
-    summary = run_seeds(range(LONG_SEEDS))
+    summary = run_seeds(seeds)
     print(f"{summary['runs']} seeds, {summary['events']} events, trace {summary['trace_hash']}")
     assert summary["failures"] == []
     assert summary["late"] == 0

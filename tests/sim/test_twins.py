@@ -4,7 +4,7 @@ import pytest
 
 from protocol.certificate import VoteKind
 from tests.sim.runner import run_case, run_twins
-from tests.sim.share import find_base, find_seconds
+from tests.sim.share import find_base, find_seconds, split
 from tests.sim.twins import SAID, TwinsWorld, make_case
 
 LONG_CASES = 5_000
@@ -19,9 +19,10 @@ def test_the_laws_hold_in_this_commits_share_of_twins() -> None:
 
 
 @pytest.mark.long
-def test_the_laws_hold_in_five_thousand_cases_of_twins() -> None:
+@pytest.mark.parametrize("cases", split(LONG_CASES, 250), ids=str)
+def test_the_laws_hold_in_five_thousand_cases_of_twins(cases: range) -> None:
     """The long tier."""
-    summary = run_twins(range(LONG_CASES))
+    summary = run_twins(cases)
     print(f"{summary['runs']} cases, {summary['events']} events, trace {summary['trace_hash']}")
     assert summary["failures"] == []
 
