@@ -4,8 +4,8 @@
 
 Each loan has twelve weekly instalments; its copies differ by id and borrower alone. The first unpaid row was due
 yesterday, so at midnight every loan becomes late: a late fee, late interest, a bucket, an event for readers. Each block
-takes at most DAY_EVENTS_PER_BLOCK_MAX of them and carries the rest over. Prints one JSON object; times in ms, of the processor (steadier where others share it) and
-of the wall.
+takes at most DAY_EVENTS_PER_BLOCK_MAX of them and carries the rest over. Prints one JSON object; times in ms, of the
+processor (steadier where others share it) and of the wall.
 """
 
 import gc
