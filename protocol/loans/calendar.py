@@ -9,6 +9,7 @@ be a clock, a time zone or a business-day calendar here: the caller has already 
 
 import datetime
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import msgspec
@@ -48,6 +49,7 @@ def _month_number(day: int) -> int:
     return date.year * 12 + date.month - 1
 
 
+@lru_cache(maxsize=8_192)
 def _first_of_month(month_number: int) -> int:
     year, month = divmod(month_number, 12)
     return datetime.date(year, month + 1, 1).toordinal()

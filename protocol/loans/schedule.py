@@ -139,16 +139,17 @@ def _rows_of_payment(
 def _smallest_payment(principal: int, residual: int, rates: Sequence[PeriodRate]) -> int:
     """Return the smallest payment whose last row (less the residual) is not higher than it; interest rounded down.
 
-    A larger payment leaves a balance that is smaller in every row, so the condition holds from one payment upwards and
-    a binary search finds it. The exact E* bounds the search from above: floored interest never asks for more.
+    A larger payment leaves a balance that is smaller in every row, so the condition holds from one payment upwards.
+    The exact E* bounds the search from above: floored interest never asks for more, and rarely for much less, so the
+    search goes down from there, in steps that double until one is too long.
     """
     numerator, denominator = calculate_level_payment(principal, residual, rates)
-    low, high = 0, max(divide_ceil(numerator, denominator), 0)
+    low, high, step = 0, max(divide_ceil(numerator, denominator), 0), 1
     while low < high:
-        middle = (low + high) // 2
+        middle = max(high - step, (low + high) // 2)
         last_principal, last_interest = _rows_of_payment(principal, middle, rates, divide_floor)[-1]
         if last_principal + last_interest <= middle + residual:
-            high = middle
+            high, step = middle, 2 * step
         else:
             low = middle + 1
     return low
