@@ -4,7 +4,7 @@
 
 What is unpaid when a loan is amended:
 
-    principal    less what is forgiven, on new rows from today; the forgiven part is the pools' loss
+    principal    less what is forgiven, on new rows from today; the forgiven part is the pools' and their cover's loss
     interest     due, or earned since the last due date    CAPITALISE  principal from now on, and cost all the same
     fees         due                                       CARRY       stands on the first new row, beside its own
     penalties    all                                       WAIVE       given up
@@ -20,6 +20,7 @@ from protocol.ids import ZERO_DIGEST, AccountId, Day, ObjectId
 from protocol.ledger.books import Books, Call
 from protocol.ledger.closing import close_loan
 from protocol.ledger.contracts import Contract, Loan
+from protocol.ledger.cover import bear_loss, count_loss
 from protocol.ledger.exposure import apply_principal_back
 from protocol.ledger.holdings import change_pool, get_lender, split_principal, split_whole, take_principal
 from protocol.ledger.journal import Book, Posting, read_cash
@@ -295,8 +296,10 @@ def _apply_restructure(books: Books, loan_id: ObjectId, contract: Contract, loan
 
 def _post_cure(books: Books, loan: Loan, postings: list[Posting]) -> Loan:
     """The claim as principal of its pools again; cover has its part of it back out of their cash."""
+    assert loan.defaulted_on is not None, "a claim has its day"
     holdings = []
     for one in loan.holdings:
+        count_loss(books, ObjectId(one.pool), loan.defaulted_on, -one.lost)
         change_pool(books, ObjectId(one.pool), principal=one.principal, cash=-one.covered, cover=one.covered)
         postings += [
             Posting(one.pool, Book.PRINCIPAL, one.principal),
@@ -308,11 +311,12 @@ def _post_cure(books: Books, loan: Loan, postings: list[Posting]) -> Loan:
 
 
 def _post_forgiven(books: Books, loan: Loan, amount: int, postings: list[Posting]) -> Loan:
-    """The running loan with principal given up: each pool loses its part."""
+    """The running loan with principal given up: each pool loses its part, and its cover bears its rate of that."""
     parts = split_principal(loan.holdings, amount)
     for one, part in zip(loan.holdings, parts, strict=True):
         change_pool(books, ObjectId(one.pool), principal=-part)
-        postings += [Posting(one.pool, Book.PRINCIPAL, -part), Posting(one.pool, Book.LOSS, part)]
+        borne = bear_loss(books, ObjectId(one.pool), part, Day(loan.accrual.as_of))
+        postings += [Posting(one.pool, Book.PRINCIPAL, -part), *borne.postings]
     return replace(
         loan,
         holdings=take_principal(loan.holdings, parts),

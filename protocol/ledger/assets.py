@@ -10,13 +10,14 @@ pools have their value first, then cover what it had paid, then the owner what i
 the pools' gain. Never a lease's end option here.
 """
 
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from protocol.crypto import calculate_hash
 from protocol.ids import AccountId, ObjectId
 from protocol.ledger.accounts import has_cosigned
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Contract, Disclosure, LeaseTold, Loan
+from protocol.ledger.cover import bear_loss, count_loss
 from protocol.ledger.holdings import change_pool, get_lender
 from protocol.ledger.journal import Book, Posting, read_cash
 from protocol.ledger.loans import calculate_subjects, load_loan
@@ -24,6 +25,7 @@ from protocol.ledger.records import Fact, Made
 from protocol.ledger.recovery import (
     Recovered,
     calculate_recovered,
+    count_recovered,
     finish_recovery,
     split_recovery,
 )
@@ -37,6 +39,8 @@ from protocol.transactions.assets import AssetRegister, AssetRetire, AssetSeize,
 
 Parts = tuple[tuple[ObjectId, Amount], ...]
 """Pools and amounts, the lead first."""
+FREE: Final[dict[str, Any]] = {"held": (), "cover_due": (), "advanced": Amount(0), "seized": False}
+"""Of a thing that no pool holds."""
 
 
 def calculate_asset_id(asset_class: str, serial_hash: bytes) -> ObjectId:
@@ -270,6 +274,7 @@ def apply_asset_seize(books: Books, call: Call, payload: AssetSeize) -> tuple[Fa
         Posting(disclosure.borrower, Book.CASH, -seizure.surplus),
     ]
     for part in parts:
+        count_recovered(books, loan, part)
         postings += [Posting(part.pool, Book.ASSETS, part.own), *part.postings]
     take_in(books, payload.asset, call.account, tuple((part.pool, Amount(part.own)) for part in parts))
     asset = books.state.need(ASSETS, payload.asset)
@@ -280,6 +285,7 @@ def apply_asset_seize(books: Books, call: Call, payload: AssetSeize) -> tuple[Fa
             asset,
             cover_due=tuple((part.pool, Amount(part.covered)) for part in parts if part.covered),
             advanced=Amount(payload.value - came.taken),
+            seized=True,
         ),
     )
     books.post(
@@ -368,13 +374,13 @@ def apply_asset_sell(books: Books, call: Call, payload: AssetSell) -> tuple[Fact
         postings += [
             Posting(pool_id, Book.ASSETS, -booked),
             Posting(pool_id, Book.GAIN, -max(0, more)),
-            Posting(pool_id, Book.LOSS, max(0, -more)),
+            *_bear_rest(books, asset, pool_id, max(0, -more)),
         ]
     if cover:
         for (pool_id, _), part in zip(asset.cover_due, split_by_value(asset.cover_due, cover), strict=True):
             change_pool(books, pool_id, cover=part)
             postings.append(Posting(pool_id, Book.COVER, -part))
-    books.state.put(ASSETS, payload.asset, replace(asset, owner=buyer, held=(), cover_due=(), advanced=Amount(0)))
+    books.state.put(ASSETS, payload.asset, replace(asset, owner=buyer, **FREE))
     books.post(
         "asset_sold",
         get_held_currency(books, asset),
@@ -390,6 +396,14 @@ def apply_asset_sell(books: Books, call: Call, payload: AssetSell) -> tuple[Fact
         },
     )
     return ()
+
+
+def _bear_rest(books: Books, asset: Asset, pool_id: ObjectId, amount: int) -> tuple[Posting, ...]:
+    """What a pool loses on goods; of seized ones cover has borne its part already, when their loan defaulted."""
+    if not asset.seized:
+        return bear_loss(books, pool_id, amount, books.today).postings
+    count_loss(books, pool_id, books.today, amount)
+    return (Posting(pool_id, Book.LOSS, amount),)
 
 
 RULES: Rules = {

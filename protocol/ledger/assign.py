@@ -1,6 +1,7 @@
 """Assignment: a pool's share of a loan against another pool's cash, in one step.
 
-    ACTIVE    the buyer books the principal at its face; what the price lies below or above it is gain or loss
+    ACTIVE    the buyer books the principal at its face; what the price lies below or above it is gain or loss, of
+              which cover bears its rate
     a claim   the seller's price is a recovery of its loss, then of its cover, then gain; the buyer books the price as
               lost until more than it comes back
 
@@ -9,12 +10,12 @@ to a leased thing. A unit that rounding moves between the shares of third pools 
 stay with the pools that promised it. Never a part of a share: a pool that sells, leaves the loan.
 """
 
-from protocol.ids import AccountId, Digest, ObjectId
+from protocol.ids import AccountId, Day, Digest, ObjectId
 from protocol.ledger.amend import drop_proposals
 from protocol.ledger.assets import has_signed
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Contract, DrawTold, Holding, LeaseTold, Loan
-from protocol.ledger.cover import is_cover_short
+from protocol.ledger.cover import bear_loss, count_loss, is_cover_short
 from protocol.ledger.exposure import calculate_pool_exposure, find_lenders
 from protocol.ledger.holdings import Holdings, change_pool, get_lender, get_owner, split_whole
 from protocol.ledger.journal import Book, Posting
@@ -135,29 +136,39 @@ def _post_running(books: Books, loan: Loan, after: Holdings, payload: Assign) ->
         principal = stays.get(pool, 0) - before.get(pool, 0)
         cash = _find_cash(payload, ObjectId(pool))
         change_pool(books, ObjectId(pool), principal=principal, cash=cash)
-        postings += [Posting(pool, Book.PRINCIPAL, principal), *_post_result(pool, principal + cash)]
+        postings += [Posting(pool, Book.PRINCIPAL, principal), *_post_result(books, ObjectId(pool), principal + cash)]
     return after, postings
 
 
 def _post_claim(books: Books, loan: Loan, after: Holdings, payload: Assign) -> tuple[Holdings, list[Posting]]:
-    """Move a claim and its price: to the seller a recovery, to the buyer what it has lost until it comes back."""
+    """Move a claim and its price: to the seller a recovery, to the buyer what it has lost until it comes back.
+
+    The buyer's cover bears its rate of the price: a claim is bought like a loan that defaults at once.
+    """
+    assert loan.defaulted_on is not None, "a claim has its day"
+    day, price = Day(loan.defaulted_on), int(payload.price)
     sold = next(one for one in loan.holdings if one.pool == payload.seller)
-    lost = min(payload.price, sold.lost)
-    covered = min(payload.price - lost, sold.covered)
-    change_pool(books, ObjectId(payload.seller), cash=payload.price - covered, cover=covered)
+    lost = min(price, sold.lost)
+    covered = min(price - lost, sold.covered)
+    count_loss(books, ObjectId(payload.seller), day, -lost)
+    change_pool(books, ObjectId(payload.seller), cash=price - covered, cover=covered)
     postings = [
         Posting(payload.seller, Book.LOSS, -lost),
         Posting(payload.seller, Book.COVER, -covered),
-        Posting(payload.seller, Book.GAIN, lost + covered - payload.price),
+        Posting(payload.seller, Book.GAIN, lost + covered - price),
     ]
     holdings = []
     for one in after:
         held = _claim(one, one.principal)
-        cash = _find_cash(payload, ObjectId(one.pool))
-        more = max(0, held.lost - one.lost)
-        change_pool(books, ObjectId(one.pool), cash=cash)
-        postings += [Posting(one.pool, Book.LOSS, more), *_post_result(one.pool, more + cash)]
-        holdings.append(held)
+        pool, more = ObjectId(one.pool), max(0, held.lost - one.lost)
+        cash = _find_cash(payload, pool)
+        change_pool(books, pool, cash=cash)
+        borne = bear_loss(books, pool, min(more, -cash), day)
+        rest = more - borne.covered - borne.lost
+        count_loss(books, pool, day, rest)
+        postings += [*borne.postings, Posting(pool, Book.LOSS, rest), *_post_result(books, pool, more + cash)]
+        lost, covered = held.lost - borne.covered, held.covered + borne.covered
+        holdings.append(replace(held, lost=Amount(lost), covered=Amount(covered)))
     return tuple(holdings), postings
 
 
@@ -165,9 +176,9 @@ def _find_cash(payload: Assign, pool: ObjectId) -> int:
     return payload.price * ((pool == payload.seller) - (pool == payload.buyer))
 
 
-def _post_result(pool: bytes, amount: int) -> list[Posting]:
-    """What a pool has gained by it, or lost."""
-    return [Posting(pool, Book.GAIN if amount > 0 else Book.LOSS, -amount)]
+def _post_result(books: Books, pool: ObjectId, amount: int) -> tuple[Posting, ...]:
+    """What a pool has gained by it, or lost, of which its cover bears its rate."""
+    return (Posting(pool, Book.GAIN, -amount),) if amount > 0 else bear_loss(books, pool, -amount, books.today).postings
 
 
 def apply_assign(books: Books, call: Call, payload: Assign) -> tuple[Fact, ...]:

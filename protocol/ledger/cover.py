@@ -1,10 +1,14 @@
 """First-loss cover: the lender's own cash that losses fall on before its investors' (ledger 2.8).
 
-    needed  = rate of the principal lent or promised + what defaults of the policy's last days have cost investors
+    a loss  = its rate out of cover, as far as that goes; the rest is the pool's       `bear_loss`
+    needed  = rate of the principal lent or promised + what losses of the policy's last days have cost investors
 
-Losses are kept by pool and day of default, so what still binds cover is a sum over days and no walk over loans. What
-a default takes of it is `distress`', what comes back to it `recovery`'s; never a loan's rule here.
+Whatever a pool loses, cover bears its part: a default, principal given up, goods or loans sold below their value.
+Losses are kept by pool and day, of a claim by its day of default, so what still binds cover is a sum over days and no
+walk over loans. A loss given up for good stays counted. What comes back is `recovery`'s; never a loan's rule here.
 """
+
+from typing import NamedTuple
 
 from protocol.ids import Day, ObjectId
 from protocol.ledger.books import Books, Call
@@ -13,6 +17,7 @@ from protocol.ledger.journal import Book, Posting, read_cash
 from protocol.ledger.records import Fact
 from protocol.ledger.rules import Pause, Rule, Rules
 from protocol.ledger.state import LOSSES, POOLS
+from protocol.loans.delinquency import calculate_first_loss
 from protocol.money import share_ceil
 from protocol.rejections import Rejection
 from protocol.transactions.pools import CoverDeposit, CoverWithdraw
@@ -28,23 +33,43 @@ def is_cover_short(books: Books, pool_id: ObjectId, *, more: int = 0) -> bool:
 
 
 def make_loss_key(pool_id: ObjectId, day: Day) -> bytes:
-    """Key of what a pool has lost by defaults of a day."""
+    """Key of what a pool has lost on a day."""
     return pool_id + day.to_bytes(4, "big")
 
 
-def count_loss(books: Books, pool_id: ObjectId, day: Day, delta: int, *, may_return: bool) -> None:
-    """Add to what a pool has lost by defaults of a day; `may_return` while the claim is not written off."""
+def count_loss(books: Books, pool_id: ObjectId, day: Day, delta: int) -> None:
+    """Add to what a pool has lost on a day, as much as is posted to its losses; a recovery takes away."""
+    if not delta:
+        return
     key = make_loss_key(pool_id, day)
     lost = (books.state.get(LOSSES, key) or 0) + delta
+    assert lost >= 0, "no more comes back than was lost"
     if lost:
         books.state.put(LOSSES, key, lost)
     else:
         books.state.delete(LOSSES, key)
-    change_pool(books, pool_id, lost=delta if may_return else 0)
+
+
+class Borne(NamedTuple):
+    """A loss, split between a pool's cover and the pool."""
+
+    covered: int
+    lost: int
+    postings: tuple[Posting, ...]
+    """The loss's side of the entry; they sum to all of it."""
+
+
+def bear_loss(books: Books, pool_id: ObjectId, amount: int, day: Day) -> Borne:
+    """Let cover bear its rate of a loss, which becomes the pool's cash, and count the rest as the pool's of a day."""
+    pool = books.state.need(POOLS, pool_id)
+    covered, lost = calculate_first_loss(amount, cover_rate_ppm=pool.cover_rate_ppm, cover_available=pool.cover)
+    change_pool(books, pool_id, cash=covered, cover=-covered)
+    count_loss(books, pool_id, day, lost)
+    return Borne(covered, lost, (Posting(pool_id, Book.LOSS, lost), Posting(pool_id, Book.COVER, covered)))
 
 
 def calculate_losses_since(books: Books, pool_id: ObjectId, days: int) -> int:
-    """What defaults of today and so many days before have cost the pool and not given back."""
+    """What losses of today and so many days before have cost the pool and not given back."""
     # A contract's day can be one ahead of the network's.
     last = books.today + 1
     keys = (make_loss_key(pool_id, Day(day)) for day in range(max(0, books.today - days), last + 1))

@@ -14,6 +14,7 @@ from protocol.ids import AccountId, Day, ObjectId
 from protocol.ledger.assets import find_cosigners
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Contract, DefaultGround, Holding, Loan
+from protocol.ledger.cover import bear_loss
 from protocol.ledger.holdings import change_pool, get_lender
 from protocol.ledger.journal import Book, Posting
 from protocol.ledger.leases import apply_deposit
@@ -29,8 +30,8 @@ from protocol.ledger.servicing import (
     calculate_loan_payoff,
     calculate_withdrawal_end,
 )
-from protocol.ledger.state import LOANS, POOLS, replace
-from protocol.loans.delinquency import AssetClass, calculate_first_loss
+from protocol.ledger.state import LOANS, replace
+from protocol.loans.delinquency import AssetClass
 from protocol.loans.lifecycle import LoanEvent, LoanState, calculate_next_state, can_happen
 from protocol.money import Amount
 from protocol.rejections import Rejection
@@ -238,17 +239,10 @@ def _apply_first_loss(books: Books, loan: Loan) -> tuple[tuple[Holding, ...], li
     holdings, postings = [], []
     for one in loan.holdings:
         pool_id = ObjectId(one.pool)
-        pool = books.state.need(POOLS, pool_id)
-        covered, lost = calculate_first_loss(
-            one.principal, cover_rate_ppm=pool.cover_rate_ppm, cover_available=pool.cover
-        )
-        change_pool(books, pool_id, principal=-one.principal, cash=covered, cover=-covered)
-        postings += [
-            Posting(pool_id, Book.PRINCIPAL, -one.principal),
-            Posting(pool_id, Book.LOSS, lost),
-            Posting(pool_id, Book.COVER, covered),
-        ]
-        holdings.append(replace(one, covered=Amount(covered), lost=Amount(lost)))
+        change_pool(books, pool_id, principal=-one.principal)
+        borne = bear_loss(books, pool_id, one.principal, Day(loan.accrual.as_of))
+        postings += [Posting(pool_id, Book.PRINCIPAL, -one.principal), *borne.postings]
+        holdings.append(replace(one, covered=Amount(borne.covered), lost=Amount(borne.lost)))
     return tuple(holdings), postings
 
 

@@ -7,7 +7,6 @@ first. What a payment, a default or an amendment does stands in modules of their
 from protocol.ids import ObjectId
 from protocol.ledger.books import Books, EventKind
 from protocol.ledger.contracts import Contract, Loan, SalesTally
-from protocol.ledger.cover import count_loss
 from protocol.ledger.holdings import change_pool, get_lender, split_income
 from protocol.ledger.revenue import calculate_floor, calculate_paid
 from protocol.ledger.servicing import (
@@ -41,7 +40,7 @@ def save_loan(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -
             change_pool(books, ObjectId(one.pool), reserved=-part)
         loan = replace(loan, fee_held=Amount(0))
     loan = _mark_haircuts(books, contract, loan)
-    _count_losses(books, loan_id, loan)
+    _mark_lost(books, loan_id, loan)
     day = None if loan.closed_ms is not None else calculate_next_day(contract, loan, contract.disclosure.materiality)
     tz_offset_min = contract.disclosure.tz_offset_min
     due_ms = None if day is None else books.genesis.calculate_day_start_ms(day, tz_offset_min)
@@ -68,16 +67,13 @@ def _mark_haircuts(books: Books, contract: Contract, loan: Loan) -> Loan:
     return replace(loan, holdings=marked)
 
 
-def _count_losses(books: Books, loan_id: ObjectId, loan: Loan) -> None:
-    """Count what the pools have lost on a claim, by the day of its default, instead of what they had before."""
+def _mark_lost(books: Books, loan_id: ObjectId, loan: Loan) -> None:
+    """What the pools have lost on a claim and may still get back, instead of what it was before."""
     before = books.state.get(LOANS, loan_id)
     for one, sign in ((before, -1), (loan, 1)):
-        if one is None or one.defaulted_on is None:
-            continue
-        for holding in one.holdings:
-            if holding.lost:
-                open_ = one.state is LoanState.DEFAULTED
-                count_loss(books, ObjectId(holding.pool), one.defaulted_on, sign * holding.lost, may_return=open_)
+        if one is not None and one.state is LoanState.DEFAULTED:
+            for holding in one.holdings:
+                change_pool(books, ObjectId(holding.pool), lost=sign * holding.lost)
 
 
 def calculate_subjects(books: Books, loan_id: ObjectId, contract: Contract, loan: Loan) -> tuple[bytes, ...]:

@@ -10,6 +10,7 @@ from protocol.ids import AccountId, ObjectId
 from protocol.ledger.books import Books
 from protocol.ledger.closing import close_loan
 from protocol.ledger.contracts import Contract, Loan
+from protocol.ledger.cover import count_loss
 from protocol.ledger.exposure import apply_principal_back
 from protocol.ledger.holdings import change_pool, get_lender, split_income, split_principal
 from protocol.ledger.journal import Book, Posting
@@ -131,9 +132,16 @@ def share_recovery(books: Books, loan: Loan, came: Recovered) -> tuple[Loan, lis
     after, parts = split_recovery(loan, came)
     postings: list[Posting] = []
     for part in parts:
+        count_recovered(books, loan, part)
         change_pool(books, part.pool, cash=part.own, cover=part.covered)
         postings += [*part.postings, Posting(part.pool, Book.COVER, -part.covered)]
     return after, postings
+
+
+def count_recovered(books: Books, loan: Loan, part: Part) -> None:
+    """Count what a pool has back of its loss, whether in cash or in goods."""
+    assert loan.defaulted_on is not None, "a claim has its day"
+    count_loss(books, part.pool, loan.defaulted_on, -part.lost)
 
 
 def split_recovery(loan: Loan, came: Recovered) -> tuple[Loan, tuple[Part, ...]]:

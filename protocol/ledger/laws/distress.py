@@ -5,7 +5,8 @@ from typing import Final
 
 from protocol.ledger.contracts import Contract, Loan
 from protocol.ledger.execute import Ledger
-from protocol.ledger.laws.common import Laws, Violations, walk_loans
+from protocol.ledger.journal import Book
+from protocol.ledger.laws.common import Laws, Violations, read_book, walk_loans
 from protocol.ledger.rows import Exit, Pool
 from protocol.ledger.state import ACCOUNTS, EXITS, LEAVERS, LOSSES, POOLS
 from protocol.loans.lifecycle import CLAIMED, LoanState
@@ -34,7 +35,8 @@ def _is_grounded(ledger: Ledger, contract: Contract, loan: Loan) -> bool:
 
 
 def check_losses(ledger: Ledger) -> Violations:
-    """What pools have lost and not got back is that of their claims, by day of default and by what may return."""
+    """What pools have lost, day by day, is in their books, claims by day of default; what may return is counted."""
+    state = ledger.books.state
     by_day: Counter[bytes] = Counter()
     may_return: Counter[bytes] = Counter()
     for _, _, loan in walk_loans(ledger):
@@ -42,18 +44,24 @@ def check_losses(ledger: Ledger) -> Violations:
             if one.lost and loan.defaulted_on is not None:
                 by_day[one.pool + loan.defaulted_on.to_bytes(4, "big")] += one.lost
                 may_return[one.pool] += one.lost * (loan.state is LoanState.DEFAULTED)
+    counted: Counter[bytes] = Counter()
+    for key, lost in state.items(LOSSES):
+        counted[key[:32]] += lost
+    # A loss that was given up for good is nobody's claim any more.
     found = [
-        f"pool {key[:32].hex()}: lost {lost} on a day, its claims {by_day[key]}"
-        for key, lost in ledger.books.state.items(LOSSES)
-        if lost != by_day[key] or not lost
+        f"pool {key[:32].hex()}: claims have lost {by_day[key]} of a day"
+        for key in sorted(by_day)
+        if by_day[key] > (state.get(LOSSES, key) or 0)
     ]
-    if ledger.books.state.count(LOSSES) != len(by_day):
-        found.append("days of losses are missing")
+    found += ["a day on which nothing was lost" for _, lost in state.items(LOSSES) if lost <= 0]
     found += [
-        f"pool {key.hex()}: {pool.lost} lost, its claims {may_return[key]}"
-        for key, pool in ledger.books.state.items(POOLS)
-        if pool.lost != may_return[key]
+        f"pool {key.hex()}: {pool.lost} may return, claims {may_return[key]}; lost {booked}, by day {counted[key]}"
+        for key, pool in state.items(POOLS)
+        for booked in (read_book(ledger, key, pool, Book.LOSS),)
+        if pool.lost != may_return[key] or booked != counted[key]
     ]
+    if any(state.get(POOLS, key) is None for key in sorted(counted)):
+        found.append("losses of no pool")
     return found
 
 

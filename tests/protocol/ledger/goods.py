@@ -8,6 +8,7 @@ from protocol.crypto import calculate_hash
 from protocol.ids import BoxKey, Day, ObjectId
 from protocol.ledger.assets import calculate_asset_id
 from protocol.ledger.contracts import Contract, DefaultGround, Loan
+from protocol.ledger.cover import count_loss
 from protocol.ledger.execute import Ledger
 from protocol.ledger.holdings import change_pool
 from protocol.ledger.invariants import find_violations
@@ -191,6 +192,7 @@ class Goods(World):
                 Posting(contract.disclosure.lender, Book.CASH, paid),
             ]
             lost, covered = Amount(one.principal - paid), Amount(paid)
+            count_loss(books, ObjectId(one.pool), Day(loan.accrual.as_of), lost)
             holdings.append(replace(one, lost=lost, covered=covered, haircut=Amount(0)))
         books.post("defaulted", CNY, tuple(postings), (loan_id,), {})
         loan = replace(
