@@ -48,6 +48,8 @@ from protocol.loans.waterfall import Row, Take, apply_take, calculate_allocation
 from protocol.money import AMOUNT_MAX, Amount, share_floor
 
 Rows = tuple[Row, ...]
+KEEP_UP_DAYS = 31
+"""Days after its last due date for which a loan stays as it was saved, at most."""
 BUCKET_STARTS = (1, 8, 31, 61, 91, 181, 271, 361)
 """Days past due on which a bucket begins."""
 BUCKET_DAYS_MAX = (0, 7, 30, 60, 90, 180, 270, 360, 361)
@@ -426,7 +428,7 @@ def calculate_withdrawal_end(contract: Contract) -> int:
 
 
 def calculate_next_day(contract: Contract, loan: Loan, materiality: int) -> Day | None:
-    """The next day on which time alone changes something that is announced, or None."""
+    """The next day on which time alone changes something that is announced or costly to find; None once closed."""
     if loan.state is not LoanState.ACTIVE:
         return None
     today = loan.accrual.as_of
@@ -434,6 +436,7 @@ def calculate_next_day(contract: Contract, loan: Loan, materiality: int) -> Day 
     if loan.hold_until is not None:
         days.append(loan.hold_until)
     days += [] if loan.sales is None else _find_sales_days(loan)
+    days.append(_find_keep_up_day(contract, today))
     oldest = True
     for row in loan.rows:
         if loan.autopay and row.unpaid:
@@ -449,8 +452,14 @@ def calculate_next_day(contract: Contract, loan: Loan, materiality: int) -> Day 
         if oldest:
             days += [row.due_on + start for start in BUCKET_STARTS]
         oldest = False
-    later = [day for day in days if day > today]
-    return Day(min(later)) if later else None
+    return Day(min(day for day in days if day > today))
+
+
+def _find_keep_up_day(contract: Contract, today: int) -> int:
+    """When a loan on which nothing happens is brought to its day, so that nobody has years of days to count at once."""
+    due_dates = contract.disclosure.schedule.due_dates
+    running = bisect_right(due_dates, today)
+    return due_dates[running] + 1 if running < len(due_dates) else today + KEEP_UP_DAYS
 
 
 def _find_sales_days(loan: Loan) -> list[int]:

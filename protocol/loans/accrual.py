@@ -17,6 +17,7 @@ from protocol.loans.calendar import (
     calculate_anchor_day,
     calculate_row_fractions,
     calculate_year_fraction,
+    count_months_apart,
     shift_months,
 )
 from protocol.loans.schedule import ScheduleTerms
@@ -81,10 +82,14 @@ def _nominal_stretch(last_due: int, period: Period, anchor_day: int, day: int) -
     if period.unit is not PeriodUnit.MONTH:
         start = last_due + (day - last_due) // period.days * period.days
         return start, start + period.days
-    start, months = last_due, period.every
-    while (end := shift_months(last_due, months, anchor_day=anchor_day)) <= day:
-        start, months = end, months + period.every
-    return start, end
+
+    def shift(count: int) -> int:
+        return shift_months(last_due, count * period.every, anchor_day=anchor_day) if count else last_due
+
+    passed = count_months_apart(last_due, day) // period.every
+    # The day may still lie before that month's date.
+    passed -= shift(passed) > day
+    return shift(passed), shift(passed + 1)
 
 
 def apply_days(accrual: Accrual, principal: int, day: int) -> Accrual:

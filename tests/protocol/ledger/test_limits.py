@@ -2,8 +2,14 @@
 
 import pytest
 
-from protocol.ledger import exposure, guarantees
+from protocol.ledger import exposure, guarantees, servicing
+from protocol.ledger.contracts import Contract, Loan
+from protocol.ledger.invariants import find_violations
+from protocol.ledger.loans import load_loan
 from protocol.ledger.state import ACCOUNTS, EXPOSURES, OFFERS
+from protocol.loans import accrual
+from protocol.loans.calendar import Period, shift_months
+from protocol.loans.terms import PeriodUnit
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Accept
 from tests.protocol.ledger.world import World, change, refused
@@ -52,3 +58,48 @@ def test_a_guarantor_stands_in_for_so_many_loans_and_no_more(monkeypatch: pytest
     assert refused(world, "ann", accept, cosigners=("bob",)) is None
     tag = world.ledger.books.state.need(ACCOUNTS, world.account("bob")).subject_tag
     assert len(world.ledger.books.state.need(EXPOSURES, tag).guarantees) == 1
+
+
+@pytest.mark.parametrize("materiality", [0, 10_000])
+def test_a_loan_that_everybody_forgot_is_still_cheap_to_look_at(
+    monkeypatch: pytest.MonkeyPatch, materiality: int
+) -> None:
+    """Time itself brings a loan to its day, even one whose rows are too small to be late: no years at once."""
+    world = World(materiality=materiality)
+    world.open_account("ann")
+    world.found_lender("harbour", period_unit=PeriodUnit.DAY, attestations_min=1)
+    data, consent = world.anchor("ann")
+    sidecar = world.sidecar("ann")
+    payload = world.application(
+        "ann", data, consent, amount=20_000, sidecar=sidecar, instalments=52, period_unit=PeriodUnit.DAY
+    )
+    world.must("ann", payload, sidecars=(sidecar,))
+    (decided,) = world.attest(world.made("application", "ann"), "ann", lenders=("harbour",))
+    assert decided.offer is not None
+    assert world.accept("ann", decided.offer).rejection is None
+    loan = world.made("loan", "ann")
+    passed, pass_days = list[int](), servicing._pass_days
+
+    def count(contract: Contract, row: Loan, today: int) -> Loan:
+        passed.append(today)
+        return pass_days(contract, row, today)
+
+    monkeypatch.setattr(servicing, "_pass_days", count)
+    for _ in range(300):
+        world.pass_days(5)
+        passed.clear()
+        load_loan(world.ledger.books, loan)
+        assert len(passed) <= servicing.KEEP_UP_DAYS
+    assert find_violations(world.ledger) == {}
+
+
+@pytest.mark.parametrize("every", [1, 2, 12])
+@pytest.mark.parametrize("last_due", [740_000, 740_013, 740_014, 740_072])
+def test_the_period_after_the_last_one_is_found_without_walking(every: int, last_due: int) -> None:
+    """A month's stretch is that of a walk from the last due date, months' ends and long years included."""
+    period, anchor_day, start = Period(unit=PeriodUnit.MONTH, every=every), 31, last_due
+    for count in range(1, 40):
+        end = shift_months(last_due, count * every, anchor_day=anchor_day)
+        assert accrual._nominal_stretch(last_due, period, anchor_day, start) == (start, end)
+        assert accrual._nominal_stretch(last_due, period, anchor_day, end - 1) == (start, end)
+        start = end
