@@ -78,7 +78,7 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
         check_guarantors(books, call, disclosure)
         or check_things_free(books, disclosure)
         or check_agent(books, disclosure, payload.agent)
-        or check_cover(books, disclosure)
+        or check_cover(books, disclosure, reserved=offer.officer)
         or check_guarantor_caps(books, disclosure)
         or check_may_lend(books, disclosure)
         or check_counts(books, call, disclosure)
@@ -161,10 +161,10 @@ def check_pool_limits(books: Books, tag: Digest, disclosure: Disclosure) -> Reje
     return None
 
 
-def check_cover(books: Books, disclosure: Disclosure) -> Rejection | None:
-    """No new loans from a pool whose first-loss cover would be too small for them."""
+def check_cover(books: Books, disclosure: Disclosure, *, reserved: bool = False) -> Rejection | None:
+    """No new loans from a pool whose first-loss cover is too small for them; `reserved` money is counted already."""
     holdings = make_holdings(disclosure, disclosure.schedule.principal)
-    short = any(is_cover_short(books, ObjectId(one.pool), more=one.principal) for one in holdings)
+    short = any(is_cover_short(books, ObjectId(one.pool), more=0 if reserved else one.principal) for one in holdings)
     return Rejection.COVER_LOW if short else None
 
 

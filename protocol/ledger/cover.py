@@ -15,6 +15,7 @@ from protocol.ledger.books import Books, Call
 from protocol.ledger.holdings import change_pool
 from protocol.ledger.journal import Book, Posting, read_cash
 from protocol.ledger.records import Fact
+from protocol.ledger.rows import Pool
 from protocol.ledger.rules import Pause, Rule, Rules
 from protocol.ledger.state import LOSSES, POOLS
 from protocol.loans.delinquency import calculate_first_loss
@@ -24,9 +25,14 @@ from protocol.transactions.pools import CoverDeposit, CoverWithdraw
 
 
 def is_cover_short(books: Books, pool_id: ObjectId, *, more: int = 0) -> bool:
-    """Whether a pool's cover is below its rate of the principal lent, `more` principal included."""
+    """Whether a pool's cover is below its rate of the principal lent and promised, `more` principal included."""
     pool = books.state.need(POOLS, pool_id)
-    return pool.cover < share_ceil(pool.principal + more, pool.cover_rate_ppm)
+    return pool.cover < _calculate_rated(pool, more)
+
+
+def _calculate_rated(pool: Pool, more: int = 0) -> int:
+    """The rate's part of what is lent. Money that is promised counts as lent: it may be gone a moment later."""
+    return share_ceil(pool.principal + pool.reserved + more, pool.cover_rate_ppm)
 
 
 # ---------------------------------------------------------------------- losses by day
@@ -77,9 +83,8 @@ def calculate_losses_since(books: Books, pool_id: ObjectId, days: int) -> int:
 
 
 def calculate_cover_needed(books: Books, pool_id: ObjectId) -> int:
-    """What must stay when cover is taken out. Money that is promised counts as lent: it may be gone a moment later."""
-    pool = books.state.need(POOLS, pool_id)
-    rated = share_ceil(pool.principal + pool.reserved, pool.cover_rate_ppm)
+    """What must stay when cover is taken out."""
+    rated = _calculate_rated(books.state.need(POOLS, pool_id))
     return rated + calculate_losses_since(books, pool_id, books.policy.cover_release_days)
 
 

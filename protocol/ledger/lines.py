@@ -120,7 +120,7 @@ def check_draw(books: Books, call: Call, payload: Draw) -> Rejection | None:
         or _check_kept(books, line, disclosure)
         or _check_amount(line, terms.kind, payload.amount)
         or _check_draws(books, line)
-        or check_cover(books, disclosure)
+        or check_cover(books, disclosure, reserved=True)
         or check_may_lend(books, disclosure)
         or check_counts(books, call, disclosure)
     )

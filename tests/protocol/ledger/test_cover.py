@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from protocol.ledger.cover import calculate_cover_needed
 from protocol.ledger.invariants import find_violations
 from protocol.ledger.journal import Book
-from protocol.ledger.state import LOSSES, replace
+from protocol.ledger.state import LOSSES, OFFERS, replace
 from protocol.money import PPM, Amount, Ppm
 from protocol.rejections import Rejection
+from protocol.transactions.lending import Accept
 from protocol.transactions.pools import CoverDeposit, CoverWithdraw, PoolOpen, PoolSet
 from protocol.transactions.servicing import DistressKind
 from tests.protocol.ledger.goods import Goods, lawful
@@ -172,6 +173,26 @@ def test_no_new_loan_without_its_cover(world: Goods) -> None:
     give_cover(world, 1)
     assert world.take("ann", offer).rejection is None
     assert withdraw(world, 1) is Rejection.COVER_SHORT
+
+
+def test_promised_loans_need_their_cover_too(world: Goods) -> None:
+    """Two loans that an agent has yet to pay out, each of which the cover would bear by itself: one is too many."""
+    set_pool(world, rate=100_000)
+    give_cover(world, 60_000)
+    offers = {who: world.ask(who, world.products["harbour"]) for who in ("ann", "bob")}
+    payloads = {
+        who: Accept(
+            offer=offer,
+            terms_hash=world.ledger.books.state.need(OFFERS, offer).terms_hash,
+            agent=world.account("agent"),
+        )
+        for who, offer in offers.items()
+        if offer is not None
+    }
+    assert refused(world, "ann", payloads["ann"]) is None
+    assert refused(world, "bob", payloads["bob"]) is Rejection.COVER_LOW
+    give_cover(world, 60_000)
+    assert refused(world, "bob", payloads["bob"]) is None
 
 
 def test_fees_fill_cover_while_it_is_short(world: Goods) -> None:

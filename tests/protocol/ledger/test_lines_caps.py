@@ -28,17 +28,19 @@ def test_what_may_be_drawn_counts_wherever_debt_does() -> None:
 
 
 def test_draws_need_cover_like_any_loan() -> None:
-    """A pool whose cover has run short lends no more, promised or not."""
+    """A pool whose cover is short of all that is lent and promised lends no more, promised or not."""
     with lawful_kinds() as world:
         pool = world.pool_id("harbour")
         line_id = world.open_line()
         world.must("harbour", PoolSet(pool=pool, borrower_max=Amount(9_000_000), cover_rate_ppm=Ppm(0), fee_ppm=Ppm(0)))
         rule = PoolSet(pool=pool, borrower_max=Amount(9_000_000), cover_rate_ppm=Ppm(100_000), fee_ppm=Ppm(0))
-        world.mint("harbour", 20_000)
-        world.must("harbour", CoverDeposit(pool=pool, amount=Amount(20_000)))
+        world.mint("harbour", 60_000)
+        world.must("harbour", CoverDeposit(pool=pool, amount=Amount(59_999)))
         world.must("harbour", rule)
+        assert world.draw(line_id, 200_000) is R.COVER_LOW
+        world.must("harbour", CoverDeposit(pool=pool, amount=Amount(1)))
         world.drawn(line_id, 200_000)
-        assert world.draw(line_id, 10_000) is R.COVER_LOW
+        world.drawn(line_id, 10_000)
 
 
 def test_a_reversed_payment_is_debt_beside_what_may_be_drawn() -> None:
