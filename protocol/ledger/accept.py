@@ -4,7 +4,7 @@ The checks stand in the order of the rejections' numbers, so that all nodes name
 """
 
 from protocol.crypto import calculate_object_id
-from protocol.ids import AccountId, Day, Digest, ObjectId
+from protocol.ids import Day, Digest, ObjectId
 from protocol.ledger.applications import close_application
 from protocol.ledger.assets import bind_things, check_things_free
 from protocol.ledger.books import Books, Call, EventKind
@@ -24,19 +24,20 @@ from protocol.ledger.holdings import make_holdings
 from protocol.ledger.leases import check_supplier, is_deposit_short, take_deposit
 from protocol.ledger.loans import save_loan
 from protocol.ledger.offers import (
-    calculate_apr_from,
     calculate_instalments,
     calculate_rates,
     calculate_terms_hash,
+    is_apr_within_from,
     reserve_offer,
 )
-from protocol.ledger.payout import calculate_proceeds, make_loan, pay_out, start_loan
+from protocol.ledger.payout import calculate_proceeds, make_loan, pay_out
 from protocol.ledger.products import may_lend
 from protocol.ledger.records import Disbursed, Fact, Made
 from protocol.ledger.rows import ApplicationState, Budget
 from protocol.ledger.rules import Pause, Rule, Rules
 from protocol.ledger.state import ACCOUNTS, APPLICATIONS, BUDGETS, CONTRACTS, LOANS, OFFERS, POOLS, PRODUCTS, replace
 from protocol.ledger.undrawn import open_line
+from protocol.loans.accrual import Accrual, apply_days, calculate_accrual_periods, calculate_interest_accrued
 from protocol.money import Amount
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Accept
@@ -120,12 +121,11 @@ def _is_rate_lawful(books: Books, call: Call, payload: Accept, offer: Offer) -> 
     late = [Day(day) for day in range(max(today, start + 1), end)]
     if not late:
         return True
-    tag = call.row.subject_tag
-    waiting = make_loan(payload.offer, disclosure, tag, books, agent=AccountId(call.account), autopay=False)
+    schedule, first = disclosure.schedule, calculate_accrual_periods(disclosure.schedule)[0]
     for day in late:
-        _, loan = start_loan(*waiting, books, day)
-        apr_ppm = calculate_apr_from(disclosure, day, loan.rows[0].interest_due)
-        if apr_ppm is None or apr_ppm > cap_ppm:
+        accrual = apply_days(Accrual(as_of=day), schedule.principal, first.end)
+        interest = calculate_interest_accrued(accrual, first, rate_ppm=schedule.rate_ppm, profile=schedule.profile)
+        if not is_apr_within_from(disclosure, day, interest, cap_ppm):
             return False
     return True
 

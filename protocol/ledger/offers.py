@@ -4,6 +4,7 @@ Recomputed by every node; the borrower signs its hash. Never a wish or a guess i
 schedule.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from protocol.codec import encode
@@ -22,7 +23,7 @@ from protocol.ledger.revenue import (
 )
 from protocol.ledger.rows import Product
 from protocol.ledger.state import ASSETS
-from protocol.loans.apr import calculate_apr_effective_ppm, calculate_apr_us_dated_ppm
+from protocol.loans.apr import calculate_apr_effective_ppm, calculate_apr_us_dated_ppm, is_apr_within
 from protocol.loans.calendar import DAY_MAX, Period, calculate_due_dates
 from protocol.loans.schedule import Instalment, ScheduleFault, ScheduleTerms, calculate_schedule
 from protocol.money import AMOUNT_MAX, PPM, Amount, Ppm, share_floor
@@ -82,8 +83,12 @@ def make_disclosure(
     return calculate_disclosure(books.policy, product, wanted, told)
 
 
+@lru_cache(maxsize=8)
 def calculate_disclosure(policy: Policy, product: Product, wanted: Wanted, told: Told | None) -> Disclosure | Rejection:
-    """The disclosure of what was chosen, or why no lawful one has these terms. Pure, so that a wallet can show it."""
+    """The disclosure of what was chosen, or why no lawful one has these terms. Pure, so that a wallet can show it.
+
+    The last ones are kept: what was checked a moment ago is now applied.
+    """
     terms, principal = product.terms, wanted.principal
     schedule = _plan(terms, wanted, told)
     rows = None if schedule is None else calculate_instalments(schedule, told)
@@ -235,15 +240,15 @@ def calculate_terms_hash(disclosure: Disclosure) -> Digest:
     return calculate_hash("disclosure", encode(disclosure))
 
 
-def calculate_apr_from(disclosure: Disclosure, disbursed_on: Day, first_interest: int) -> int | None:
-    """Effective rate when money moves on a later day and the first instalment bears `first_interest` only.
+def is_apr_within_from(disclosure: Disclosure, disbursed_on: Day, first_interest: int, cap_ppm: int) -> bool:
+    """Whether the effective rate stays within a cap when money moves later and the first row bears less interest.
 
     Draws of a line and payments out of sales follow the day the money moves, so nothing changes for them.
     """
     if isinstance(disclosure.told, LineTold | RevenueTold):
-        return disclosure.apr_ppm
+        return disclosure.apr_ppm <= cap_ppm
     first, *rest = disclosure.instalments
     payments = [(first.due_on, first.total_due - first.interest_due + first_interest)]
     payments += [(one.due_on, one.total_due) for one in rest]
     advances = _find_advances(disclosure.told, disbursed_on, disclosure.net_proceeds, payments[-1][0])
-    return calculate_apr_effective_ppm(advances, payments)
+    return is_apr_within(advances, payments, cap_ppm)

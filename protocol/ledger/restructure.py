@@ -6,6 +6,7 @@ Principal that is left goes on new rows from the day on, and what is unpaid besi
 Who may propose or accept, and what moves in the books, is `amend`'s; never a posting here.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from protocol.genesis import Policy
@@ -89,10 +90,14 @@ def calculate_amended(contract: Contract, loan: Loan, terms: AmendPropose, today
     return Amended(disclosure, rows, carried, capitalised, waived, terms.forgiven)
 
 
+@lru_cache(maxsize=8)
 def _calculate_disclosure(
     told: Disclosure, terms: AmendPropose, principal: int, today: Day, *, extra: int
 ) -> Disclosure | None:
-    """The disclosure with the new schedule and what it costs from today, `extra` carried on top; None without one."""
+    """The disclosure with the new schedule and what it costs from today, `extra` carried on top; None without one.
+
+    The last ones are kept: an answer asks several times for what it will do.
+    """
     period, count = told.schedule.period, terms.instalments
     if today > DAY_MAX or count * period.every > LENGTH_MAX[period.unit]:
         return None

@@ -13,6 +13,7 @@ ever decide whether a fee belongs to the cost of credit.
 import math
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -194,6 +195,46 @@ def calculate_apr_effective_ppm(
         return None
     if sum(amount for _, amount in advances) == sum(amount for _, amount in payments):
         return 0
+    steps, unit = _find_steps(origin, advances, payments, interval)
+    return calculate_annual_ppm(_solve_factor(steps), _UNITS_PER_YEAR // unit) if steps else None
+
+
+def is_apr_within(advances: Sequence[Flow], payments: Sequence[Flow], cap_ppm: int) -> bool:
+    """Return whether the effective APR of these flows is there and not above a cap: one present value, nothing solved.
+
+    The same answer, to the unit, as comparing `calculate_apr_effective_ppm` of any flows that have one rate.
+    """
+    origin = min((day for day, _ in advances), default=0)
+    if _check_flows(origin, advances, payments):
+        return False
+    if sum(amount for _, amount in advances) == sum(amount for _, amount in payments):
+        return True
+    steps, unit = _find_steps(origin, advances, payments, AprInterval.MONTHS_ELSE_DAYS)
+    lawful = _find_lawful_factor(cap_ppm, _UNITS_PER_YEAR // unit)
+    return bool(steps) and _present_value((lawful - 1) << (_BITS - _STEPS), steps) > 0
+
+
+@lru_cache(maxsize=64)
+def _find_lawful_factor(cap_ppm: int, periods_per_year: int) -> int:
+    """Return the smallest factor per period, over 2^_STEPS, whose annual rate is not above a cap."""
+    low, high = 0, 1 << _STEPS
+    while high - low > 1:
+        middle = (low + high) >> 1
+        apr_ppm = calculate_annual_ppm(middle << (_BITS - _STEPS), periods_per_year)
+        if apr_ppm is None or apr_ppm > cap_ppm:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _find_steps(
+    origin: int, advances: Sequence[Flow], payments: Sequence[Flow], interval: AprInterval
+) -> tuple[list[tuple[int, int]], int]:
+    """Return the flows as steps from the last to the first, and the time unit they count; none where nothing is lent.
+
+    Nothing is lent where a first payment takes all of the first advance.
+    """
     net: dict[int, int] = {}
     for sign, flows in ((1, advances), (-1, payments)):
         for day, amount in flows:
@@ -202,11 +243,9 @@ def calculate_apr_effective_ppm(
     times = sorted(net)
     unit = math.gcd(*times, _UNITS_PER_YEAR)
     if net[0] <= 0:
-        return None
+        return [], unit
     following = [*times[1:], times[-1]]
-    steps = [((after - time) // unit, net[time]) for time, after in zip(times, following, strict=True)][::-1]
-    factor = _solve_factor(steps)
-    return calculate_annual_ppm(factor, _UNITS_PER_YEAR // unit)
+    return [((after - time) // unit, net[time]) for time, after in zip(times, following, strict=True)][::-1], unit
 
 
 def calculate_annual_ppm(factor: int, periods_per_year: int) -> int | None:

@@ -12,10 +12,11 @@ from protocol.ledger.execute import Ledger
 from protocol.ledger.funding import calculate_funding_end
 from protocol.ledger.invariants import find_violations
 from protocol.ledger.journal import Book, read_balance, read_cash
-from protocol.ledger.offers import calculate_apr_from
+from protocol.ledger.offers import is_apr_within_from
 from protocol.ledger.records import Disbursed
 from protocol.ledger.rows import Pool
 from protocol.ledger.state import ACCOUNTS, BUDGETS, CONTRACTS, EXPOSURES, LOANS, OFFERS, POOLS, QUEUE
+from protocol.loans.apr import calculate_apr_effective_ppm
 from protocol.loans.lifecycle import LoanState
 from protocol.loans.terms import ExcessRule
 from protocol.money import Amount, Ppm
@@ -210,9 +211,12 @@ def test_the_rate_is_lawful_on_every_day_the_agent_may_take() -> None:
     last = calculate_funding_end(books, disclosure)
     assert last == disclosure.schedule.start + 4
     first = disclosure.instalments[0].interest_due
-    dearest = calculate_apr_from(disclosure, last, first)
+    payments = [(one.due_on, one.total_due) for one in disclosure.instalments]
+    dearest = calculate_apr_effective_ppm([(last, disclosure.net_proceeds)], payments)
     assert dearest is not None
     assert dearest > disclosure.apr_ppm
+    assert is_apr_within_from(disclosure, last, first, dearest)
+    assert not is_apr_within_from(disclosure, last, first, dearest - 1)
     books.policy = msgspec.structs.replace(cap, apr_cap_ppm=Ppm(dearest))
     assert till.world.do("ann", by_agent).rejection is None
     books.policy = cap

@@ -66,3 +66,25 @@ def test_a_consumers_payment_takes_few_schedules(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(schedule, "_rows_of_payment", count_rows)
     assert isinstance(calculate_schedule(make_terms(480, rate_ppm)), tuple)
     assert len(counted) <= 12
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(0, 300_000),
+    st.integers(900_000, 1_000_000),
+    st.integers(0, 40),
+    st.integers(-2, 2),
+)
+def test_being_within_a_cap_is_having_no_higher_rate(
+    count: int, rate_ppm: int, kept_ppm: int, late: int, off: int
+) -> None:
+    """One present value at the cap says to the unit what solving for the rate would say."""
+    terms = make_terms(count, rate_ppm)
+    rows = calculate_schedule(terms)
+    assert isinstance(rows, tuple)
+    payments = [(one.due_on, one.total_due) for one in rows]
+    advances = [(min(START + late, rows[0].due_on - 1), terms.principal * kept_ppm // 10**6)]
+    apr_ppm = apr.calculate_apr_effective_ppm(advances, payments)
+    # Of one row so near that no rate could be stated, none is lawful.
+    cap_ppm = 10**9 if apr_ppm is None else apr_ppm + off
+    assert apr.is_apr_within(advances, payments, cap_ppm) == (apr_ppm is not None and off >= 0)
