@@ -18,7 +18,7 @@ from protocol.ledger.accounts import has_cosigned
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Contract, Disclosure, LeaseTold, Loan
 from protocol.ledger.cover import bear_loss, count_loss
-from protocol.ledger.holdings import change_pool, get_lender
+from protocol.ledger.holdings import change_pool, find_holders, get_lender
 from protocol.ledger.journal import Book, Posting, read_cash
 from protocol.ledger.loans import calculate_subjects, load_loan
 from protocol.ledger.records import Fact, Made
@@ -70,9 +70,9 @@ def find_cosigners(books: Books, call: Call) -> tuple[tuple[AccountId, Account],
     return tuple(found)
 
 
-def is_vouched(books: Books, call: Call, roles: Role) -> bool:
-    """Whether another organisation of one of these roles co-signed: nobody vouches for itself."""
-    return any(account.roles & roles for _, account in find_cosigners(books, call))
+def is_vouched(books: Books, call: Call, roles: Role, *, barred: tuple[AccountId, ...] = ()) -> bool:
+    """Whether another organisation of one of these roles co-signed: nobody vouches for itself, nor who is barred."""
+    return any(row.roles & roles and account_id not in barred for account_id, row in find_cosigners(books, call))
 
 
 # ---------------------------------------------------------------------- register, transfer, retire
@@ -254,7 +254,7 @@ def check_asset_seize(books: Books, call: Call, payload: AssetSeize) -> Rejectio
     asset = books.state.get(ASSETS, payload.asset)
     if asset is None or asset.retired:
         return Rejection.ASSET_UNKNOWN
-    if not is_vouched(books, call, Role.ISSUER | Role.ARBITER):
+    if not is_vouched(books, call, Role.ISSUER | Role.ARBITER, barred=find_holders(books, loan)):
         return Rejection.COSIGNER_MISSING
     return None if asset.lien == payload.loan else Rejection.ASSET_UNFIT
 

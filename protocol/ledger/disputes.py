@@ -4,8 +4,9 @@
 
 While it holds, overdue principal up to the contested amount bears no late interest, no late fee is charged on the loan,
 and it is not called defaulted for what is contested. A hold ends by itself after the policy's days. A borrower's next
-dispute holds again only after as long a time without, so that nobody holds a loan for ever. Remedies are corrections
-that `adjust` carries out; never a change of principal here.
+dispute holds again only after as long a time without, so that nobody holds a loan for ever. A lender's holds nothing:
+it could keep its own bad loan from default. Nor does it stand in the borrower's way, whose own puts an end to it.
+Remedies are corrections that `adjust` carries out; never a change of principal here.
 """
 
 from protocol.crypto import calculate_object_id
@@ -21,7 +22,7 @@ from protocol.ledger.adjust import (
 )
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Contract, Loan
-from protocol.ledger.holdings import get_lender
+from protocol.ledger.holdings import find_holders, get_lender
 from protocol.ledger.loans import calculate_subjects, emit_lateness, load_loan, save_loan
 from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Dispute, Role
@@ -54,13 +55,17 @@ def check_dispute_open(books: Books, call: Call, payload: DisputeOpen) -> Reject
         return Rejection.LOAN_CLOSED
     if not can_happen(loan.state, LoanEvent.DISPUTE):
         return Rejection.LOAN_STATE
-    if _find_side(books, call, contract, loan) is None:
+    side = _find_side(books, call, contract, loan)
+    if side is None:
         return Rejection.LOAN_NOT_YOURS
-    return Rejection.DISPUTE_OPEN if loan.dispute is not None else None
+    if loan.dispute is None:
+        return None
+    yields = side is DisputeSide.BORROWER and books.state.need(DISPUTES, loan.dispute).side is DisputeSide.LENDER
+    return None if yields else Rejection.DISPUTE_OPEN
 
 
 def apply_dispute_open(books: Books, call: Call, payload: DisputeOpen) -> tuple[Fact, ...]:
-    """Hold what is contested from tomorrow's charges on; those of today and before stand."""
+    """Hold what a borrower contests from tomorrow's charges on; those of today and before stand."""
     dispute_id = calculate_object_id("dispute", call.key, call.nonce)
     contract, loan = load_loan(books, payload.loan)
     emit_lateness(books, payload.loan, contract, books.state.need(LOANS, payload.loan), loan)
@@ -68,8 +73,10 @@ def apply_dispute_open(books: Books, call: Call, payload: DisputeOpen) -> tuple[
     side = _find_side(books, call, contract, loan)
     assert side is not None, "checked before"
     days, by_borrower = books.policy.hold_days, side is DisputeSide.BORROWER
-    rests = by_borrower and loan.holds_from is not None and today < loan.holds_from
-    hold_until = Day(today if rests else today + days)
+    holds = by_borrower and (loan.holds_from is None or today >= loan.holds_from)
+    hold_until = Day(today + days * holds)
+    if loan.dispute is not None:
+        _end(books, call, ObjectId(loan.dispute), calculate_subjects(books, payload.loan, contract, loan))
     row = Dispute(
         loan=payload.loan,
         side=side,
@@ -87,7 +94,7 @@ def apply_dispute_open(books: Books, call: Call, payload: DisputeOpen) -> tuple[
         dispute=dispute_id,
         hold_until=hold_until,
         contested=payload.amount,
-        holds_from=Day(today + 2 * days) if by_borrower and not rests else loan.holds_from,
+        holds_from=Day(today + 2 * days) if holds else loan.holds_from,
     )
     save_loan(books, payload.loan, contract, loan)
     books.emit(
@@ -145,8 +152,8 @@ def check_dispute_resolve(books: Books, call: Call, payload: DisputeResolve) -> 
         return Rejection.DISPUTE_UNKNOWN
     contract, loan = load_loan(books, ObjectId(row.loan))
     side = _find_side(books, call, contract, loan)
-    # Nobody decides in a case of its own.
-    arbiter = bool(call.row.roles & Role.ARBITER) and side is None
+    # Nobody decides in a case of its own, nor of a loan that it holds a share of.
+    arbiter = bool(call.row.roles & Role.ARBITER) and side is None and call.account not in find_holders(books, loan)
     if not arbiter and side is not row.side:
         return Rejection.LOAN_NOT_YOURS
     if not arbiter and payload.waive + payload.refund > 0:
@@ -175,26 +182,34 @@ def apply_dispute_resolve(books: Books, call: Call, payload: DisputeResolve) -> 
     loan_id = ObjectId(row.loan)
     contract, before = load_loan(books, loan_id)
     emit_lateness(books, loan_id, contract, books.state.need(LOANS, loan_id), before)
-    resolved = replace(row, resolved=True, waived=payload.waive, refunded=payload.refund)
-    books.state.put(DISPUTES, payload.dispute, resolved)
+    subjects = (*calculate_subjects(books, loan_id, contract, before), call.account)
+    _end(books, call, ObjectId(payload.dispute), subjects, waived=payload.waive, refunded=payload.refund)
     loan = replace(before, dispute=None, hold_until=None, contested=Amount(0))
-    books.emit(
-        "dispute_resolved",
-        (payload.dispute, *calculate_subjects(books, loan_id, contract, loan), call.account),
-        {
-            "dispute": payload.dispute.hex(),
-            "loan": loan_id.hex(),
-            "by": call.account.hex(),
-            "waived": payload.waive,
-            "refunded": payload.refund,
-        },
-    )
     if payload.waive:
         loan = apply_waiver(books, loan_id, contract, loan, payload.waive)
     if payload.refund:
         loan = apply_refund(books, loan_id, contract, loan, payload.refund)
     finish_adjustment(books, loan_id, contract, before, loan)
     return ()
+
+
+def _end(
+    books: Books, call: Call, dispute_id: ObjectId, subjects: tuple[bytes, ...], *, waived: int = 0, refunded: int = 0
+) -> None:
+    row = books.state.need(DISPUTES, dispute_id)
+    ended = replace(row, resolved=True, waived=Amount(waived), refunded=Amount(refunded))
+    books.state.put(DISPUTES, dispute_id, ended)
+    books.emit(
+        "dispute_resolved",
+        (dispute_id, *subjects),
+        {
+            "dispute": dispute_id.hex(),
+            "loan": row.loan.hex(),
+            "by": call.account.hex(),
+            "waived": waived,
+            "refunded": refunded,
+        },
+    )
 
 
 RULES: Rules = {

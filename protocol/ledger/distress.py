@@ -15,7 +15,7 @@ from protocol.ledger.assets import find_cosigners
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Contract, DefaultGround, Holding, Loan
 from protocol.ledger.cover import bear_loss
-from protocol.ledger.holdings import change_pool, get_lender
+from protocol.ledger.holdings import change_pool, find_holders, get_lender
 from protocol.ledger.journal import Book, Posting
 from protocol.ledger.leases import apply_deposit
 from protocol.ledger.loans import calculate_subjects, emit_lateness, load_loan, save_loan
@@ -118,14 +118,15 @@ def _check_default_early(
         return Rejection.TOO_SOON
     if _find_contested(loan):
         return Rejection.ON_HOLD
-    vouched = payload.evidence is not None and _find_arbiter(books, call) is not None
+    vouched = payload.evidence is not None and _find_arbiter(books, call, loan) is not None
     return None if vouched else Rejection.ARBITER_MISSING
 
 
-def _find_arbiter(books: Books, call: Call) -> AccountId | None:
-    """The first co-signer that is an arbiter; nobody vouches for itself."""
-    found = (account_id for account_id, row in find_cosigners(books, call) if row.roles & Role.ARBITER)
-    return next(found, None)
+def _find_arbiter(books: Books, call: Call, loan: Loan) -> AccountId | None:
+    """The first co-signer that is an arbiter; nobody vouches for itself, nor for a loan that it holds a share of."""
+    holders = find_holders(books, loan)
+    arbiters = (account_id for account_id, row in find_cosigners(books, call) if row.roles & Role.ARBITER)
+    return next((one for one in arbiters if one not in holders), None)
 
 
 def _check_write_off(books: Books, contract: Contract, loan: Loan) -> Rejection | None:
@@ -151,7 +152,7 @@ def apply_loan_distress(books: Books, call: Call, payload: LoanDistress) -> tupl
             early = payload.kind is DistressKind.DEFAULT_EARLY
             ground = DefaultGround(
                 days_past_due=calculate_loan_lateness(contract, loan, contract.disclosure.materiality),
-                arbiter=_find_arbiter(books, call) if early else None,
+                arbiter=_find_arbiter(books, call, loan) if early else None,
                 evidence=payload.evidence if early else None,
                 principal_paid=loan.paid[0],
             )

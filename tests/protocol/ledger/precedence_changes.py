@@ -5,7 +5,7 @@ from typing import Any
 
 from protocol.ids import ZERO_DIGEST
 from protocol.ledger.journal import Book
-from protocol.ledger.rows import Reference
+from protocol.ledger.rows import Dispute, Reference
 from protocol.ledger.state import (
     ACCOUNTS,
     AMENDMENTS,
@@ -21,7 +21,7 @@ from protocol.ledger.state import (
 from protocol.loans.lifecycle import LoanState
 from protocol.money import PPM, Amount, Ppm
 from protocol.rejections import Rejection
-from protocol.transactions.servicing import AdjustKind
+from protocol.transactions.servicing import AdjustKind, DisputeCode, DisputeSide
 from tests.protocol.ledger.changes import (
     EVIDENCE,
     adjust,
@@ -68,6 +68,22 @@ def empty_rows(scene: Scene) -> None:
     rows = bring(scene.world, scene.names["loan"]).rows
     bare = {f"{part}_{kind}": 0 for part in ("interest", "fee", "penalty") for kind in ("due", "paid")}
     scene.put(LOANS, scene.names["loan"], rows=tuple(replace(row, **bare) for row in rows), late_days=0)
+
+
+def leave_open(scene: Scene) -> None:
+    """The borrower's own dispute is open."""
+    row = Dispute(
+        loan=scene.names["loan"],
+        side=DisputeSide.BORROWER,
+        code=DisputeCode.OTHER,
+        amount=Amount(1),
+        evidence=EVIDENCE,
+        answer=None,
+        opened_on=DAY_START,
+        hold_until=DAY_START,
+    )
+    scene.books.state.put(DISPUTES, NOTHING, row)
+    scene.put(LOANS, scene.names["loan"], dispute=NOTHING)
 
 
 def hold_by(lender: str) -> Fault:
@@ -338,7 +354,7 @@ CHANGES: dict[str, Case] = {
             **ANY,
             R.AMOUNT_ZERO: lambda s: s.say(amount=Amount(0)),
             R.LOAN_NOT_YOURS: change_terms(borrower=bytes(32)),
-            R.DISPUTE_OPEN: change_loan(dispute=NOTHING),
+            R.DISPUTE_OPEN: leave_open,
         },
     ),
     "answer": Case(

@@ -11,7 +11,7 @@ from protocol.ledger.state import ACCOUNTS, CONTRACTS, DISPUTES, LOANS
 from protocol.loans.lifecycle import LoanState
 from protocol.money import Amount, Ppm
 from protocol.rejections import Rejection
-from protocol.transactions.servicing import DisputeSide
+from protocol.transactions.servicing import DisputeSide, DistressKind
 from tests.protocol.ledger.changes import (
     assign,
     bring,
@@ -153,18 +153,29 @@ def test_a_borrower_cannot_hold_a_loan_for_ever() -> None:
         assert row(world, third).hold_until == row(world, third).opened_on + 10
 
 
-def test_a_lenders_dispute_does_not_use_the_borrowers_hold_up() -> None:
-    """It holds the loan too, and the borrower's own still holds afterwards."""
+def test_a_lenders_dispute_holds_nothing_and_yields_to_the_borrowers() -> None:
+    """Charges run through it; the borrower's own puts an end to it and holds, and the lender cannot open another."""
     with lawful(hold_days=10) as world:
         loan = lend(world)
         world.pass_days(7)
         theirs = open_dispute(world, loan, 600_000, by="harbour")
         assert row(world, theirs).side is DisputeSide.LENDER
         world.pass_days(3)
-        assert bring(world, loan).late_days == 0
-        lawful_do(world, "harbour", resolve(theirs))
+        assert bring(world, loan).late_days == 3 * 49_620
         mine = open_dispute(world, loan, 600_000)
-        assert row(world, mine).hold_until == row(world, mine).opened_on + 10
+        assert row(world, theirs).resolved
+        assert world.last("dispute_resolved").data["by"] == world.account("ann").hex()
+        assert (world.loan(loan).dispute, row(world, mine).hold_until) == (mine, row(world, mine).opened_on + 10)
+        assert refusal(world, "harbour", contest(loan, 1)) is R.DISPUTE_OPEN
+
+
+def test_a_lender_cannot_hold_its_own_bad_loan_from_default() -> None:
+    """Contesting all of it on the day of default keeps nobody from calling it by its name."""
+    with lawful() as world:
+        loan = lend(world)
+        world.pass_days(97)
+        open_dispute(world, loan, 600_000, by="harbour")
+        assert refusal(world, "eye", distress(loan)) is None
 
 
 def test_a_dispute_that_ends_early_ends_its_hold() -> None:
@@ -266,6 +277,24 @@ def test_nobody_decides_in_a_case_of_its_own() -> None:
         change(world, ACCOUNTS, world.account("harbour"), roles=roles | 32)
         assert world.do("harbour", resolve(dispute)).rejection is R.LOAN_NOT_YOURS
         change(world, ACCOUNTS, world.account("harbour"), roles=roles)
+
+
+def test_who_holds_a_share_decides_and_vouches_nothing_about_the_loan() -> None:
+    """Jade is an arbiter too: of a loan that she has a third of she decides no dispute and vouches for no default."""
+    with lawful() as world:
+        account = world.account("jade")
+        roles = world.ledger.books.state.need(ACCOUNTS, account).roles
+        loan = lend(world, partner_ppm=333_333)
+        world.pass_days(8)
+        change(world, ACCOUNTS, account, roles=roles | 32)
+        dispute = open_dispute(world, loan, 2_000)
+        assert world.do("jade", resolve(dispute, waive=1)).rejection is R.LOAN_NOT_YOURS
+        lawful_do(world, "ann", resolve(dispute))
+        early = distress(loan, DistressKind.DEFAULT_EARLY)
+        assert refusal(world, "harbour", early, cosigners=("jade",)) is R.ARBITER_MISSING
+        assert refusal(world, "harbour", early, cosigners=("jade", "court")) is None
+        assert world.loan(loan).default_ground.arbiter == world.account("court")
+        change(world, ACCOUNTS, account, roles=roles)
 
 
 def test_a_remedy_of_the_last_charge_ends_the_loan() -> None:
