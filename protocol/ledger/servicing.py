@@ -43,6 +43,7 @@ from protocol.loans.delinquency import (
     calculate_days_past_due,
 )
 from protocol.loans.lifecycle import LoanState
+from protocol.loans.schedule import UNIT_DAYS_MAX
 from protocol.loans.terms import ExcessRule, WaterfallOrder
 from protocol.loans.waterfall import Row, Take, apply_take, calculate_allocation, calculate_payoff
 from protocol.money import AMOUNT_MAX, Amount, share_floor
@@ -180,8 +181,9 @@ def _charge_late_interest(contract: Contract, loan: Loan, start: int, today: int
             oldest = position if oldest is None else oldest
     if not unit_days or oldest is None:
         return loan
-    late_days = loan.late_days + unit_days
-    charged = calculate_late_interest(late_days, disclosure.late_rate_ppm)
+    # Neither is ever more than a row can hold, however long nobody pays.
+    late_days = min(loan.late_days + unit_days, UNIT_DAYS_MAX)
+    charged = min(calculate_late_interest(late_days, disclosure.late_rate_ppm), AMOUNT_MAX)
     penalty = min(charged - loan.late_charged, _calculate_room(contract, loan, loan.rows))
     rows = _add_to_row(loan.rows, oldest, penalty=penalty) if penalty else loan.rows
     return msgspec.structs.replace(loan, rows=rows, late_days=late_days, late_charged=charged)

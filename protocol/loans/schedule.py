@@ -32,13 +32,17 @@ from protocol.money import AMOUNT_MAX, PPM, divide_ceil, divide_floor, divide_ha
 
 RATE_PPM_MAX = 100 * PPM
 """10,000 % a year: far above any policy, low enough that no intermediate value is a burden."""
+UNIT_DAYS_MAX = 2**63 - 1
+"""What an accrual holds at most, minor units times days: the largest integer that every decoder reads."""
+DAYS_MIN = 31 * EVERY_MAX
+"""The longest period: principal that is late may stay out for it whatever the schedule says."""
 
 
 class ScheduleFault(Enum):
     """Why terms have no schedule, in order of precedence. The value is a stable code."""
 
     PRINCIPAL_RANGE = "principal_range"
-    """Principal below 1 or above AMOUNT_MAX."""
+    """Principal below 1, above AMOUNT_MAX, or out for more unit-days than an accrual can hold."""
     RATE_RANGE = "rate_range"
     """Rate below 0 or above RATE_PPM_MAX."""
     RESIDUAL_RANGE = "residual_range"
@@ -221,7 +225,8 @@ def _amortised_rows(terms: ScheduleTerms) -> list[tuple[int, int]] | ScheduleFau
 def check_schedule_terms(terms: ScheduleTerms) -> ScheduleFault | None:
     """Return the first fault that shows before any row is calculated, or None."""
     balloon = terms.amortisation is Amortisation.BALLOON
-    if not 1 <= terms.principal <= AMOUNT_MAX:
+    days = max(DAYS_MIN, terms.due_dates[-1] - terms.start) if terms.due_dates else DAYS_MIN
+    if not 1 <= terms.principal <= min(AMOUNT_MAX, divide_floor(UNIT_DAYS_MAX, days)):
         return ScheduleFault.PRINCIPAL_RANGE
     if not 0 <= terms.rate_ppm <= RATE_PPM_MAX:
         return ScheduleFault.RATE_RANGE

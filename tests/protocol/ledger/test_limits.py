@@ -4,15 +4,18 @@ import pytest
 
 from protocol.ledger import exposure, guarantees, servicing
 from protocol.ledger.contracts import Contract, Loan
+from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import find_violations
 from protocol.ledger.loans import load_loan
-from protocol.ledger.state import ACCOUNTS, EXPOSURES, OFFERS
+from protocol.ledger.state import ACCOUNTS, EXPOSURES, LOANS, OFFERS
 from protocol.loans import accrual
 from protocol.loans.calendar import Period, shift_months
 from protocol.loans.terms import PeriodUnit
+from protocol.money import AMOUNT_MAX, Amount, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Accept
-from tests.protocol.ledger.world import World, change, refused
+from protocol.transactions.products import BandPrice
+from tests.protocol.ledger.world import DAY_MS, World, change, refused
 
 
 def make_world() -> World:
@@ -103,3 +106,30 @@ def test_the_period_after_the_last_one_is_found_without_walking(every: int, last
         assert accrual._nominal_stretch(last_due, period, anchor_day, start) == (start, end)
         assert accrual._nominal_stretch(last_due, period, anchor_day, end - 1) == (start, end)
         start = end
+
+
+def test_the_largest_loan_can_be_late_for_a_century() -> None:
+    """Unit-days and late interest of hundreds of trillions stay within what a row can hold."""
+    whole = {"debt_cap": Amount(AMOUNT_MAX), "instalment_share_ppm": Ppm(10**6), "cost_cap_ppm": Ppm(10**8)}
+    world = World(**whole)
+    world.open_account("ann")
+    bands = (BandPrice(rate_ppm=Ppm(120_000), amount_max=Amount(AMOUNT_MAX)),)
+    terms = {"amount_max": Amount(AMOUNT_MAX), "bands": bands, "auto_budget": Amount(AMOUNT_MAX), "attestations_min": 1}
+    world.found_lender("harbour", cash=8 * 10**12, borrower_max=AMOUNT_MAX, **terms)
+    decided = {}
+    for amount in (813 * 10**12, 8 * 10**12):
+        application = world.apply("ann", amount=amount)
+        (decided[amount],) = world.attest(application, "ann", lenders=("harbour",), capacity30=9 * 10**15)
+    assert decided[813 * 10**12].rule is Rejection.POLICY_BROKEN
+    offer = decided[8 * 10**12].offer
+    assert offer is not None
+    assert world.accept("ann", offer).rejection is None
+    loan = world.made("loan", "ann")
+    for _ in range(30):
+        world.block(ms=3_650 * DAY_MS)
+    ledger = world.ledger
+    assert ledger.books.state.need(LOANS, loan).late_days > 2**59
+    rows = list(ledger.rows())
+    again = Ledger.from_rows(ledger.genesis, rows, height=ledger.height, exec_root=ledger.exec_root)
+    assert again.state_root == ledger.state_root
+    assert find_violations(ledger) == {}
