@@ -1,7 +1,7 @@
 """First-loss cover: the lender's own cash that losses fall on before its investors' (ledger 2.8).
 
     a loss  = its rate out of cover, as far as that goes; the rest is the pool's       `bear_loss`
-    needed  = rate of the principal lent or promised + what losses of the policy's last days have cost investors
+    needed  = rate of what is lent, promised or held in goods + what losses of the policy's last days cost investors
 
 Whatever a pool loses, cover bears its part: a default, principal given up, goods or loans sold below their value.
 Losses are kept by pool and day, of a claim by its day of default, so what still binds cover is a sum over days and no
@@ -25,14 +25,17 @@ from protocol.transactions.pools import CoverDeposit, CoverWithdraw
 
 
 def is_cover_short(books: Books, pool_id: ObjectId, *, more: int = 0) -> bool:
-    """Whether a pool's cover is below its rate of the principal lent and promised, `more` principal included."""
+    """Whether a pool's cover is below its rate of all that is lent, promised and held, `more` principal included."""
     pool = books.state.need(POOLS, pool_id)
     return pool.cover < _calculate_rated(pool, more)
 
 
 def _calculate_rated(pool: Pool, more: int = 0) -> int:
-    """The rate's part of what is lent. Money that is promised counts as lent: it may be gone a moment later."""
-    return share_ceil(pool.principal + pool.reserved + more, pool.cover_rate_ppm)
+    """The rate's part of what is lent. Money that is promised counts as lent: it may be gone a moment later.
+
+    Goods count as well: until they are sold nobody knows whether they bring their value.
+    """
+    return share_ceil(pool.principal + pool.reserved + pool.assets + more, pool.cover_rate_ppm)
 
 
 # ---------------------------------------------------------------------- losses by day

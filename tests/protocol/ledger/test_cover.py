@@ -145,7 +145,7 @@ def test_another_policy_binds_older_losses_again() -> None:
 def test_what_binds_cover_is_what_the_loans_say(rate: int, amounts: list[int], back: int, days: int) -> None:
     """After any life: rate of what is lent and promised, and what recent claims have lost, loan by loan."""
     world = Goods(cover_release_days=30)
-    give_cover(world, 100_000)
+    give_cover(world, 200_000)
     set_pool(world, rate=rate)
     loans = [lend(world, who, amount=amount) for who, amount in zip(("ann", "bob"), amounts, strict=False)]
     world.pass_days(DEFAULT_DAY)

@@ -11,7 +11,9 @@ from protocol.ids import ObjectId
 from protocol.ledger.cover import calculate_losses_since
 from protocol.ledger.journal import Book
 from protocol.money import Amount
+from protocol.rejections import Rejection
 from protocol.transactions.assets import AssetSeize, AssetSell, LeaseEnd, LeaseEndOption
+from protocol.transactions.pools import CoverWithdraw
 from tests.protocol.ledger.changes import amend, answer, assign, lawful_do, proposal
 from tests.protocol.ledger.goods import Goods, lawful
 from tests.protocol.ledger.troubled import DEFAULT_DAY, distress, give_cover, lend, lend_and_default, set_pool
@@ -99,8 +101,10 @@ def returned(world: Goods) -> ObjectId:
 
 
 def test_returned_goods_sold_for_one_unit_cost_cover_its_part(world: Goods) -> None:
-    """Of 299,999 lost cover bears 30,000, rounded up."""
+    """Of 299,999 lost cover bears 30,000, rounded up; until then so much stays bound."""
     thing = returned(world)
+    payload = CoverWithdraw(pool=world.pool_id("harbour"), amount=Amount(70_001))
+    assert world.do("harbour", payload).rejection is Rejection.COVER_SHORT
     world.mint("bob", 1)
     lawful_do(world, "harbour", AssetSell(asset=thing, price=Amount(1)), cosigners=("bob",))
     assert figures(world) == (70_000, 269_999, 269_999)
