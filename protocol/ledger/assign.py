@@ -69,7 +69,10 @@ def _check_parties(books: Books, call: Call, payload: Assign, contract: Contract
     if sold is None:
         return Rejection.SHARE_UNKNOWN
     buyer = books.state.get(POOLS, payload.buyer)
-    if buyer is None or payload.buyer == payload.seller or buyer.currency != contract.disclosure.currency:
+    if buyer is None or buyer.currency != contract.disclosure.currency:
+        return Rejection.BUYER_UNFIT
+    if buyer.owner == call.account:
+        # Nobody bargains with itself: one pool's investors would pay for the other's at any price it likes.
         return Rejection.BUYER_UNFIT
     owner = books.state.need(ACCOUNTS, buyer.owner)
     standing = may_lend(books, ObjectId(payload.buyer)) and owner.expires_on > books.today
