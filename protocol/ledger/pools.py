@@ -32,15 +32,18 @@ def calculate_assets_out(pool: Pool) -> int:
 
 
 def calculate_shares(pool: Pool, amount: int) -> int:
-    """Shares for a deposit at the pool's net asset value, rounded down."""
-    return divide_floor(amount * (pool.shares + VIRTUAL_SHARES), calculate_assets(pool) + VIRTUAL_ASSETS)
+    """Shares for a deposit, rounded down: at net asset value and what defaulted loans may still bring back.
+
+    A late loan counts in full for those who come, so calling its default makes no cheap day to come in on. What nobody
+    owns any more is whoever comes next's.
+    """
+    hoped = pool.lost if pool.shares else 0
+    assets = calculate_assets(pool) + hoped + VIRTUAL_ASSETS
+    return divide_floor(amount * (pool.shares + VIRTUAL_SHARES), assets)
 
 
 def is_price_unfair(pool: Pool) -> bool:
-    """Whether a deposit could more than double by what those before it have lost and may still get back.
-
-    A pool that lost everything has no price at all.
-    """
+    """Whether most of what a deposit would pay for may never come back; a pool that lost everything has no price."""
     return pool.shares > 0 and calculate_assets(pool) <= pool.lost
 
 

@@ -149,6 +149,26 @@ def test_a_pool_that_lost_takes_no_deposit_for_what_may_come_back() -> None:
     assert find_violations(world.ledger) == {}
 
 
+def test_coming_in_between_default_and_recovery_gains_nothing() -> None:
+    """Bob brings nine times what is left, Ann's whole debt comes back, Bob leaves: with no more than he brought."""
+    world = Goods()
+    leave(world, "harbour", 9_000_000_000)
+    world.pass_days(1)
+    loan = lend(world, amount=400_000)
+    world.pass_days(DEFAULT_DAY)
+    world.must("eye", distress(loan))
+    assert world.pool("harbour").lost == 400_000
+    invest(world, "bob", 5_400_000)
+    world.mint("ann", 500_000)
+    assert world.pay("ann", loan, 500_000).rejection is None
+    leave(world, "bob", read_shares(world, "bob"))
+    world.pass_days(1)
+    # Of what came back above the principal lost, interest and late charges, he has his part as any investor.
+    income = nav(world.pool("harbour")) + world.cash("bob") - 5_400_000 - 1_000_000
+    assert 0 <= world.cash("bob") - 5_400_000 <= income
+    assert find_violations(world.ledger) == {}
+
+
 def test_shares_are_bounded() -> None:
     """After a loss shares are cheap; a deposit that would pass what readers can count is refused."""
     world = Goods()
