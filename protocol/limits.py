@@ -28,6 +28,7 @@ INSTALMENTS_MAX: Final = 480  # forty years of months
 APPLICATIONS_OPEN_MAX: Final = 3  # per borrower
 OFFERS_PER_LENDER_MAX: Final = 4  # on one application; a lender's own, so nobody can take the others' places
 DECISIONS_PER_LENDER_MAX: Final = 16  # on one application, declines among them
+DECIDED_ROWS_MAX: Final = 960  # instalments that one attestation computes, ~5 ms; other products answer a block later
 PRODUCTS_PER_LENDER_MAX: Final = 32  # on sale at once; those that have expired do not count
 PARTNERS_MAX: Final = 8  # pools that share one loan beside the lead
 GUARANTORS_MAX: Final = 4  # per loan; each co-signs

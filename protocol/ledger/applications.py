@@ -9,7 +9,7 @@ from protocol.ids import ObjectId, TimeMs
 from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.contracts import Offer, OfferState
 from protocol.ledger.data import EAST_MOST_MIN, check_consent_covers, check_owned_data
-from protocol.ledger.decisions import decide_products, find_equal_attestations, find_minority
+from protocol.ledger.decisions import decide_products, find_equal_attestations, find_minority, on_decide_due
 from protocol.ledger.offers import reserve_offer
 from protocol.ledger.products import does_product_fit
 from protocol.ledger.records import Assessed, Dissented, Fact, Made
@@ -189,8 +189,10 @@ def apply_apply_withdraw(books: Books, call: Call, payload: ApplyWithdraw) -> tu
 def close_application(books: Books, application_id: ObjectId, state: ApplicationState, offers: OfferState) -> None:
     """End an application; offers that still stand end with it."""
     application = books.state.need(APPLICATIONS, application_id)
-    books.state.put(APPLICATIONS, application_id, replace(application, state=state))
+    books.state.put(APPLICATIONS, application_id, replace(application, state=state, deciding_ms=None))
     books.cancel(application.expires_ms, EventKind.APPLICATION_EXPIRY, application_id)
+    if application.deciding_ms is not None:
+        books.cancel(application.deciding_ms, EventKind.DECIDE, application_id)
     borrower = books.state.need(ACCOUNTS, application.borrower)
     open_ones = tuple(one for one in borrower.applications if one != application_id)
     books.state.put(ACCOUNTS, application.borrower, replace(borrower, applications=open_ones))
@@ -302,4 +304,8 @@ RULES: Rules = {
         check_attest, apply_attest, roles=Role.LENDER | Role.VALIDATOR, attester_may=True, pause=Pause.LENDING
     ),
 }
-DUE: Due = {EventKind.APPLICATION_EXPIRY: on_application_expiry, EventKind.OFFER_EXPIRY: on_offer_expiry}
+DUE: Due = {
+    EventKind.APPLICATION_EXPIRY: on_application_expiry,
+    EventKind.OFFER_EXPIRY: on_offer_expiry,
+    EventKind.DECIDE: on_decide_due,
+}

@@ -32,6 +32,8 @@ class EventKind(IntEnum):
     LINE = 7
     FUNDING = 8
     """A settlement agent's time to pay a loan out is over."""
+    DECIDE = 9
+    """More products could answer an application than one transaction had room for."""
 
 
 class Call(NamedTuple):

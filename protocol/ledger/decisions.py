@@ -11,13 +11,14 @@ from protocol.crypto import calculate_hash
 from protocol.ids import AccountId, Day, ModelId, ObjectId, TimeMs
 from protocol.ledger.books import Books, EventKind
 from protocol.ledger.contracts import Disclosure, Offer, OfferState
+from protocol.ledger.data import check_consent_covers
 from protocol.ledger.exposure import calculate_new_due30
 from protocol.ledger.offers import calculate_terms_hash, make_disclosure, reserve_offer
 from protocol.ledger.products import calculate_attestations_floor, does_product_fit
 from protocol.ledger.records import Assessed, Decided, Fact
 from protocol.ledger.rows import Application, Attestation, Decision, Product
 from protocol.ledger.state import APPLICATIONS, BUDGETS, DECISIONS, MEMBERS, OFFERS, PRODUCTS, replace
-from protocol.limits import DECISIONS_PER_LENDER_MAX, OFFERS_PER_LENDER_MAX
+from protocol.limits import DECIDED_ROWS_MAX, DECISIONS_PER_LENDER_MAX, OFFERS_PER_LENDER_MAX
 from protocol.money import Amount, share_floor
 from protocol.rejections import Rejection
 from scoring.reasons import AFFORDABILITY, AMOUNT_REQUESTED
@@ -65,8 +66,12 @@ def _find_counted(application: Application) -> list[Attestation]:
 def decide_products(
     books: Books, application_id: ObjectId, like: Attestation, equal: tuple[Attestation, ...]
 ) -> tuple[Fact, ...]:
-    """Let every product that can decide now do so; offers first, cheapest first, then declines."""
+    """Let every product that can decide now do so; offers first, cheapest first, then declines.
+
+    Who has no room any more answers at the beginning of the next block.
+    """
     application = books.state.need(APPLICATIONS, application_id)
+    room = max(1, DECIDED_ROWS_MAX // application.request.instalments)
     attesters = tuple(one.attester for one in equal)
     floor = calculate_attestations_floor(books)
     answered = count_answers(books, application_id, application)
@@ -85,6 +90,9 @@ def decide_products(
         )
         if not ready:
             continue
+        if len(facts) == room:
+            application = _decide_later(books, application_id, application)
+            break
         application = replace(application, products=(*application.products, product_id))
         case = Case(application_id, application, product_id, product, equal)
         facts.append(_decide(books, case))
@@ -92,6 +100,28 @@ def decide_products(
         answered[product.lender] = (answers + 1, offers + (facts[-1].offer is not None))
     books.state.put(APPLICATIONS, application_id, application)
     return tuple(sorted(facts, key=_rank))
+
+
+def _decide_later(books: Books, application_id: ObjectId, application: Application) -> Application:
+    """The application with an event that lets other products answer."""
+    if application.deciding_ms is not None:
+        return application
+    books.schedule(TimeMs(books.now_ms), EventKind.DECIDE, application_id)
+    return replace(application, deciding_ms=TimeMs(books.now_ms))
+
+
+def on_decide_due(books: Books, application_id: ObjectId) -> None:
+    """Let products answer that had no room before, as far as there is room now and the data may still be used."""
+    application = replace(books.state.need(APPLICATIONS, application_id), deciding_ms=None)
+    books.state.put(APPLICATIONS, application_id, application)
+    request = application.request
+    if check_consent_covers(books, request.consent, application.borrower, request.data) is not None:
+        return
+    for body in dict.fromkeys((one.model, one.capacity30) for one in _find_counted(application)):
+        like = next(one for one in _find_counted(application) if (one.model, one.capacity30) == body)
+        decide_products(books, application_id, like, find_equal_attestations(application, like))
+        if books.state.need(APPLICATIONS, application_id).deciding_ms is not None:
+            return
 
 
 def _has_place(answered: tuple[int, int]) -> bool:

@@ -240,6 +240,8 @@ class Application(msgspec.Struct, frozen=True, array_like=True, kw_only=True, fo
     """In the order of execution."""
     products: tuple[ObjectIdField, ...] = ()
     """Products that have decided, in the order of decision."""
+    deciding_ms: TimeMsField | None = None
+    """When more of them were to decide than there was room for; None while none waits."""
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

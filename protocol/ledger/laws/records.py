@@ -187,6 +187,11 @@ def check_queue(ledger: Ledger) -> Violations:
         if one.state is ApplicationState.OPEN
     ]
     wanted += [
+        calculate_queue_key(one.deciding_ms, EventKind.DECIDE, ObjectId(key))
+        for key, one in state.items(APPLICATIONS)
+        if one.deciding_ms is not None
+    ]
+    wanted += [
         calculate_queue_key(one.expires_ms, EventKind.OFFER_EXPIRY, ObjectId(key))
         for key, one in state.items(OFFERS)
         if one.state is OfferState.POSTED

@@ -2,19 +2,22 @@
 
 import pytest
 
-from protocol.ledger import exposure, guarantees, servicing
+from protocol.ids import TimeMs
+from protocol.ledger import amend, decisions, execute, exposure, guarantees, servicing
 from protocol.ledger.contracts import Contract, Loan
 from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import find_violations
 from protocol.ledger.loans import load_loan
-from protocol.ledger.state import ACCOUNTS, EXPOSURES, LOANS, OFFERS
+from protocol.ledger.state import ACCOUNTS, APPLICATIONS, DECISIONS, EXPOSURES, LOANS, OFFERS
 from protocol.loans import accrual
 from protocol.loans.calendar import Period, shift_months
 from protocol.loans.terms import PeriodUnit
 from protocol.money import AMOUNT_MAX, Amount, Ppm
 from protocol.rejections import Rejection
-from protocol.transactions.lending import Accept
+from protocol.transactions.data import ConsentRevoke
+from protocol.transactions.lending import Accept, ApplyWithdraw
 from protocol.transactions.products import BandPrice
+from protocol.transactions.servicing import AmendPropose, Treatment
 from tests.protocol.ledger.world import DAY_MS, World, change, refused
 
 
@@ -133,3 +136,65 @@ def test_the_largest_loan_can_be_late_for_a_century() -> None:
     again = Ledger.from_rows(ledger.genesis, rows, height=ledger.height, exec_root=ledger.exec_root)
     assert again.state_root == ledger.state_root
     assert find_violations(ledger) == {}
+
+
+def test_more_products_than_one_attestation_has_room_for_answer_a_block_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction computes so many rows; the others' answers are the same, wherever blocks end."""
+    answers = []
+    for rows in (960, 12):
+        monkeypatch.setattr(decisions, "DECIDED_ROWS_MAX", rows)
+        world = make_world()
+        application = world.apply("ann", amount=20_000)
+        told = world.attest(application, "ann", lenders=("harbour", "jade"))
+        assert len(told) == (2 if rows == 960 else 1)
+        assert find_violations(world.ledger) == {}
+        again = Ledger.from_rows(
+            world.genesis, list(world.ledger.rows()), height=world.ledger.height, exec_root=world.ledger.exec_root
+        )
+        assert again.has_due_events(TimeMs(world.now_ms)) == (rows == 12)
+        world.ledger = again
+        world.block()
+        row = again.books.state.need(APPLICATIONS, application)
+        assert row.deciding_ms is None
+        assert find_violations(again) == {}
+        decided = [again.books.state.need(DECISIONS, application + one) for one in sorted(row.products)]
+        answers.append([(one.offer, one.points, one.reasons, one.attesters) for one in decided])
+    assert answers[0] == answers[1]
+
+
+def test_a_closed_application_decides_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who withdraws, or takes her consent back, hears no more answers."""
+    monkeypatch.setattr(decisions, "DECIDED_ROWS_MAX", 12)
+    for ends in (True, False):
+        world = make_world()
+        application = world.apply("ann", amount=20_000)
+        assert len(world.attest(application, "ann", lenders=("harbour", "jade"))) == 1
+        consent = world.ledger.books.state.need(APPLICATIONS, application).request.consent
+        last = ApplyWithdraw(application=application) if ends else ConsentRevoke(consent=consent)
+        monkeypatch.setattr(execute, "DAY_EVENTS_PER_BLOCK_MAX", 0)
+        world.must("ann", last)
+        monkeypatch.setattr(execute, "DAY_EVENTS_PER_BLOCK_MAX", 1_000)
+        world.block()
+        assert len(world.ledger.books.state.need(APPLICATIONS, application).products) == 1
+        assert find_violations(world.ledger) == {}
+
+
+def test_nobody_gets_a_schedule_for_somebody_elses_loan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proposal by a stranger is refused before anything dear is computed for it."""
+    world = make_world()
+    world.open_account("bob")
+    loan = world.borrow("ann", amount=20_000)
+    computed: list[object] = []
+    monkeypatch.setattr(amend, "calculate_amended", lambda *given: computed.append(given))
+    proposal = AmendPropose(
+        loan=loan,
+        instalments=480,
+        rate_ppm=Ppm(1),
+        forgiven=Amount(0),
+        interest=Treatment.CARRY,
+        fees=Treatment.CARRY,
+        penalties=Treatment.CARRY,
+        valid_days=1,
+    )
+    assert refused(world, "bob", proposal) is Rejection.LOAN_NOT_YOURS
+    assert computed == []
