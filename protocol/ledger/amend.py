@@ -99,11 +99,11 @@ def check_amend_propose(books: Books, call: Call, payload: AmendPropose) -> Reje
     lender, borrower = get_lender(books, loan), contract.disclosure.borrower
     if call.row.frozen and call.account == lender:
         return Rejection.ACCOUNT_FROZEN
-    return (
-        _check_policy(books, contract, loan, payload)
-        or _check_loan(contract, loan, payload, call.account in {lender, borrower})
-        or _check_terms(books, contract, loan, payload)
-    )
+    barred = _check_loan(contract, loan, payload, call.account in {lender, borrower})
+    if barred is not None and is_within_policy(books.policy, contract.disclosure, payload.rate_ppm):
+        # A schedule is computed for those alone who could have it.
+        return barred
+    return _check_policy(books, contract, loan, payload) or barred or _check_terms(books, contract, loan, payload)
 
 
 def apply_amend_propose(books: Books, call: Call, payload: AmendPropose) -> tuple[Fact, ...]:
