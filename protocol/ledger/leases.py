@@ -7,18 +7,19 @@ Without an option the residual falls due like any row. What becomes of the title
 """
 
 from protocol.ids import AccountId, Day, ObjectId
-from protocol.ledger.assets import has_signed, take_in
+from protocol.ledger.assets import has_signed, is_vouched, take_in
 from protocol.ledger.books import Books, Call
 from protocol.ledger.closing import close_loan
 from protocol.ledger.contracts import Contract, Disclosure, LeaseTold, Loan
 from protocol.ledger.exposure import apply_principal_back
-from protocol.ledger.holdings import change_pool, get_lender, split_principal, take_principal
+from protocol.ledger.holdings import change_pool, find_holders, get_lender, split_principal, take_principal
 from protocol.ledger.journal import Book, Posting, read_cash
 from protocol.ledger.loans import calculate_subjects, emit_lateness, load_loan, save_loan
 from protocol.ledger.offers import calculate_instalments, calculate_terms_hash
 from protocol.ledger.payments import pay_loan, post_payment
 from protocol.ledger.records import Fact, Repaid
 from protocol.ledger.recovery import apply_recovery, calculate_claim
+from protocol.ledger.rows import Role
 from protocol.ledger.rules import Rule, Rules
 from protocol.ledger.servicing import Payment, calculate_cost, calculate_interest_running, calculate_loan_payoff
 from protocol.ledger.state import CONTRACTS, LOANS, replace
@@ -211,9 +212,15 @@ def check_lease_end(books: Books, call: Call, payload: LeaseEnd) -> Rejection | 
         return Rejection.LOAN_STATE
     if not own:
         return Rejection.LOAN_NOT_YOURS
-    if payload.option is LeaseEndOption.RETURN and not has_signed(books, call, get_lender(books, loan)):
+    if payload.option is LeaseEndOption.RETURN and not _is_return_confirmed(books, call, loan):
         return Rejection.COSIGNER_MISSING
     return None if fit else Rejection.OPTION_UNFIT
+
+
+def _is_return_confirmed(books: Books, call: Call, loan: Loan) -> bool:
+    """Whether the lessor signed that it has the thing, or an arbiter in its place: nobody denies what was disclosed."""
+    lessor = has_signed(books, call, get_lender(books, loan))
+    return lessor or is_vouched(books, call, Role.ARBITER, barred=find_holders(books, loan))
 
 
 def apply_lease_end(books: Books, call: Call, payload: LeaseEnd) -> tuple[Fact, ...]:

@@ -47,7 +47,7 @@ class LeaseEndOption(IntEnum):
 class LeaseEnd(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=43):
     """Carry an end option of a lease out, once all rows but the residual are paid.
 
-    Signer: lessee; RETURN needs the lessor's co-signature, who has the thing back.
+    Signer: lessee; RETURN needs the co-signature of the lessor, who has the thing back, or an arbiter's.
     """
 
     loan: ObjectIdField

@@ -12,6 +12,7 @@ from protocol.ledger.journal import Book
 from protocol.ledger.leases import calculate_extension
 from protocol.ledger.loans import load_loan
 from protocol.ledger.offers import calculate_terms_hash
+from protocol.ledger.rows import Role
 from protocol.ledger.state import ACCOUNTS, CONTRACTS, EXPOSURES, replace
 from protocol.loans.lifecycle import LoanState
 from protocol.loans.schedule import ScheduleFault
@@ -55,6 +56,20 @@ def extension_hash(world: Goods, loan_id: ObjectId) -> bytes:
 
 
 # ---------------------------------------------------------------------- the end: who may do what, when
+
+
+def test_a_lessor_that_will_not_sign_keeps_nobody_from_returning_the_thing(world: Goods) -> None:
+    """An arbiter vouches for the return instead, but none that holds a share of the lease."""
+    loan = world.lease(partner="jade")
+    at_the_end(world, loan)
+    jade = world.account("jade")
+    roles = world.ledger.books.state.need(ACCOUNTS, jade).roles
+    change(world, ACCOUNTS, jade, roles=roles | Role.ARBITER)
+    assert refused(world, "ann", end(loan, RETURN), cosigners=("jade",)) is Rejection.COSIGNER_MISSING
+    change(world, ACCOUNTS, jade, roles=roles)
+    assert refused(world, "ann", end(loan, RETURN), cosigners=("court",)) is None
+    assert world.loan(loan).state is LoanState.REPAID
+    assert world.asset(world.leased(loan)).owner == world.account("harbour")
 
 
 def test_ending_a_lease_names_its_first_fault(world: Goods) -> None:
