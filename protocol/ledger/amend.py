@@ -17,12 +17,14 @@ Late fees, caps and dates of default stay as they were disclosed. Never a change
 
 from protocol.crypto import calculate_object_id
 from protocol.ids import ZERO_DIGEST, AccountId, Day, ObjectId
+from protocol.ledger.accounts import has_cosigned
+from protocol.ledger.assets import has_signed
 from protocol.ledger.books import Books, Call
 from protocol.ledger.closing import close_loan
 from protocol.ledger.contracts import Contract, Loan
 from protocol.ledger.cover import bear_loss, count_loss
 from protocol.ledger.exposure import apply_principal_back
-from protocol.ledger.holdings import change_pool, get_lender, split_principal, split_whole, take_principal
+from protocol.ledger.holdings import change_pool, find_holders, get_lender, split_principal, split_whole, take_principal
 from protocol.ledger.journal import Book, Posting, read_cash
 from protocol.ledger.loans import calculate_subjects, emit_lateness, load_loan, save_loan
 from protocol.ledger.offers import calculate_terms_hash
@@ -103,7 +105,20 @@ def check_amend_propose(books: Books, call: Call, payload: AmendPropose) -> Reje
     if barred is not None and is_within_policy(books.policy, contract.disclosure, payload.rate_ppm):
         # A schedule is computed for those alone who could have it.
         return barred
-    return _check_policy(books, contract, loan, payload) or barred or _check_terms(books, contract, loan, payload)
+    return (
+        _check_policy(books, contract, loan, payload)
+        or barred
+        or _check_terms(books, contract, loan, payload)
+        or _check_holders(books, call, loan, payload)
+    )
+
+
+def _check_holders(books: Books, call: Call, loan: Loan, terms: AmendPropose) -> Rejection | None:
+    """Whether all who hold the loan agree, where its lender gives something up: the lead spends no partner's money."""
+    if call.account != get_lender(books, loan) or (terms.settle is None and not terms.forgiven):
+        return None
+    agreed = all(has_signed(books, call, one) for one in find_holders(books, loan))
+    return None if agreed else Rejection.COSIGNER_MISSING
 
 
 def apply_amend_propose(books: Books, call: Call, payload: AmendPropose) -> tuple[Fact, ...]:
@@ -175,10 +190,12 @@ def check_amend_answer(books: Books, call: Call, payload: AmendAnswer) -> Reject
     if barred is not None:
         return barred
     if row.terms.settle is not None:
-        return _check_settlement(books, contract, payload, row.terms.settle)
-    return _check_policy(books, contract, loan, row.terms) or _check_restructure(
-        books, contract, loan, row.terms, payload
-    )
+        barred = _check_settlement(books, contract, payload, row.terms.settle)
+    else:
+        barred = _check_policy(books, contract, loan, row.terms)
+        barred = barred or _check_restructure(books, contract, loan, row.terms, payload)
+        barred = barred or _check_guarantors(books, call, contract, loan, row.terms)
+    return barred or _check_holders(books, call, loan, row.terms)
 
 
 def _check_settlement(books: Books, contract: Contract, payload: AmendAnswer, amount: int) -> Rejection | None:
@@ -205,6 +222,20 @@ def _check_restructure(
         if pool.cash - pool.reserved < one.covered:
             return Rejection.LIQUIDITY_SHORT
     return None
+
+
+def _check_guarantors(
+    books: Books, call: Call, contract: Contract, loan: Loan, terms: AmendPropose
+) -> Rejection | None:
+    """Whether everybody who stands in for the loan signs again, where it would become larger than what they signed."""
+    guarantors = contract.disclosure.guarantors
+    if not guarantors:
+        return None
+    amended = calculate_amended(contract, loan, terms, books.calculate_day(contract.disclosure.tz_offset_min))
+    assert amended is not None, "checked before"
+    agreed = all(has_cosigned(books, call, AccountId(one)) for one in guarantors)
+    larger = amended.disclosure.schedule.principal > contract.principal
+    return Rejection.GUARANTOR_MISSING if larger and not agreed else None
 
 
 def apply_amend_answer(books: Books, call: Call, payload: AmendAnswer) -> tuple[Fact, ...]:

@@ -197,8 +197,8 @@ def apply_assign(books: Books, call: Call, payload: Assign) -> tuple[Fact, ...]:
     change_pool(books, ObjectId(payload.buyer), loans_open=int(joins))
     forget_payments(books, payload.loan)
     leads = _is_lead(loan, ObjectId(payload.seller))
-    if leads:
-        loan = drop_proposals(books, loan)
+    # Those who held it have signed them, not who holds it now.
+    loan = drop_proposals(books, loan)
     loan = replace(loan, holdings=holdings, state=calculate_next_state(loan.state, LoanEvent.ASSIGN, loan.state))
     if leads:
         _move_title(books, payload.loan, contract, loan)

@@ -123,9 +123,11 @@ def answer(world: Goods, amendment: ObjectId, **fields: Any) -> AmendAnswer:
     return AmendAnswer(**{"amendment": amendment, "accept": True, "terms_hash": terms_hash, **fields})
 
 
-def amend(world: Goods, terms: AmendPropose, *, by: str = "harbour", answered_by: str = "ann") -> Receipt:
-    """Propose and accept."""
-    lawful_do(world, by, terms)
+def amend(
+    world: Goods, terms: AmendPropose, *, by: str = "harbour", answered_by: str = "ann", partners: tuple[str, ...] = ()
+) -> Receipt:
+    """Propose, signed by partners too where something is given up, and accept."""
+    lawful_do(world, by, terms, cosigners=partners)
     return lawful_do(world, answered_by, answer(world, world.made("amendment", by)))
 
 

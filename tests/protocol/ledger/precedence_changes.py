@@ -86,6 +86,17 @@ def leave_open(scene: Scene) -> None:
     scene.put(LOANS, scene.names["loan"], dispute=NOTHING)
 
 
+def share_with(lender: str) -> Fault:
+    """Another pool holds a part of the loan, if only in name."""
+
+    def fault(scene: Scene) -> None:
+        held = scene.world.loan(scene.names["loan"]).holdings
+        part = replace(held[0], pool=scene.world.pool_id(lender), share_ppm=Ppm(0), principal=Amount(0))
+        scene.put(LOANS, scene.names["loan"], holdings=(*held, part))
+
+    return fault
+
+
 def hold_by(lender: str) -> Fault:
     """Another pool holds the loan."""
 
@@ -323,7 +334,12 @@ CHANGES: dict[str, Case] = {
     ),
     "propose to settle": Case(
         lambda: build_proposal(settle=Amount(1)),
-        {**AMENDABLE, **FROZEN_LENDER, R.AMENDMENT_TERMS_INVALID: lambda s: s.say(settle=Amount(10**9))},
+        {
+            **AMENDABLE,
+            **FROZEN_LENDER,
+            R.AMENDMENT_TERMS_INVALID: lambda s: s.say(settle=Amount(10**9)),
+            R.COSIGNER_MISSING: share_with("jade"),
+        },
         MappingProxyType({R.LOAN_UNKNOWN: (R.ACCOUNT_FROZEN,), R.LOAN_NOT_YOURS: (R.ACCOUNT_FROZEN,)}),
     ),
     "accept": Case(build_answer, AMENDED, MappingProxyType({**moot(*ASKED, under=BARS), **UNKNOWN_TOO})),

@@ -133,7 +133,7 @@ def test_forgiven_principal_is_the_pools_loss_by_share() -> None:
     """A third of 100,000 is Jade's loss; exposure falls with it."""
     with lawful() as world:
         loan = late_loan(world, partner_ppm=333_333)
-        amend(world, proposal(loan, forgiven=Amount(100_000), interest=GIVE_UP, penalties=GIVE_UP))
+        amend(world, proposal(loan, forgiven=Amount(100_000), interest=GIVE_UP, penalties=GIVE_UP), partners=("jade",))
         after = world.loan(loan)
         assert (after.principal_out, after.forgiven, owed(world)) == (500_000, 100_000, 500_000)
         losses = [world.book(world.pool_id(one), Book.LOSS) for one in ("harbour", "jade")]

@@ -63,7 +63,7 @@ def test_a_running_loan_settled_for_one_unit_costs_cover_what_a_default_would(wo
 def test_forgiven_principal_is_borne_by_each_pools_cover(world: Goods) -> None:
     """Of 100,000 forgiven Jade's third is 33,333: cover bears 3,334 of it, rounded up, and 6,667 of Harbour's part."""
     loan = run_out(world, lend(world, partner_ppm=333_333))
-    amend(world, proposal(loan, forgiven=Amount(100_000)))
+    amend(world, proposal(loan, forgiven=Amount(100_000)), partners=("jade",))
     assert figures(world) == (100_000 - 6_667, 60_000, 60_000)
     assert figures(world, "jade") == (100_000 - 3_334, 29_999, 29_999)
 

@@ -34,7 +34,7 @@ def test_a_running_loan_is_settled_for_less_on_acceptance() -> None:
         world.mint("ann", 400_000)
         cash, due = world.cash("ann"), bring(world, loan)
         lawful_do(world, "ann", proposal(loan, settle=Amount(400_000)))
-        receipt = lawful_do(world, "harbour", answer(world, world.made("amendment", "ann")))
+        receipt = lawful_do(world, "harbour", answer(world, world.made("amendment", "ann")), cosigners=("jade",))
         fact = receipt.outcome[0]
         assert isinstance(fact, Repaid)
         charges = sum(row.unpaid - row.principal_unpaid for row in due.rows if row.due_on <= due.accrual.as_of)

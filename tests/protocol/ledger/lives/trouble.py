@@ -1,5 +1,7 @@
 """What random lenders, borrowers and arbiters do when loans go wrong, are changed, sold or fought over."""
 
+from typing import Any
+
 from protocol.ids import ZERO_DIGEST, Digest, ObjectId
 from protocol.ledger.contracts import LeaseTold
 from protocol.ledger.leases import calculate_extension
@@ -105,7 +107,7 @@ def propose_amendment(lives: Lives) -> Receipt | None:
         penalties=random.choice(list(Treatment)),
         valid_days=random.randint(1, 30),
     )
-    receipt = lives.do(who, payload)
+    receipt = lives.do(who, payload, cosigners=_partners(lives, loan, who))
     if receipt.rejection is not None or random.random() < 0.3:
         return receipt
     return answer_amendment(lives)
@@ -129,7 +131,16 @@ def answer_amendment(lives: Lives) -> Receipt | None:
         terms_hash = calculate_terms_hash(amended.disclosure) if amended is not None else lives.hash()
     if row.terms.settle is not None:
         lives.world.mint(borrower, max(1, row.terms.settle))
-    return lives.do(who, AmendAnswer(amendment=amendment_id, accept=accepts, terms_hash=terms_hash))
+    cosigners = _partners(lives, loan, who)
+    return lives.do(
+        who, AmendAnswer(amendment=amendment_id, accept=accepts, terms_hash=terms_hash), cosigners=cosigners
+    )
+
+
+def _partners(lives: Lives, loan: Any, who: str) -> tuple[str, ...]:
+    """Who else holds a loan, and signs now and then."""
+    names = dict.fromkeys(LENDERS[lives.pools.index(ObjectId(one.pool))] for one in loan.holdings)
+    return tuple(one for one in names if one != who) if lives.random.random() < 0.8 else ()
 
 
 def assign(lives: Lives) -> Receipt | None:
