@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMPAIGNS = (
-    ("--seeds", "0-3"),
-    ("--twins", "0-24"),
+    ("--seeds", "0-2"),
+    ("--twins", "0-9"),
     ("--boundary", "slow/1/write/9/votes-half/power"),
 )
 OTHERS = ("python3.11", "python3.12", "python3.13", "python3.14")
