@@ -109,13 +109,13 @@ def check_amend_propose(books: Books, call: Call, payload: AmendPropose) -> Reje
         _check_policy(books, contract, loan, payload)
         or barred
         or _check_terms(books, contract, loan, payload)
-        or _check_holders(books, call, loan, payload)
+        or _check_holders(books, call, loan)
     )
 
 
-def _check_holders(books: Books, call: Call, loan: Loan, terms: AmendPropose) -> Rejection | None:
-    """Whether all who hold the loan agree, where its lender gives something up: the lead spends no partner's money."""
-    if call.account != get_lender(books, loan) or (terms.settle is None and not terms.forgiven):
+def _check_holders(books: Books, call: Call, loan: Loan) -> Rejection | None:
+    """Whether all who hold the loan agree where its lender does: no interest for forty years is money given up, too."""
+    if call.account != get_lender(books, loan):
         return None
     agreed = all(has_signed(books, call, one) for one in find_holders(books, loan))
     return None if agreed else Rejection.COSIGNER_MISSING
@@ -195,7 +195,7 @@ def check_amend_answer(books: Books, call: Call, payload: AmendAnswer) -> Reject
         barred = _check_policy(books, contract, loan, row.terms)
         barred = barred or _check_restructure(books, contract, loan, row.terms, payload)
         barred = barred or _check_guarantors(books, call, contract, loan, row.terms)
-    return barred or _check_holders(books, call, loan, row.terms)
+    return barred or _check_holders(books, call, loan)
 
 
 def _check_settlement(books: Books, contract: Contract, payload: AmendAnswer, amount: int) -> Rejection | None:

@@ -124,8 +124,7 @@ class Treatment(IntEnum):
 class AmendPropose(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=36):
     """Propose other terms for what is left of a loan, or settle it for less. Id: object "amendment".
 
-    Signer: lender or borrower; the other side answers. Where the lender gives something up, co-signers: all who hold a
-    share.
+    Signer: lender or borrower; the other side answers. Co-signers of the lender: all others who hold a share.
     """
 
     loan: ObjectIdField
@@ -146,7 +145,8 @@ class AmendPropose(msgspec.Struct, frozen=True, array_like=True, kw_only=True, f
 class AmendAnswer(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=37):
     """Accept or reject an amendment. Signer: the side that did not propose it; the proposer may only reject.
 
-    Co-signers: of a lender that gives something up, all who hold a share; the guarantors, of more than they signed for.
+    Co-signers of a lender that accepts: all others who hold a share; of whoever accepts more than guarantors signed
+    for: the guarantors.
     """
 
     amendment: ObjectIdField

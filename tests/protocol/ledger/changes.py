@@ -126,7 +126,7 @@ def answer(world: Goods, amendment: ObjectId, **fields: Any) -> AmendAnswer:
 def amend(
     world: Goods, terms: AmendPropose, *, by: str = "harbour", answered_by: str = "ann", partners: tuple[str, ...] = ()
 ) -> Receipt:
-    """Propose, signed by partners too where something is given up, and accept."""
+    """Propose, signed by partners too, and accept."""
     lawful_do(world, by, terms, cosigners=partners)
     return lawful_do(world, answered_by, answer(world, world.made("amendment", by)))
 
