@@ -108,6 +108,7 @@ class Core:
             archive=opened.store,
             clock_ms=read_clock_ms,
             on_submitted=self.batches.on_submitted,
+            wait_settled=self.executor.wait_settled,
         )
 
     def _wire_driver(self, own: PublicKey) -> None:

@@ -4,7 +4,7 @@ Stateless checks first (form, signatures, sidecars), then time, then what the bo
 the door promises nothing: failures after it become receipts. Never execute here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from node.api.ports import Busy, Submission
@@ -45,6 +45,7 @@ class Door:
         archive: Archive,
         clock_ms: Callable[[], int],
         on_submitted: Callable[[], None],
+        wait_settled: Callable[[], Awaitable[None]],
     ) -> None:
         self._verifier = verifier
         self._mempool = mempool
@@ -52,40 +53,39 @@ class Door:
         self._archive = archive
         self._clock_ms = clock_ms
         self._on_submitted = on_submitted
+        self._wait_settled = wait_settled
         self.closed = False
 
     async def submit(self, items: Sequence[BatchItem]) -> list[Submission]:
         """One answer per item, in order; those accepted keep their order. Raises Busy and takes none of them then."""
         self._check_room(len(items))
         verdicts = await self._verifier.check(items)
-        known = [await self._is_known(one) for one in verdicts]
         self._check_room(len(items))  # others came in meanwhile
         now_ms = TimeMs(self._clock_ms())
-        answers = [
-            self._take(item, verdict, is_known, now_ms)
-            for item, verdict, is_known in zip(items, verdicts, known, strict=True)
-        ]
+        answers = [self._take(item, verdict, now_ms) for item, verdict in zip(items, verdicts, strict=True)]
         self._on_submitted()
-        return answers
+        return [await self._recall(verdict, answer) for verdict, answer in zip(verdicts, answers, strict=True)]
 
     def _check_room(self, count: int) -> None:
         if self.closed or not self._mempool.has_room(count):
             raise Busy(RETRY_AFTER_MS)
 
-    async def _is_known(self, verdict: Transaction | Rejection) -> bool:
-        """Whether it waits or was executed; the store is read only for one whose nonce is used."""
-        if isinstance(verdict, Rejection):
-            return False
-        if self._mempool.is_known(verdict.id):
-            return True
-        used = self._books.check_door(verdict, TimeMs(self._clock_ms())) is Rejection.NONCE_USED
-        return used and await self._archive.find_transaction(verdict.id) is not None
+    async def _recall(self, verdict: Transaction | Rejection, answer: Submission) -> Submission:
+        """The answer, unless the very transaction was executed: then its own nonce, or time, refuses it now.
 
-    def _take(self, item: BatchItem, verdict: Transaction | Rejection, is_known: bool, now_ms: TimeMs) -> Submission:
+        The books may be ahead of what is saved while a block is executed; the store is asked when they are level.
+        """
+        if answer.status != "rejected" or isinstance(verdict, Rejection):
+            return answer
+        await self._wait_settled()
+        executed = await self._archive.find_transaction(verdict.id) is not None
+        return Submission(id=verdict.id, status="known") if executed else answer
+
+    def _take(self, item: BatchItem, verdict: Transaction | Rejection, now_ms: TimeMs) -> Submission:
         if isinstance(verdict, Rejection):
             named = None if verdict in _NO_TRANSACTION else calculate_transaction_id(item.transaction)
             return Submission(id=named, status="rejected", rejection=verdict)
-        if is_known:
+        if self._mempool.is_known(verdict.id):
             return Submission(id=verdict.id, status="known")
         reason = check_valid_to(verdict, now_ms) or self._books.check_door(verdict, now_ms)
         if reason is not None:

@@ -233,8 +233,9 @@ class Executor:
             found = await self._store.find_transaction(transaction_id)
             if found is None and transaction_id not in self._dead:
                 await asyncio.wait((saved,), timeout=timeout_s)
-                if saved.done():
-                    found = await self._store.find_transaction(transaction_id)
+            if found is None and (saved.done() or transaction_id in self._dead):
+                # Also of a dead one: a second copy of it may be what died, after the first was saved.
+                found = await self._store.find_transaction(transaction_id)
         finally:
             waiters.remove(saved)
             if not waiters and self._waiters.get(transaction_id) is waiters:

@@ -52,7 +52,7 @@ async def submit(request: web.Request) -> web.Response:
     deadline = asyncio.get_running_loop().time() + (timeout_ms / 1000 if wait == "final" else 0)
     results = [await _tell(node, one, deadline if wait == "final" else None) for one in answers]
     if wait == "final":
-        results = _find_dead(node, items, results, request.app[NOW_MS]())
+        results = await _find_dead(node, items, results, request.app[NOW_MS]())
     answer = SubmitAnswer(height=node.status().exec_height, results=results)
     if all(one.status == "rejected" for one in results):
         return _refuse(request, answer)
@@ -109,7 +109,7 @@ async def _tell(node: NodePort, submission: Submission, deadline: float | None) 
     return view_stored(stored)
 
 
-def _find_dead(
+async def _find_dead(
     node: NodePort, items: Sequence[BatchItem], results: Sequence[SubmitResult], now_ms: TimeMs
 ) -> list[SubmitResult]:
     """What waits in vain is told so: another transaction of the key was executed with the same nonce."""
@@ -117,9 +117,13 @@ def _find_dead(
     answers: list[SubmitResult] = []
     for result in results:
         found = decode_transaction(raw[result.id]) if result.status == "accepted" and result.id in raw else None
-        dead = isinstance(found, Transaction) and node.ledger.check_door(found, now_ms) is Rejection.NONCE_USED
-        told = SubmitResult(id=result.id, status="rejected", rejection=view_rejection(Rejection.NONCE_USED))
-        answers.append(told if dead else result)
+        if isinstance(found, Transaction) and node.ledger.check_door(found, now_ms) is Rejection.NONCE_USED:
+            await node.wait_settled()  # who used the nonce may be this very one, in a block that is not saved yet
+            stored = await node.store.find_transaction(found.id)
+            dead = SubmitResult(id=result.id, status="rejected", rejection=view_rejection(Rejection.NONCE_USED))
+            answers.append(dead if stored is None else view_stored(stored))
+        else:
+            answers.append(result)
     return answers
 
 

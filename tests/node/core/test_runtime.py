@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -127,6 +128,30 @@ async def test_a_network_of_one_serves_its_clients_and_says_where_it_stands(tmp_
             while (raw := await node.make_receipt_file(answer.id)) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert isinstance(verify_receipt_file(raw, net.genesis), VerifiedReceipt)
+    finally:
+        await node.stop(drain_s=0)
+
+
+async def test_what_is_executed_and_not_saved_yet_is_never_called_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a block is being saved its transactions have used their nonces; whoever waits hears what became of them."""
+    net = found(tmp_path)
+    node = Node(load(net))
+    await node.start()
+    try:
+        save = node.store.save_block
+
+        async def save_slowly(**block: Any) -> None:
+            await asyncio.sleep(0.5)
+            await save(**block)
+
+        monkeypatch.setattr(node.store, "save_block", save_slowly)
+        agent = Purse(net.directory / "authorities" / "clearing", node.chain_id)
+        item = agent.mint(Purse(net.directory / "solo", node.chain_id).account, 100)
+        async with NodeClient(f"http://127.0.0.1:{node.api_port}") as client, asyncio.timeout(8):
+            (result,) = await client.submit([item], wait_final=True, timeout_ms=200)
+        assert (result.status, result.rejection) == ("finalised", None)
     finally:
         await node.stop(drain_s=0)
 
