@@ -7,7 +7,8 @@
 
 Goods are not cash: pools take them in at a value (Book.ASSETS), and only a sale turns it into money. Of a sale the
 pools have their value first, then cover what it had paid, then the owner what it paid out above the claim; more is
-the pools' gain. Never a lease's end option here.
+the pools' gain. An issuer or arbiter vouches for the value of a seizure, and for a price below what goods are held at.
+Never a lease's end option here.
 """
 
 from typing import Any, Final, NamedTuple
@@ -18,7 +19,7 @@ from protocol.ledger.accounts import has_cosigned
 from protocol.ledger.books import Books, Call
 from protocol.ledger.contracts import Contract, Disclosure, LeaseTold, Loan
 from protocol.ledger.cover import bear_loss, count_loss
-from protocol.ledger.holdings import change_pool, find_holders, get_lender
+from protocol.ledger.holdings import change_pool, find_holders, get_lender, get_owner
 from protocol.ledger.journal import Book, Posting, read_cash
 from protocol.ledger.loans import calculate_subjects, load_loan
 from protocol.ledger.records import Fact, Made
@@ -39,6 +40,8 @@ from protocol.transactions.assets import AssetRegister, AssetRetire, AssetSeize,
 
 Parts = tuple[tuple[ObjectId, Amount], ...]
 """Pools and amounts, the lead first."""
+VOUCHERS: Final = Role.ISSUER | Role.ARBITER
+"""Who may vouch for a value."""
 FREE: Final[dict[str, Any]] = {"held": (), "cover_due": (), "advanced": Amount(0), "seized": False}
 """Of a thing that no pool holds."""
 
@@ -254,7 +257,7 @@ def check_asset_seize(books: Books, call: Call, payload: AssetSeize) -> Rejectio
     asset = books.state.get(ASSETS, payload.asset)
     if asset is None or asset.retired:
         return Rejection.ASSET_UNKNOWN
-    if not is_vouched(books, call, Role.ISSUER | Role.ARBITER, barred=find_holders(books, loan)):
+    if not is_vouched(books, call, VOUCHERS, barred=find_holders(books, loan)):
         return Rejection.COSIGNER_MISSING
     return None if asset.lien == payload.loan else Rejection.ASSET_UNFIT
 
@@ -315,8 +318,10 @@ def apply_asset_seize(books: Books, call: Call, payload: AssetSeize) -> tuple[Fa
 
 
 def find_buyer(books: Books, call: Call) -> AccountId | None:
-    """The one other account that co-signed a sale; None where there is none, or more than one."""
+    """The one other account that co-signed a sale, beside whoever vouches for its price; None where it is not clear."""
     found = find_cosigners(books, call)
+    if len(found) > 1:
+        found = tuple(one for one in found if not one[1].roles & VOUCHERS)
     return found[0][0] if len(found) == 1 else None
 
 
@@ -342,9 +347,17 @@ def check_asset_sell(books: Books, call: Call, payload: AssetSell) -> Rejection 
         return Rejection.ASSET_UNKNOWN
     if asset.owner != call.account:
         return Rejection.ASSET_NOT_YOURS
-    if buyer is None:
+    if buyer is None or not _is_price_fair(books, call, asset, buyer, payload.price):
         return Rejection.COSIGNER_MISSING
     return None if held else Rejection.ASSET_UNFIT
+
+
+def _is_price_fair(books: Books, call: Call, asset: Asset, buyer: AccountId, price: int) -> bool:
+    """Whether the pools have their value, or somebody vouches for less: no owner gives their goods away to a friend."""
+    if price >= sum(value for _, value in asset.held):
+        return True
+    owners = (get_owner(books, pool_id) for pool_id, _ in asset.held)
+    return is_vouched(books, call, VOUCHERS, barred=(buyer, *owners))
 
 
 def split_by_value(parts: Parts, amount: int) -> tuple[int, ...]:

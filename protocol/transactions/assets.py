@@ -68,7 +68,10 @@ class AssetSeize(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
 
 
 class AssetSell(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=49):
-    """Sell an asset that pools hold after a return or a seizure. Signer: lender; co-signer: the buyer, who pays."""
+    """Sell an asset that pools hold after a return or a seizure. Signer: lender; co-signer: the buyer, who pays.
+
+    Below the value at which they hold it an issuer or arbiter co-signs as well.
+    """
 
     asset: ObjectIdField
     price: AmountField

@@ -152,7 +152,7 @@ def test_a_return_settles_the_residual_in_kind(world: Goods) -> None:
     assert (exposure.principal_open, exposure.loans) == (0, ())
     # The lessor sells it on, and the pool bears the difference.
     world.mint("bob", 280_000)
-    world.must("harbour", AssetSell(asset=asset, price=Amount(280_000)), cosigners=("bob",))
+    world.must("harbour", AssetSell(asset=asset, price=Amount(280_000)), cosigners=("bob", "court"))
     assert world.book(world.pool_id("harbour"), Book.LOSS) == 20_000
     assert world.asset(asset).owner == world.account("bob")
 
