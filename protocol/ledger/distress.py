@@ -30,7 +30,7 @@ from protocol.ledger.servicing import (
     calculate_loan_payoff,
     calculate_withdrawal_end,
 )
-from protocol.ledger.state import LOANS, replace
+from protocol.ledger.state import LOANS, POOLS, replace
 from protocol.loans.delinquency import AssetClass
 from protocol.loans.lifecycle import LoanEvent, LoanState, calculate_next_state, can_happen
 from protocol.money import Amount
@@ -66,7 +66,7 @@ def check_loan_distress(books: Books, call: Call, payload: LoanDistress) -> Reje
     contract, loan = load_loan(books, ObjectId(payload.loan))
     match payload.kind:
         case DistressKind.IMPAIR:
-            return _check_impair(books, contract, loan, payload.asset_class)
+            return _check_impair(books, call, contract, loan, payload.asset_class)
         case DistressKind.UNIMPAIR:
             return None
         case DistressKind.DEFAULT:
@@ -77,10 +77,20 @@ def check_loan_distress(books: Books, call: Call, payload: LoanDistress) -> Reje
             return _check_write_off(books, contract, loan)
 
 
-def _check_impair(books: Books, contract: Contract, loan: Loan, wanted: AssetClass | None) -> Rejection | None:
-    """Whether the class is worse than what the days and circumstances say by themselves."""
+def _check_impair(
+    books: Books, call: Call, contract: Contract, loan: Loan, wanted: AssetClass | None
+) -> Rejection | None:
+    """Whether the class is worse than what the days and circumstances say by themselves.
+
+    While somebody waits to leave one of its pools an arbiter vouches for it: a lender that keeps its own shares gains
+    by what those who leave are paid less.
+    """
     by_rule = calculate_loan_class(contract, replace(loan, impaired=None), books.policy.observation_days)
-    return None if wanted is not None and wanted > by_rule else Rejection.CLASS_NOT_WORSE
+    if wanted is None or wanted <= by_rule:
+        return Rejection.CLASS_NOT_WORSE
+    waited_for = any(books.state.need(POOLS, one.pool).leaving is not None for one in loan.holdings)
+    alone = waited_for and _find_arbiter(books, call, loan) is None
+    return Rejection.ARBITER_MISSING if alone else None
 
 
 def _check_default(contract: Contract, loan: Loan) -> Rejection | None:

@@ -104,7 +104,8 @@ class DistressKind(IntEnum):
 
 
 class LoanDistress(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=35):
-    """Impair, default or write off. Signer: the lender; DEFAULT by any organisation; DEFAULT_EARLY with an arbiter."""
+    """Impair, default or write off. Signer: the lender; DEFAULT by any organisation; DEFAULT_EARLY with an arbiter, and
+    so IMPAIR while somebody waits to leave a pool that holds the loan."""
 
     loan: ObjectIdField
     kind: DistressKind

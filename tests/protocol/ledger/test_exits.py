@@ -16,11 +16,13 @@ from protocol.ledger.pools import VIRTUAL_SHARES, calculate_assets_out
 from protocol.ledger.rows import Exit
 from protocol.ledger.rules import Pause
 from protocol.ledger.state import EXITS, GOVERNED, GOVERNED_KEY, LEAVERS, POOLS
+from protocol.loans.delinquency import AssetClass
 from protocol.money import Amount
 from protocol.rejections import Rejection
 from protocol.transactions.pools import PoolDeposit, PoolExit, PoolExitCancel
+from protocol.transactions.servicing import DistressKind
 from tests.protocol.ledger.goods import Goods, lawful
-from tests.protocol.ledger.troubled import invest, leave, lend, lend_and_default, nav, read_shares
+from tests.protocol.ledger.troubled import distress, invest, leave, lend, lend_and_default, nav, read_shares
 from tests.protocol.ledger.world import DAY_MS, change, refused
 
 
@@ -37,6 +39,19 @@ def read_exit(world: Goods, exit_id: ObjectId) -> Exit:
 
 
 # ---------------------------------------------------------------------- by hand
+
+
+def test_a_lender_does_not_make_leaving_dear_alone(world: Goods) -> None:
+    """Once Ann has asked, an arbiter vouches for a worse class: Harbour's own shares would gain by her loss."""
+    invest(world, "ann", 1_000_000)
+    loan = lend(world, "bob")
+    exit_id = leave(world, "ann", read_shares(world, "ann"))
+    worse = distress(loan, DistressKind.IMPAIR, asset_class=AssetClass.LOSS)
+    assert refused(world, "harbour", worse) is Rejection.ARBITER_MISSING
+    assert refused(world, "harbour", worse, cosigners=("court",)) is None
+    world.must("harbour", distress(loan, DistressKind.UNIMPAIR))
+    world.must("ann", PoolExitCancel(exit=exit_id))
+    assert refused(world, "harbour", worse) is None
 
 
 def test_an_exit_is_paid_at_the_start_of_the_next_day(world: Goods) -> None:
