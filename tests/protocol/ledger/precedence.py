@@ -14,6 +14,7 @@ from protocol.ids import ZERO_DIGEST, Day, ObjectId, PublicKey, TimeMs
 from protocol.ledger.books import Call
 from protocol.ledger.execute import RULES, _check_signer
 from protocol.ledger.journal import Book, calculate_balance_key
+from protocol.ledger.pools import calculate_assets
 from protocol.ledger.state import (
     ACCOUNTS,
     BALANCES,
@@ -177,6 +178,12 @@ def use_reference(scene: Scene) -> None:
     scene.books.state.put(REFERENCES, scene.world.account(scene.who) + scene.payload.ext_ref, row)
 
 
+def lose_half(scene: Scene) -> None:
+    """Half of what a deposit into the pool would pay for may never come back."""
+    pool = scene.books.state.need(POOLS, scene.names["pool"])
+    scene.put(POOLS, scene.names["pool"], lost=Amount(calculate_assets(pool)))
+
+
 def empty_cash(scene: Scene) -> None:
     """The signer has no cash."""
     scene.set_balance(scene.world.account(scene.who), Book.CASH, 0)
@@ -234,7 +241,7 @@ MONEY: dict[type, Case] = {
             R.FUNDS_SHORT: empty_cash,
             R.AMOUNT_TOO_LARGE: lambda s: s.put(POOLS, s.names["pool"], shares=AMOUNT_MAX),
             R.POOL_UNKNOWN: lambda s: s.say(pool=NOTHING),
-            R.POOL_LOST: lambda s: s.put(POOLS, s.names["pool"], lost=Amount(AMOUNT_MAX)),
+            R.POOL_LOST: lose_half,
         },
         {
             R.POOL_UNKNOWN: (R.AMOUNT_ZERO, R.FUNDS_SHORT, R.AMOUNT_TOO_LARGE),
