@@ -15,7 +15,7 @@ from node.gossip.fetch import Fetcher
 from node.mempool import OWN, HeldBatch, Mempool
 from node.verifier import Verifier
 from protocol.batch import Batch, BatchRef, calculate_batch_digest, calculate_transaction_id
-from protocol.codec import decode, encode
+from protocol.codec import CodecError, decode, encode
 from protocol.ids import BatchDigest, PublicKey
 from protocol.limits import BATCH_BYTES_MAX, TRANSACTION_BYTES_MAX
 from protocol.messages import BatchReply, GetBatch, Message, PushBatch
@@ -224,14 +224,22 @@ class BatchRoom:
             held = self._mempool.get(digest)
             if held is not None:
                 return held
-        if (raw := await self._store.read_batch(digest)) is not None:
-            stored = await self._verify(decode(raw, Batch), OWN)
+        if (saved := await self._read_saved(digest)) is not None:
+            stored = await self._verify(saved, OWN)
             if isinstance(stored, HeldBatch):
                 return stored  # executed before: not held anew
         found = await self._fetcher.fetch(digest, first)
         if isinstance(found, BatchInvalidError):
             raise found
         return found
+
+    async def _read_saved(self, digest: BatchDigest) -> Batch | None:
+        """A batch of a saved block; None also for one that the disk has damaged, since peers hold it too."""
+        raw = await self._store.read_batch(digest)
+        try:
+            return None if raw is None else decode(raw, Batch)
+        except CodecError:
+            return None
 
     async def _has_come(self, digest: BatchDigest) -> bool:
         waiter = self._waiters.setdefault(digest, asyncio.Event())
@@ -283,9 +291,7 @@ class BatchRoom:
     async def on_get(self, peer: PublicKey, message: GetBatch) -> None:
         """Hand a copy to a peer, or say that there is none."""
         held = self._mempool.get(message.digest)
-        batch = held.batch if held is not None else None
-        if batch is None and (raw := await self._store.read_batch(message.digest)) is not None:
-            batch = decode(raw, Batch)
+        batch = held.batch if held is not None else await self._read_saved(message.digest)
         self._mesh.send(peer, BatchReply(digest=message.digest, batch=batch))
 
     async def close(self) -> None:

@@ -21,8 +21,10 @@ from node.batches import BatchInvalidError, BatchRoom, Mesh
 from node.gossip.fetch import Fetcher, NobodyHasItError
 from node.mempool import Mempool
 from node.roster import Roster
+from node.store.chain import StoreError
 from node.store.payloadlog import PayloadLog
 from node.sync import SyncPlan
+from node.telemetry import get_logger
 from protocol.batch import BatchRef
 from protocol.block import FIRST_EPOCH, Block
 from protocol.certificate import Certificate, Vote
@@ -80,6 +82,7 @@ class EngineDuties:
         self._asks: set[asyncio.Task[None]] = set()
         self._blocks: Fetcher[BlockDigest, Block] = Fetcher(self._ask_block, mesh.get_connected)
         self._turn = 0
+        self._log = get_logger("duties")
         self.tip = tip
         self.committed = 0
 
@@ -146,6 +149,9 @@ class EngineDuties:
                 return
             except NobodyHasItError:
                 continue  # until the block is final without us, or never
+            except StoreError as error:
+                self._log.error("payload_unchecked", code=error.code, reason=error.sentence)
+                return  # no vote; the executor stops the node when it needs what is damaged
             honest = all(len(one.transactions) == ref.tx_count for one, ref in zip(held, block.batches, strict=True))
             self._mempool.pin([ref.digest for ref in block.batches], block.header.height)
             self._post(PayloadChecked(digest=digest, verdict=Verdict.OK if honest else Verdict.BAD))

@@ -13,8 +13,9 @@ from node.batches import BatchRoom
 from node.driver import Driver
 from node.duties import EngineDuties
 from node.roster import Roster
-from node.store.chain import ChainStore
+from node.store.chain import ChainStore, StoreError
 from node.sync import SyncPlan
+from node.telemetry import get_logger
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote
 from protocol.ids import BlockDigest, Height, PublicKey, View
@@ -102,6 +103,7 @@ class Reception:
         self._clock_ms = clock_ms
         self._claims_of_use: set[PublicKey] = set()
         self._serving: dict[PublicKey, set[asyncio.Task[None]]] = {}
+        self._log = get_logger("reception")
         self.requests_dropped = 0
         self._table: dict[type[object], Callable[[PublicKey, Any], Awaitable[None] | None]] = {
             Vote: lambda _, message: driver.post_from_peer(ReceivedVote(vote=message)),
@@ -169,9 +171,16 @@ class Reception:
             if asyncio.iscoroutine(answer):
                 answer.close()
             return
-        task = asyncio.ensure_future(_await(answer))
+        task = asyncio.ensure_future(self._answer(answer))
         serving.add(task)
         task.add_done_callback(serving.discard)
+
+    async def _answer(self, answer: Awaitable[None]) -> None:
+        """Answer a peer; where the disk is damaged it hears nothing and asks elsewhere."""
+        try:
+            await answer
+        except StoreError as error:
+            self._log.error("answer_failed", code=error.code, reason=error.sentence)
 
     def _on_get_certificates(self, peer: PublicKey, message: GetCertificates) -> None:
         held = self._history.certificates_from(message.view_from)
@@ -193,10 +202,6 @@ class Reception:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _await(answer: Awaitable[None]) -> None:
-    await answer
 
 
 class Saved(Protocol):

@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from node.api.ports import Busy
+from node.store.chain import StoreError
 from node.telemetry import get_logger
 from protocol.rejections import SENTENCES, Rejection
 
@@ -165,6 +166,9 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return make_problem(code or "malformed_request", language=language, path=request.path)
     except (ConnectionResetError, ConnectionAbortedError):
         raise
+    except StoreError as error:
+        _log.error("request_failed", method=request.method, path=request.path, code=error.code, reason=error.sentence)
+        return make_problem("internal", language=language, path=request.path)
     except Exception:
         _log.exception("request_failed", method=request.method, path=request.path)
         return make_problem("internal", language=language, path=request.path)

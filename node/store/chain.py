@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import aiosqlite
 import msgspec
@@ -21,13 +21,15 @@ from node.store.schema import PRAGMAS, SCHEMA_VERSION, TABLES
 from protocol.batch import Batch, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
-from protocol.codec import decode, encode
+from protocol.codec import CodecError, decode, encode
 from protocol.genesis import Genesis
 from protocol.ids import BatchDigest, BlockDigest, Digest, Height, TransactionId, View
 from protocol.ledger.execute import Execution
 from protocol.ledger.records import Receipt
 from protocol.merkle import NO_MOUNTAINS, Mountains
 from protocol.transactions.envelope import Transaction
+
+T = TypeVar("T")
 
 READERS = 2
 
@@ -150,8 +152,12 @@ class ChainStore:
         return rows[0][0] if rows else None
 
     async def _fetch(self, sql: str, parameters: tuple[object, ...]) -> list[sqlite3.Row]:
+        """Rows of a query. Raises StoreError, as every read does, when the disk or the file is damaged."""
         self._turn = (self._turn + 1) % len(self._readers)
-        return list(await self._readers[self._turn].execute_fetchall(sql, parameters))
+        try:
+            return list(await self._readers[self._turn].execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            raise _explain(error, None) from error
 
     async def load_tip(self) -> SavedTip:
         """The last saved block; at height 0 the exec_root is empty, since only the ledger knows the genesis state."""
@@ -159,14 +165,14 @@ class ChainStore:
         if not rows:
             return SavedTip(Height(0), View(0), self._genesis_digest, None, None, NO_MOUNTAINS, Digest(b""))
         height, digest, raw, exec_root = rows[0]
-        header = decode(raw, Block).header
+        header = _decode_row(raw, Block).header
         mountains = await self._read_meta("mountains")
         assert mountains is not None, "saved with every block"
         size, peaks = msgspec.msgpack.decode(mountains, type=tuple[int, tuple[Digest, ...]])
         found = await self.read_finalization(Height(height))
         if found is None:
             newest = await self._read_meta("finalization")
-            found = (height, decode(newest, Certificate)) if newest is not None else None
+            found = (height, _decode_row(newest, Certificate)) if newest is not None else None
         finalization = found[1] if found else None
         view = finalization.view if finalization is not None else header.view
         return SavedTip(height, view, digest, header, finalization, Mountains(size, peaks), exec_root)
@@ -217,7 +223,7 @@ class ChainStore:
         rows = await self._fetch(
             "SELECT block FROM blocks WHERE height >= ? ORDER BY height LIMIT ?", (height_from, count)
         )
-        return tuple(decode(row[0], Block) for row in rows)
+        return tuple(_decode_row(row[0], Block) for row in rows)
 
     async def read_block(self, height: Height) -> Block | None:
         """The saved block of `height`."""
@@ -227,7 +233,7 @@ class ChainStore:
     async def find_block(self, digest: BlockDigest) -> Block | None:
         """The saved block with this digest."""
         rows = await self._fetch("SELECT block FROM blocks WHERE digest = ?", (digest,))
-        return decode(rows[0][0], Block) if rows else None
+        return _decode_row(rows[0][0], Block) if rows else None
 
     async def read_finalization(self, height_at_least: Height) -> tuple[Height, Certificate] | None:
         """The lowest saved finalization at or above a height; it covers all blocks up to its own."""
@@ -236,7 +242,7 @@ class ChainStore:
             " ORDER BY height LIMIT 1",
             (height_at_least,),
         )
-        return (rows[0][0], decode(rows[0][1], Certificate)) if rows else None
+        return (rows[0][0], _decode_row(rows[0][1], Certificate)) if rows else None
 
     async def read_batch(self, digest: BatchDigest) -> bytes | None:
         """Canonical bytes of a batch that a saved block orders."""
@@ -253,7 +259,7 @@ class ChainStore:
         if not rows:
             return None
         height, index, batch, receipt, raw = rows[0]
-        for item in decode(raw, Batch).items:
+        for item in _decode_row(raw, Batch).items:
             if calculate_transaction_id(item.transaction) == transaction_id:
                 return StoredTransaction(transaction_id, height, index, batch, item.transaction, receipt)
         raise StoreError("database_damaged", "A batch does not hold a transaction it is listed with: restore a backup.")
@@ -361,11 +367,30 @@ def _lock_file(path: Path) -> int:
     return handle
 
 
+def _decode_row(raw: bytes, kind: type[T]) -> T:
+    """What a row holds. Raises StoreError for bytes that were never written so."""
+    try:
+        return decode(raw, kind)
+    except CodecError as error:
+        raise StoreError(
+            "database_damaged", f"A row of the database is damaged ({error}): restore a backup, or sync anew."
+        ) from error
+
+
 def _explain(error: sqlite3.Error, path: Path | None) -> StoreError:
+    """The sentence for what SQLite says; its primary result code decides, since the words differ by version."""
     words = str(error)
-    if "disk is full" in words or "full" in words:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
         return StoreError("disk_full", "The disk is full: free space, then start the node again; nothing is lost.")
-    if "readonly" in words or "unable to open" in words:
+    if code == sqlite3.SQLITE_IOERR:
+        named = getattr(error, "sqlite_errorname", words)
+        return StoreError(
+            "disk_failed",
+            f"The disk did not do what the database asked ({named}): free space or repair it, then start the node"
+            " again; what is final elsewhere comes back from the peers.",
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         place = "the database" if path is None else str(path)
         return StoreError("directory_unwritable", f"Cannot write {place}: fix its owner or permissions.")
-    return StoreError("database_damaged", f"The database refused to work ({words}): restore a backup or sync anew.")
+    return StoreError("database_damaged", f"The database refused to work ({words}): restore a backup, or sync anew.")
