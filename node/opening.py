@@ -4,6 +4,7 @@ Genesis, keys, database, books, logs, vault. Whatever was opened is closed again
 a task or a socket here.
 """
 
+import errno
 import gc
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -117,6 +118,8 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
     except (StoreError, LogError, VaultError) as error:
         raise StartError(error.code, error.sentence) from error
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StartError("disk_full", f"The disk of {directory} is full: free space, then start again.") from error
         raise StartError(
             "directory_unwritable", f"Cannot use {directory} ({error.strerror}): fix its owner or permissions."
         ) from error

@@ -3,9 +3,10 @@
 No info line per gossip message: one line costs about ten microseconds, and a finality round has dozens of messages.
 """
 
+import contextlib
 import logging
 import sys
-from typing import cast
+from typing import TextIO, cast
 
 import structlog
 
@@ -27,6 +28,18 @@ def _shorten(_logger: object, _name: str, event: structlog.typing.EventDict) -> 
     return event
 
 
+class _Stderr:
+    """Standard error, whatever becomes of it: a log that cannot be written (a full disk) must not end the node."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
 def configure_logging(*, json: bool, level: str) -> None:
     """Write logs to standard error: JSON lines for machines, or aligned text for people."""
     assert level in LEVELS, level
@@ -46,7 +59,7 @@ def configure_logging(*, json: bool, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
 

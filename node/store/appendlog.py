@@ -120,6 +120,11 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
+def _open_end(path: Path) -> BinaryIO:
+    """A handle that writes at the end. It has no buffer: closing must not try again what a full disk refused."""
+    return path.open("a+b", buffering=0)
+
+
 class AppendLog:
     """One open log. Appends of one loop turn share a group and one fdatasync, in a thread of its own."""
 
@@ -136,7 +141,7 @@ class AppendLog:
     def open(cls, path: Path) -> tuple["AppendLog", list[bytes]]:
         """Open or create `path`; a torn last group is cut off. Returns the log and all records in order."""
         fresh = not path.exists()
-        handle = path.open("a+b")
+        handle = _open_end(path)
         handle.seek(0)
         raw = handle.read()
         try:
@@ -189,8 +194,9 @@ class AppendLog:
 
     def _write(self, records: Sequence[bytes]) -> None:
         raw, following = encode_groups(self._sequence, records)
-        self._handle.write(raw)
-        self._handle.flush()
+        left = memoryview(raw)
+        while left:
+            left = left[self._handle.write(left) :]
         os.fdatasync(self._handle.fileno())
         self._sequence = following
 
@@ -219,7 +225,7 @@ class AppendLog:
         fresh.replace(self._path)
         sync_directory(self._path.parent)
         self._handle.close()
-        self._handle = self._path.open("a+b")
+        self._handle = _open_end(self._path)
         self._sequence = following
 
     async def close(self) -> None:

@@ -66,7 +66,14 @@ class VoteLog:
         await self._log.append([encode(record) for record in records])
         if self._mark is not None:
             # From the first record on, an empty log is a lost one.
-            self._mark.write_bytes(b"used\n")
+            try:
+                self._mark.write_bytes(b"used\n")
+            except OSError as error:
+                raise LogError(
+                    "log_write_failed",
+                    f"{self._mark.name} could not be written ({error.strerror}):"
+                    " free or repair the disk, then restart.",
+                ) from error
             self._mark = None
 
     async def prune(self, keep_from_view: View) -> None:

@@ -174,10 +174,12 @@ async def test_what_lost_its_nonce_to_another_is_told_so_at_once(tmp_path: Path)
 
 
 @asynccontextmanager
-async def process(net: setup.Testnet, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    net: setup.Testnet, name: str, log_path: str = "node.log"
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A node as an operating-system process, ready to serve; killed at the end if still there."""
     place = next(one for one in net.nodes if one.name == name)
-    with (place.directory / "node.log").open("ab") as log:
+    with (place.directory / log_path).open("ab") as log:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PROGRAM, str(place.directory), cwd=ROOT, stdout=log, stderr=log, env=dict(os.environ)
         )
@@ -214,6 +216,16 @@ async def test_a_process_ends_cleanly_on_sigterm_and_starts_again_after_sigkill(
     assert '"level": "error"' not in log
     assert "Traceback" not in log
     assert '"event": "node_stopped"' in log
+
+
+@pytest.mark.process
+async def test_a_log_that_cannot_be_written_ends_no_node(tmp_path: Path) -> None:
+    """A full disk under the log (`/dev/full`) costs lines and nothing else, to the exit code."""
+    net = found(tmp_path)
+    async with process(net, "solo", "/dev/full") as child:
+        child.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await child.wait() == EXIT_CLEAN
 
 
 async def test_a_node_that_cannot_start_says_so_in_its_exit_code(tmp_path: Path) -> None:

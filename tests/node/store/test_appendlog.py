@@ -1,6 +1,7 @@
 """The append-only log: what a crash may do to it, and what it must refuse."""
 
 import asyncio
+import resource
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,21 @@ async def test_closing_during_a_rewrite_closes_the_file_that_took_its_place(tmp_
     await rewriting
     assert log._handle.closed
     assert await reread(tmp_path / "some.log") == [b"new"]
+
+
+async def test_a_disk_that_refuses_is_told_and_closing_does_not_raise_it_again(tmp_path: Path) -> None:
+    """What could not be written may be torn; the log says so once, closes, and opens again with what was durable."""
+    path = tmp_path / "some.log"
+    log, _ = AppendLog.open(path)
+    await log.append([b"durable"])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 30, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(LogError) as caught:
+                await log.append([b"refused" * 100])
+            assert caught.value.code == "log_write_failed"
+        await log.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert await reread(path) == [b"durable"]
