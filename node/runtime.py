@@ -144,6 +144,8 @@ class Node:
             sync_state=self._calculate_sync_state(),
             pool_transactions=core.mempool.transactions,
             version=self._version,
+            gossip_bytes_sent=core.gossip.traffic.sent,
+            gossip_bytes_received=core.gossip.traffic.received,
         )
 
     def _calculate_sync_state(self) -> SyncState:

@@ -109,6 +109,9 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     waiting_for: str
     sync_state: Literal["starting", "syncing", "following", "participating", "stopped"]
     pool_transactions: int
+    gossip_bytes_sent: int
+    """To peers since this node started."""
+    gossip_bytes_received: int
     peers: list[PeerView]
 
 

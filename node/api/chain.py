@@ -58,6 +58,8 @@ async def get_status(request: web.Request) -> web.Response:
         waiting_for=found.waiting_for,
         sync_state=found.sync_state,
         pool_transactions=found.pool_transactions,
+        gossip_bytes_sent=found.gossip_bytes_sent,
+        gossip_bytes_received=found.gossip_bytes_received,
         peers=[
             PeerView(name=one.name, connected=one.connected, height=one.height, silent_ms=one.silent_ms)
             for one in found.peers

@@ -72,6 +72,9 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     sync_state: SyncState
     pool_transactions: int
     version: str
+    gossip_bytes_sent: int
+    """To peers since the start, as whole websocket frames."""
+    gossip_bytes_received: int
 
 
 class NodePort(Protocol):

@@ -48,6 +48,25 @@ class Greeted(NamedTuple):
     facts: LinkFacts
 
 
+class Traffic:
+    """Bytes of frames on one node's established links, their websocket heads included.
+
+    Greetings, pings and what TCP and IP add are left out: they grow with time, not with what is said.
+    """
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.sent = 0
+
+
+def calculate_frame_bytes(payload: int, *, masked: bool) -> int:
+    """Length of a whole binary frame (RFC 6455, section 5.2); what a dialler sends is masked."""
+    head = 2 if payload < 126 else 4 if payload < 65_536 else 10
+    return head + (4 if masked else 0) + payload
+
+
 class RefusedError(Exception):
     """The handshake failed; `code` is what the peer hears, or what the peer said when `theirs`."""
 
@@ -126,13 +145,17 @@ def _cut(socket: Socket) -> None:
 class Link:
     """An established link."""
 
-    def __init__(self, socket: Socket, peer: PublicKey, facts: LinkFacts, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, socket: Socket, peer: PublicKey, facts: LinkFacts, clock: Callable[[], float], traffic: Traffic
+    ) -> None:
         self.peer = peer
         self.facts = facts
         self.since_s = clock()
         self.heard_s = self.since_s
         self.frames_in = 0
         self._clock = clock
+        self._traffic = traffic
+        self._is_dialler = facts.dialled_by != peer
         self._socket = socket
         self._queue = SendQueue()
         self._verdict: CloseCode | None = None
@@ -186,6 +209,7 @@ class Link:
                 return self._end_code(frame)
             self.heard_s = self._clock()
             self.frames_in += 1
+            self._traffic.received += calculate_frame_bytes(len(frame.data), masked=not self._is_dialler)
             try:
                 message = decode_frame(frame.data)
             except CodecError:
@@ -215,3 +239,4 @@ class Link:
                 return
             except (ConnectionError, OSError, RuntimeError):
                 return  # the reader sees the end too
+            self._traffic.sent += calculate_frame_bytes(len(raw), masked=self._is_dialler)

@@ -18,7 +18,7 @@ from aiohttp import web
 from node.config import PeerAddress
 from node.gossip.backoff import Backoff
 from node.gossip.handshake import Choice, CloseCode, Identity, choose_link
-from node.gossip.link import FRAME_LIMIT, HEARTBEAT_S, Greeted, Link, RefusedError, Socket, close_socket, greet
+from node.gossip.link import FRAME_LIMIT, HEARTBEAT_S, Greeted, Link, RefusedError, Socket, Traffic, close_socket, greet
 from node.telemetry import get_logger
 from protocol.codec import encode
 from protocol.ids import Digest, PublicKey
@@ -100,6 +100,7 @@ class Gossip:
         self._log = get_logger("gossip")
         self.closed: Counter[str] = Counter()
         """How many links ended, by the name of the close code; for metrics."""
+        self.traffic = Traffic()
 
     async def start(self, handler: Handler, host: str, port: int) -> int:
         """Listen, and tell `handler` what peers say; returns the port. Raises GossipError."""
@@ -250,7 +251,7 @@ class Gossip:
             return refused.code
         finally:
             self._greeting -= 1
-        return await self._serve_link(Link(socket, greeted.peer, greeted.facts, time.monotonic))
+        return await self._serve_link(Link(socket, greeted.peer, greeted.facts, time.monotonic, self.traffic))
 
     async def _settle(self, greeted: Greeted) -> None:
         """Return when the fresh link may take its place. Raises RefusedError."""

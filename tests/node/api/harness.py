@@ -227,6 +227,7 @@ class DevNode:
             exec_root=self.ledger.exec_root,
             history_root=self._mountains.calculate_root(),
             next_validators_hash=self._validators.calculate_hash(),
+            epoch_end=Height(0),
             params_hash=ZERO_DIGEST,
             proposer=ValidatorIndex(0),
         )
@@ -301,6 +302,8 @@ class DevNode:
             sync_state=self.sync_state,  # type: ignore[arg-type]
             pool_transactions=0,
             version="0.0-test",
+            gossip_bytes_sent=0,
+            gossip_bytes_received=0,
         )
 
     # ------------------------------------------------------------------ a lending network in a few steps

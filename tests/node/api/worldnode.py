@@ -56,6 +56,8 @@ class WorldNode:
             sync_state="participating",
             pool_transactions=0,
             version="0.0-test",
+            gossip_bytes_sent=0,
+            gossip_bytes_received=0,
         )
 
 
