@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "keys": Entry("node.cli.keys:keys", "Make, show and change your own key."),
     "statement": Entry("node.cli.statement:statement", "Check a bank statement file, or make a sample; needs no node."),
     "score": Entry("node.cli.statement:score", "Score a bank statement file; needs no node."),
+    "model": Entry("node.cli.model:model", "List, read, measure and fit scoring models; needs no node."),
     "schedule": Entry("node.cli.schedule:schedule", "Compute a repayment schedule and its APR; needs no node."),
     "account": Entry("node.cli.account:account", "Open and show accounts; freeze them as an issuer."),
     "money": Entry("node.cli.money:money", "Bring money in, move it, pay it out, see it."),

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from scoring.models import load_model
-from scoring.points import encode_model
 from scoring.train.evaluate import evaluate
 
 
@@ -24,23 +23,12 @@ def main() -> int:
     if options.evaluate:
         report = evaluate(load_model(options.evaluate), options.data_dir)
     else:
-        report = _train(options.data_dir, options.out, repeats=options.repeats)
+        from scoring.train.run import write_models
+
+        report = write_models(options.data_dir, options.out, repeats=options.repeats)
     json.dump(report, sys.stdout, indent=1)
     sys.stdout.write("\n")
     return 0
-
-
-def _train(data_dir: Path, out: Path, *, repeats: int) -> dict[str, object]:
-    from scoring.train.card import render_card
-    from scoring.train.run import derive_models, train
-
-    out.mkdir(parents=True, exist_ok=True)
-    model, report = train(data_dir, repeats=repeats)
-    derived = derive_models(model)
-    for item in (model, *derived):
-        (out / f"{item.name}.json").write_bytes(encode_model(item))
-    (out / f"{model.name}.card.md").write_text(render_card(model, derived, report), encoding="utf-8")
-    return report
 
 
 if __name__ == "__main__":

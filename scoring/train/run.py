@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from scoring.points import PointsModel
+from scoring.points import PointsModel, encode_model
+from scoring.train.card import render_card
 from scoring.train.dataset import CURRENCY, LabelledLoan, load_loans
 from scoring.train.evaluate import calculate_auc, calculate_psi, evaluate
 from scoring.train.fit import (
@@ -157,6 +158,20 @@ def train(data_dir: Path, *, repeats: int = 20) -> tuple[PointsModel, dict[str, 
     report["money_features"] = ", ".join(f"`{item}`" for item in MONEY_FEATURES)
     report["evaluation"] = evaluate(model, data_dir)
     return model, report
+
+
+def write_models(data_dir: Path, out: Path, *, repeats: int) -> dict[str, Any]:
+    """Fit on `data_dir`, write every model and the card into `out`, and return the report.
+
+    Raises as `load_loans` does, and OSError when a file cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    model, report = train(data_dir, repeats=repeats)
+    derived = derive_models(model)
+    for item in (model, *derived):
+        (out / f"{item.name}.json").write_bytes(encode_model(item))
+    (out / f"{model.name}.card.md").write_text(render_card(model, derived, report), encoding="utf-8")
+    return report
 
 
 def derive_models(model: PointsModel) -> tuple[PointsModel, ...]:

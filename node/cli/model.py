@@ -1,0 +1,161 @@
+"""`liushui model`: the shipped scoring models: list them, read their cards, measure them on labelled loans, fit anew.
+
+Needs no node. Never a formula here: `scoring` measures and fits; the fit needs the training extra.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from node.cli.common import fail, json_option, print_facts, print_json, print_table
+
+if TYPE_CHECKING:
+    from scoring.points import PointsModel
+
+FILES = ("transactions.csv.gz", "loans.csv")
+
+
+def data_option(function: Any) -> Any:
+    """`--data DIR` with labelled loans."""
+    return click.option(
+        "--data",
+        "data_dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        required=True,
+        help="Directory with transactions.csv.gz and loans.csv.",
+    )(function)
+
+
+@click.group()
+def model() -> None:
+    """List, read, measure and fit scoring models; needs no node."""
+
+
+@model.command("list")
+@json_option
+def list_models(*, as_json: bool) -> None:
+    """List the shipped models, the id by which decisions name each, and the currency each is for."""
+    from scoring.models import DEFAULTS, load_model
+
+    found = [load_model(name) for name in DEFAULTS.values()]
+    if as_json:
+        rows = [
+            {
+                "name": one.name,
+                "id": one.id.hex(),
+                "currency": one.currency,
+                "feature_spec": one.feature_spec,
+                "features": len(one.table),
+                "bands": len(one.bands) + 1,
+            }
+            for one in found
+        ]
+        print_json({"models": rows})
+        return
+    print_table(
+        ("Model", "Currency", "Features", "Bands", "Id"),
+        [(one.name, one.currency, len(one.table), len(one.bands) + 1, one.id.hex()) for one in found],
+    )
+
+
+@model.command()
+@click.argument("name", default="cashflow-v1")
+def card(*, name: str) -> None:
+    """Print the card of a shipped model: population, evidence, calibration, limits, expiry."""
+    from importlib import resources
+
+    path = resources.files("scoring").joinpath("models", f"{name}.card.md")
+    if "/" in name or not path.is_file():
+        fail("model_unknown", f"No card of a model {name!r} is shipped: see liushui model list.")
+    click.echo(path.read_text(encoding="utf-8"), nl=False)
+
+
+@model.command()
+@data_option
+@click.option("--model", "name", default="cashflow-v1", show_default=True, help="A shipped model's name, or a file.")
+@json_option
+def evaluate(*, data_dir: Path, name: str, as_json: bool) -> None:
+    """Measure a model on the labelled loans of a directory: AUC with its interval, KS, PSI, calibration by band.
+
+    loans.csv: loan_id, date, amount_minor, duration (instalments), bad (1 = bad). transactions.csv.gz: loan_id, date,
+    seq, amount_minor (signed), balance_minor, operation, k_symbol, bank, account. Only movements before a loan's day
+    count. The digest covers every feature, bin, score and reason: it is the same on every machine.
+    """
+    from scoring.train.evaluate import evaluate as measure
+
+    chosen = _read_model(name)
+    for file in FILES:
+        if not (data_dir / file).is_file():
+            fail("data_missing", f"{data_dir / file} is missing: --data names a directory with {' and '.join(FILES)}.")
+    try:
+        report = measure(chosen, data_dir)
+    except KeyError as error:
+        fail(
+            "data_invalid", f"{data_dir}: a file lacks the column {error.args[0]!r}: see liushui model evaluate --help."
+        )
+    except (ValueError, OSError, EOFError, OverflowError) as error:
+        fail("data_invalid", f"{data_dir} cannot be measured: {error}.")
+    if as_json:
+        print_json(report)
+        return
+    low, high = report["auc_ci95"]
+    print_facts(
+        [
+            ("model", report["model"]),
+            ("loans", f"{report['loans']}, {report['bad']} of them bad"),
+            ("AUC", f"{report['auc']:.4f}, 95 % interval {low:.4f} to {high:.4f} (DeLong)"),
+            ("KS", f"{report['ks']:.4f}"),
+            ("PSI", f"score {report['psi']['score']:.4f}, worst feature {report['psi']['feature_max']:.4f}"),
+            ("digest", report["digest"]),
+        ]
+    )
+    click.echo("")
+    print_table(
+        ("Band", "Loans", "Bad", "Mean PD", "Bad rate"),
+        [
+            (one["band"], one["loans"], one["bad"], _percent(one["pd_mean"]), _percent(one["bad_rate"]))
+            for one in report["bands"]
+        ],
+    )
+
+
+@model.command()
+@data_option
+@click.option(
+    "--out", "out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Directory to fill."
+)
+@click.option("--repeats", type=click.IntRange(1, 100), default=20, show_default=True, help="Of the cross-validation.")
+@json_option
+def train(*, data_dir: Path, out: Path, repeats: int, as_json: bool) -> None:
+    """Fit the models anew and write them with their card; takes minutes, needs the training extra."""
+    try:
+        from scoring.train.run import write_models
+    except ModuleNotFoundError as error:
+        fail("extra_missing", f"Fitting needs {error.name}: install liushui with the extra 'train'.")
+    try:
+        report = write_models(data_dir, out, repeats=repeats)
+    except (KeyError, ValueError, OSError, EOFError) as error:
+        fail("data_invalid", f"{data_dir} cannot be fitted on, or {out} not written: {error}.")
+    if as_json:
+        print_json(report)
+        return
+    found = report["cross_validation"]
+    click.echo(f"AUC {found['auc']:.4f} cross-validated; models and card in {out}")
+
+
+def _read_model(name: str) -> "PointsModel":
+    from scoring.models import load_model
+    from scoring.points import decode_model
+
+    path = Path(name)
+    try:
+        return decode_model(path.read_bytes()) if path.is_file() else load_model(name)
+    except FileNotFoundError:
+        fail("model_unknown", f"{name!r} is neither a shipped model (liushui model list) nor a file.")
+    except ValueError as error:
+        fail("model_invalid", f"{name}: {error}.")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"

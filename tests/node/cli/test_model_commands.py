@@ -1,0 +1,101 @@
+"""`liushui model`: shipped models, their cards, and measuring them on labelled loans in files."""
+
+import csv
+import gzip
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from node.cli.common import EXIT_OK, EXIT_REFUSED
+from node.cli.main import main
+from scoring.models import load_default
+from tests.scoring.synthetic import AS_OF, make_rows
+
+LOANS = ("loan_id", "account_id", "date", "amount_minor", "duration", "payment_minor", "bad")
+ROWS = ("loan_id", "date", "seq", "amount_minor", "balance_minor", "operation", "k_symbol", "bank", "account")
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(main, ["model", *args], env={"LANG": "C"})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Eight invented borrowers, thrifty ones first; the four that spend everything are the bad ones."""
+    loans, rows = [], []
+    for loan_id in range(8):
+        bad = loan_id >= 4
+        loans.append((loan_id, loan_id, date.fromordinal(AS_OF), 2_400_000, 12, 200_000, int(bad)))
+        for row in make_rows(loan_id, thrift=125 if bad else 50):
+            kind = "COLLECT_IN" if row.amount > 0 else "CASH_OUT"
+            day = date.fromordinal(row.day)
+            rows.append((loan_id, day, row.seq, row.amount, row.balance, kind, "", "", ""))
+    with (tmp_path / "loans.csv").open("w", newline="") as file:
+        csv.writer(file).writerows((LOANS, *loans))
+    with gzip.open(tmp_path / "transactions.csv.gz", "wt", newline="") as file:
+        csv.writer(file).writerows((ROWS, *rows))
+    return tmp_path
+
+
+def test_the_list_names_every_shipped_model_by_the_id_that_decisions_pin() -> None:
+    """Name, currency and id stand in the table and in JSON."""
+    found = json.loads(run("list", "--json").stdout)["models"]
+    assert {"name": "cashflow-v1", "id": load_default("CZK").id.hex(), "currency": "CZK"}.items() <= found[0].items()
+    assert found[0]["id"] in run("list").stdout
+
+
+def test_a_model_is_measured_on_loans_in_files(folder: Path) -> None:
+    """Thrifty borrowers score better than spenders, the figures stand in JSON, and the digest repeats."""
+    done = run("evaluate", "--data", str(folder), "--json")
+    assert done.exit_code == EXIT_OK, done.output
+    found = json.loads(done.stdout)
+    assert (found["loans"], found["bad"], found["auc"], found["ks"]) == (8, 4, 1.0, 1.0)
+    assert {"auc_ci95", "psi", "digest"} <= set(found)
+    text = run("evaluate", "--data", str(folder)).stdout
+    assert found["digest"] in text
+    assert "8, 4 of them bad" in text
+
+
+def test_another_amount_is_another_digest(folder: Path) -> None:
+    """The digest covers the features, so one unit more on one loan's principal shows."""
+    before = json.loads(run("evaluate", "--data", str(folder), "--json").stdout)["digest"]
+    text = (folder / "loans.csv").read_text()
+    (folder / "loans.csv").write_text(text.replace("2400000", "1200000", 1))
+    assert json.loads(run("evaluate", "--data", str(folder), "--json").stdout)["digest"] != before
+
+
+def test_data_that_cannot_be_measured_is_refused_with_its_reason(folder: Path) -> None:
+    """Absent files, files of another form, one outcome only: a code and a sentence, no traceback."""
+    cases = {
+        "data_missing": folder / "nowhere",
+        "data_invalid": folder,
+    }
+    (folder / "loans.csv").write_text("loan_id,date\n1,2020-01-01\n")
+    for code, path in cases.items():
+        done = run("evaluate", "--data", str(path), "--json")
+        assert done.exit_code == EXIT_REFUSED
+        assert json.loads(done.stdout)["error"]["code"] == code
+    (folder / "loans.csv").write_text(",".join(LOANS) + "\n0,0,2024-05-01,100,12,9,0\n")
+    one_outcome = run("evaluate", "--data", str(folder))
+    assert (one_outcome.exit_code, "data_invalid" in one_outcome.stderr) == (EXIT_REFUSED, True)
+    (folder / "transactions.csv.gz").write_bytes(b"no gzip")
+    assert "data_invalid" in run("evaluate", "--data", str(folder)).stderr
+
+
+def test_an_unknown_model_is_refused(folder: Path) -> None:
+    """Neither a shipped name nor a model's file."""
+    assert "model_unknown" in run("evaluate", "--data", str(folder), "--model", "oracle").stderr
+    assert "model_unknown" in run("card", "oracle").stderr
+    (folder / "oracle.json").write_text("{}")
+    assert "model_invalid" in run("evaluate", "--data", str(folder), "--model", str(folder / "oracle.json")).stderr
+
+
+def test_the_card_is_the_shipped_one() -> None:
+    """`liushui model card` shows limits and expiry without any file at hand."""
+    done = run("card")
+    assert done.exit_code == EXIT_OK
+    assert "## Limits" in done.stdout
+    assert load_default().id.hex() in done.stdout
