@@ -18,7 +18,7 @@ from protocol.certificate import (
     calculate_vote_bytes,
     check_certificate,
 )
-from protocol.ids import PublicKey, Signature, TimeMs, ValidatorIndex, View
+from protocol.ids import Epoch, PublicKey, Signature, TimeMs, ValidatorIndex, View
 from protocol.messages import Certificates, Propose, ViewWindow
 
 # ---------------------------------------------------------------------- votes
@@ -170,8 +170,13 @@ def on_certificates(m: Machine, certificates: Certificates) -> None:
             return
 
 
-def list_certificates(m: Machine, view_from: View) -> tuple[Certificate, ...]:
-    """What a peer needs to follow from `view_from` on, ascending, at most one reply's worth."""
+def list_certificates(m: Machine, view_from: View, epoch: Epoch | None = None) -> tuple[Certificate, ...]:
+    """What a peer needs to follow from `view_from` on, ascending, at most one reply's worth.
+
+    Of the epoch before, the one finalization that ended it is all there is to know.
+    """
+    if epoch is not None and epoch != m.epoch:
+        return (m.past.finalization,) if m.past is not None and m.past.epoch == epoch else ()
     found: list[Certificate] = []
     final = m.chain.finalization
     if final is not None and final.view >= view_from:
@@ -204,7 +209,6 @@ def on_proposal(m: Machine, propose: Propose, now_ms: TimeMs) -> None:
         epoch=m.epoch,
         view=view,
         leader=leader,
-        validators_hash=m.validators_hash,
         params_hash=m.chain.params_hash,
     ):
         return

@@ -9,10 +9,22 @@ from typing import Final, NamedTuple
 import msgspec
 
 from consensus.events import Verdict
-from protocol.block import GENESIS_HEIGHT, GENESIS_VIEW, Block, Header, calculate_genesis_digest
+from protocol.block import FIRST_EPOCH, GENESIS_HEIGHT, GENESIS_VIEW, Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
-from protocol.ids import ZERO_DIGEST, BatchDigest, BlockDigest, ChainId, Digest, Height, TimeMs, View
+from protocol.ids import (
+    ZERO_DIGEST,
+    BatchDigest,
+    BlockDigest,
+    ChainId,
+    Digest,
+    Epoch,
+    Height,
+    PublicKey,
+    TimeMs,
+    View,
+)
 from protocol.merkle import NO_MOUNTAINS, Mountains
+from protocol.validators import ValidatorSet, calculate_validators_hash
 
 GENESIS_TIME: Final = TimeMs(0)
 RECENT_BLOCKS: Final = 32  # finalised blocks kept to answer peers that are a little behind
@@ -23,13 +35,20 @@ class Point(NamedTuple):
 
     height: Height
     view: View
-    """In which the block was proposed; 0 at the genesis. Never the view of a descendant's finalization."""
+    """In which the block was proposed; 0 where an epoch begins. Never the view of a later finalization."""
     digest: BlockDigest
     time_ms: TimeMs
     exec_height: Height
     """The executed height that its header names."""
     mountains: Mountains
     """Over the digests of the headers of heights 1 .. height."""
+    epoch_end: Height = GENESIS_HEIGHT
+    """Where its epoch ends, once that is fixed; 0 before, and where an epoch begins."""
+
+    @property
+    def is_boundary(self) -> bool:
+        """Whether it ends its epoch: nothing of the same epoch may stand on it."""
+        return self.epoch_end == self.height > GENESIS_HEIGHT
 
 
 class Floor(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +62,18 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
     """State after `exec_height`."""
     params_hash: Digest
     """What every header names as its parameters."""
+    validators: ValidatorSet
+    """Of `epoch`: its keys, and where leadership begins (make_validator_set over the epoch's genesis digest)."""
+    epoch: Epoch = FIRST_EPOCH
+    """Of this block's header. When the block ends it, the engine begins the next epoch by itself."""
+    next_validators: tuple[PublicKey, ...] = ()
+    """Keys that the executed state plans for the next epoch; () when it plans none."""
+    next_at: Height = GENESIS_HEIGHT
+    """The height whose execution planned them: states below it plan nothing."""
+    suspects: tuple[PublicKey, ...] = ()
+    """Keys convicted of equivocation by the executed state."""
+    boundary: Certificate | None = None
+    """Finalization of the block that ended the epoch before, if it is at hand: validators left behind are shown it."""
     nonempty_height: Height = GENESIS_HEIGHT
     """The last finalised height that ordered something; its root may still want a header."""
     roots: tuple[tuple[Height, Digest], ...] = ()
@@ -50,7 +81,11 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_genesis_floor(
-    chain_id: ChainId, exec_root: Digest, params_hash: Digest = ZERO_DIGEST, time_ms: TimeMs = GENESIS_TIME
+    chain_id: ChainId,
+    exec_root: Digest,
+    validators: ValidatorSet,
+    params_hash: Digest = ZERO_DIGEST,
+    time_ms: TimeMs = GENESIS_TIME,
 ) -> Floor:
     """The floor of a node that has nothing but the genesis; `exec_root` is the genesis state's."""
     point = Point(
@@ -62,8 +97,36 @@ def make_genesis_floor(
         mountains=NO_MOUNTAINS,
     )
     return Floor(
-        point=point, finalization=None, exec_height=GENESIS_HEIGHT, exec_root=exec_root, params_hash=params_hash
+        point=point,
+        finalization=None,
+        exec_height=GENESIS_HEIGHT,
+        exec_root=exec_root,
+        params_hash=params_hash,
+        validators=validators,
     )
+
+
+class Succession:
+    """Whom the executed states name as the validators to come: the present ones, until a state plans others."""
+
+    __slots__ = ("current_hash", "keys", "next_at", "next_hash")
+
+    def __init__(self, current: ValidatorSet, keys: tuple[PublicKey, ...], next_at: Height) -> None:
+        self.current_hash = current.calculate_hash()
+        self.keys: tuple[PublicKey, ...] = ()
+        """The planned ones, () when none are. A plan is never changed before its epoch begins."""
+        self.next_hash = self.current_hash
+        self.next_at = GENESIS_HEIGHT
+        self.plan(keys, next_at)
+
+    def plan(self, keys: tuple[PublicKey, ...], height: Height) -> None:
+        """The state after `height` plans `keys`. The present ones are no plan: states of the epoch before name them."""
+        if keys and not self.keys and calculate_validators_hash(keys) != self.current_hash:
+            self.keys, self.next_hash, self.next_at = keys, calculate_validators_hash(keys), height
+
+    def calculate_hash_at(self, height: Height) -> Digest:
+        """What a header that names the state after `height` must say of the next validators."""
+        return self.next_hash if self.keys and height >= self.next_at else self.current_hash
 
 
 class RootState(Enum):
@@ -125,6 +188,7 @@ class Chain:
         own = floor.finalization is not None and floor.finalization.digest == floor.point.digest
         self.finalization = floor.finalization if own else None
         self.params_hash = floor.params_hash
+        self.succession = Succession(floor.validators, floor.next_validators, floor.next_at)
         self.entries: dict[BlockDigest, Entry] = {}
         self.recent: dict[BlockDigest, Block] = {}
         self.executed = floor.exec_height
@@ -216,16 +280,17 @@ class Chain:
             del self.recent[next(iter(self.recent))]
         self._forget_roots()
 
-    def on_executed(self, height: Height, root: Digest) -> Header | None:
-        """Keep a root; the finalised header that contradicts it, if any."""
+    def on_executed(self, height: Height, root: Digest, planned: tuple[PublicKey, ...] = ()) -> Header | None:
+        """Keep a root and whom the state plans next; the finalised header that contradicts them, if any."""
         if height <= self.executed:
             return None
         self.executed = height
         self.roots[height] = root
+        self.succession.plan(planned, height)
         claim = self.claims.get(height)
         self.claims = {at: header for at, header in self.claims.items() if at > height}
         self._forget_roots()
-        return claim if claim is not None and claim.exec_root != root else None
+        return claim if claim is not None and self.check_root(claim) is RootState.BAD else None
 
     def _forget_roots(self) -> None:
         """A valid header names no height below the one that the last finalised header names."""
@@ -234,11 +299,20 @@ class Chain:
             self.roots = {height: root for height, root in self.roots.items() if height >= lowest}
 
     def check_root(self, header: Header) -> RootState:
-        """What my own execution says of the root that `header` names."""
+        """What my own execution says of the root, and of the next validators, that `header` names."""
         own = self.roots.get(header.exec_height) if header.exec_height <= self.executed else None
         if own is None:
             return RootState.PENDING
-        return RootState.OK if own == header.exec_root else RootState.BAD
+        planned = self.succession.calculate_hash_at(header.exec_height)
+        return RootState.OK if (own, planned) == (header.exec_root, header.next_validators_hash) else RootState.BAD
+
+    def begin_epoch(self, validators: ValidatorSet) -> None:
+        """The last final block ended an epoch: it is the genesis of the next, whose views begin anew."""
+        assert not self.entries, "nothing stands on a block that ends an epoch"
+        self.final = self.final._replace(view=GENESIS_VIEW, epoch_end=GENESIS_HEIGHT)
+        self.finalization = None
+        self.known = {}
+        self.succession = Succession(validators, (), GENESIS_HEIGHT)
 
 
 def make_point(header: Header, digest: BlockDigest, parent: Point) -> Point:
@@ -250,4 +324,5 @@ def make_point(header: Header, digest: BlockDigest, parent: Point) -> Point:
         time_ms=header.time_ms,
         exec_height=header.exec_height,
         mountains=parent.mountains.append(digest),
+        epoch_end=header.epoch_end,
     )

@@ -8,11 +8,12 @@ from typing import Final
 from consensus.certifying import accept_certificate, prove_certificate
 from consensus.chain import RootState
 from consensus.effects import Commit
+from consensus.events import Executed
 from consensus.machine import Machine
 from consensus.rules import check_block
 from protocol.block import Header
 from protocol.certificate import Certificate, VoteKind
-from protocol.ids import BlockDigest, Digest, Height
+from protocol.ids import BlockDigest, Height
 from protocol.messages import Blocks
 
 HOLE_BLOCKS_MAX: Final = 16  # a hole this small is filled block by block while sync begins
@@ -127,9 +128,12 @@ def check_divergence(m: Machine) -> None:
             m.raise_alarm(entry.header, "exec_root_diverged")
 
 
-def on_executed(m: Machine, height: Height, root: Digest) -> None:
-    """My own execution went on: headers that waited for this root can be judged."""
-    contradicted = m.chain.on_executed(height, root)
+def on_executed(m: Machine, event: Executed) -> None:
+    """My own execution went on: headers that waited for this state can be judged."""
+    contradicted = m.chain.on_executed(event.height, event.exec_root, event.next_validators)
+    if event.suspects != m.convicted:
+        m.convicted = event.suspects
+        m.suspect_convicted()
     if contradicted is not None:
         m.raise_alarm(contradicted, "exec_root_diverged")
     m.dirty = True

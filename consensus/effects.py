@@ -9,9 +9,9 @@ import msgspec
 
 from consensus.events import TimerName
 from consensus.records import Record
-from protocol.block import GENESIS_HEIGHT, Block, Header
+from protocol.block import FIRST_EPOCH, GENESIS_HEIGHT, Block, Header
 from protocol.certificate import Certificate, Vote
-from protocol.ids import BatchDigest, BlockDigest, Height, TimeMs, View
+from protocol.ids import BatchDigest, BlockDigest, Epoch, Height, TimeMs, View
 from protocol.messages import Propose
 
 
@@ -74,9 +74,10 @@ class FetchBlock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FetchCertificates(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask peers for the certificates of views from `view_from` on."""
+    """Ask peers for the certificates of an epoch's views from `view_from` on."""
 
     view_from: View
+    epoch: Epoch = FIRST_EPOCH
 
 
 class FetchBlocks(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +106,8 @@ class ReportEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RaiseAlarm(msgspec.Struct, frozen=True, kw_only=True):
-    """A certified header names another root than one's own execution: stop voting, keep everything, call a person."""
+    """A certified header names another root, or other validators to come, than one's own execution: stop voting, keep
+    everything, call a person."""
 
     header: Header
     reason: str

@@ -5,7 +5,7 @@ the next view, notarize, nullify, lead, arm timers. The laws are in `rules`, the
 Rule 1 to the next editor: nothing may be broadcast before the record that forbids its opposite stands in the list.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from consensus import certifying, committing, leading, pacing, replaying, voting
@@ -33,26 +33,23 @@ from consensus.waiting import Waiting, find_waiting
 from protocol.block import Block
 from protocol.certificate import Certificate, VerifySignature
 from protocol.crypto import Signer
-from protocol.ids import BlockDigest, ChainId, Height, TimeMs, ValidatorIndex, View
+from protocol.ids import BlockDigest, ChainId, Epoch, Height, TimeMs, ValidatorIndex, View
 from protocol.validators import ValidatorSet
 
 
 class Engine:
-    """One validator's, or with signer None one observer's, view of the chain."""
+    """One node's view of the chain. It votes with the signer that has a seat in the present epoch, and else follows."""
 
     def __init__(
         self,
         *,
         chain_id: ChainId,
-        validators: ValidatorSet,
-        signer: Signer | None,
+        signers: Sequence[Signer],
         verify: VerifySignature,
         floor: Floor,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        self._machine = Machine(
-            chain_id=chain_id, validators=validators, signer=signer, verify=verify, floor=floor, timing=timing
-        )
+        self._machine = Machine(chain_id=chain_id, signers=signers, verify=verify, floor=floor, timing=timing)
         self._table: dict[type[Any], Callable[[Any, TimeMs], None]] = {
             ReceivedVote: lambda event, now_ms: certifying.on_vote(self._machine, event.vote, now_ms),
             ReceivedProposal: lambda event, now_ms: certifying.on_proposal(self._machine, event.propose, now_ms),
@@ -63,7 +60,7 @@ class Engine:
             PayloadChecked: self._on_payload_checked,
             PayloadBuilt: self._on_payload_built,
             WorkChanged: self._on_work_changed,
-            Executed: lambda event, _: committing.on_executed(self._machine, event.height, event.exec_root),
+            Executed: lambda event, _: committing.on_executed(self._machine, event),
             TimerFired: lambda event, now_ms: pacing.on_timer(self._machine, event.name, event.view, now_ms),
             Started: lambda _, now_ms: pacing.start(self._machine, now_ms),
         }
@@ -116,6 +113,21 @@ class Engine:
     # ------------------------------------------------------------------ views for status and peers
 
     @property
+    def epoch(self) -> Epoch:
+        """The present epoch; the one that ended, while the next has not begun here."""
+        return self._machine.epoch
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Of the present epoch."""
+        return self._machine.validators
+
+    @property
+    def seat(self) -> ValidatorIndex | None:
+        """My own place among them; None while I follow."""
+        return self._machine.index
+
+    @property
     def view(self) -> View:
         """The current view."""
         return self._machine.view
@@ -144,9 +156,9 @@ class Engine:
         """What the next step towards finality needs, and from whom; None while there is nothing to do."""
         return find_waiting(self._machine)
 
-    def certificates_from(self, view: View) -> tuple[Certificate, ...]:
-        """To answer GetCertificates: ascending, at most one reply's worth."""
-        return certifying.list_certificates(self._machine, view)
+    def certificates_from(self, view: View, epoch: Epoch | None = None) -> tuple[Certificate, ...]:
+        """To answer GetCertificates: ascending, at most one reply's worth, of the present epoch unless told."""
+        return certifying.list_certificates(self._machine, view, epoch)
 
     def find_block(self, digest: BlockDigest) -> Block | None:
         """To answer GetBlock: an unfinalised or recently finalised block."""

@@ -10,7 +10,7 @@ import msgspec
 from protocol.batch import BatchRef
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote
-from protocol.ids import BlockDigest, Digest, Height, View
+from protocol.ids import BlockDigest, Digest, Height, PublicKey, View
 from protocol.messages import Blocks, Certificates, Propose
 
 
@@ -99,6 +99,10 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True):
 
     height: Height
     exec_root: Digest
+    next_validators: tuple[PublicKey, ...] = ()
+    """Keys that the state after `height` plans for the next epoch; () when it plans none."""
+    suspects: tuple[PublicKey, ...] = ()
+    """Keys convicted of equivocation by that state: their views are given up at once."""
 
 
 class TimerFired(msgspec.Struct, frozen=True, kw_only=True):

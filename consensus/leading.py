@@ -11,6 +11,7 @@ from consensus.effects import BuildPayload
 from consensus.events import PayloadBuilt, Verdict
 from consensus.machine import Machine
 from consensus.records import ProposalRecord
+from consensus.rules import calculate_epoch_end
 from protocol.batch import BatchRef
 from protocol.block import HEADER_VERSION, Block, Header, calculate_batches_root
 from protocol.certificate import Certificate, VoteKind, calculate_vote_bytes
@@ -23,8 +24,8 @@ class Parent(NamedTuple):
     """What the next block builds on."""
 
     point: Point
-    claim: tuple[Height, Digest] | None
-    """The executed height and root that its header names; None for the last finalised block."""
+    claim: Header | None
+    """Its header, which names an executed state; None for the last finalised block."""
     view: View
     certificate: Certificate | None
     skipped: tuple[Certificate, ...]
@@ -46,8 +47,9 @@ def find_parent(m: Machine) -> Parent | None:
             elif entry.verdict is Verdict.OK:
                 point = m.chain.find_point(digest)
                 if point is not None:
-                    claim = (entry.header.exec_height, entry.header.exec_root)
-                    return Parent(point, claim, view, slot.finalization or slot.notarization, tuple(reversed(skipped)))
+                    return Parent(
+                        point, entry.header, view, slot.finalization or slot.notarization, tuple(reversed(skipped))
+                    )
                 missing = m.chain.find_path(digest).missing
                 if missing is not None:
                     m.fetch_block(missing)
@@ -77,7 +79,7 @@ def try_lead(m: Machine, urgent: bool) -> None:
     if parent is None:
         return
     height = parent.point.height + 1
-    empty = height - _find_claim(m, parent)[0] > EXECUTION_LAG_MAX
+    empty = height - find_claim(m, parent).height > EXECUTION_LAG_MAX
     if empty and not urgent:
         return
     turn.asked_payload = True
@@ -129,21 +131,29 @@ def on_payload_built(m: Machine, built: PayloadBuilt, urgent: bool, now_ms: Time
     m.broadcast(propose)
 
 
-def _find_claim(m: Machine, parent: Parent) -> tuple[Height, Digest]:
-    """The executed height and root to name: my own, or the parent's when a quorum saw further than I have."""
+class Claim(NamedTuple):
+    """What a header says of an executed state."""
+
+    height: Height
+    root: Digest
+    next_validators_hash: Digest
+
+
+def find_claim(m: Machine, parent: Parent) -> Claim:
+    """The executed state to name: my own, or the parent's when a quorum saw further than I have."""
     height = Height(min(m.chain.executed, m.chain.final.height))
-    own = m.chain.roots.get(height)
-    if parent.claim is not None and (own is None or parent.claim[0] > height):
-        return parent.claim
+    own, above = m.chain.roots.get(height), parent.claim
+    if above is not None and (own is None or above.exec_height > height):
+        return Claim(above.exec_height, above.exec_root, above.next_validators_hash)
     assert own is not None, "the root of what is executed is known"
-    return height, own
+    return Claim(height, own, m.chain.succession.calculate_hash_at(height))
 
 
 def make_block(m: Machine, parent: Parent, batches: tuple[BatchRef, ...], now_ms: TimeMs) -> Block:
     """The block over `batches` on `parent`, with a time after its parent's."""
     assert m.index is not None, "an observer never leads"
     point = parent.point
-    exec_height, exec_root = _find_claim(m, parent)
+    claim = find_claim(m, parent)
     header = Header(
         version=HEADER_VERSION,
         chain_id=m.chain_id,
@@ -155,10 +165,11 @@ def make_block(m: Machine, parent: Parent, batches: tuple[BatchRef, ...], now_ms
         batches_root=calculate_batches_root(batches),
         batch_count=len(batches),
         tx_count=sum(ref.tx_count for ref in batches),
-        exec_height=exec_height,
-        exec_root=exec_root,
+        exec_height=claim.height,
+        exec_root=claim.root,
         history_root=point.mountains.calculate_root(),
-        next_validators_hash=m.validators_hash,
+        next_validators_hash=claim.next_validators_hash,
+        epoch_end=calculate_epoch_end(point, claim.next_validators_hash, m.chain.succession),
         params_hash=m.chain.params_hash,
         proposer=m.index,
     )

@@ -4,17 +4,18 @@ The parts (certifying, voting, leading, committing, pacing) are functions over a
 Never put a decision here.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from consensus.chain import Chain, Floor
 from consensus.effects import Broadcast, Effect, FetchBlock, FetchBlocks, FetchCertificates, Persist, RaiseAlarm
 from consensus.pacemaker import Pacemaker, Timing, Turn
 from consensus.records import Record
 from consensus.slot import Slot
-from protocol.block import FIRST_EPOCH, Header
+from protocol.block import Header
 from protocol.certificate import Certificate, VerifySignature, Vote
 from protocol.crypto import Signer
-from protocol.ids import BlockDigest, ChainId, TimeMs, ValidatorIndex, View
+from protocol.ids import BlockDigest, ChainId, Epoch, TimeMs, ValidatorIndex, View
 from protocol.limits import VIEW_WINDOW_AHEAD, VIEW_WINDOW_PAST
 from protocol.messages import Propose
 from protocol.validators import ValidatorSet
@@ -22,60 +23,98 @@ from protocol.validators import ValidatorSet
 FAR_PAST: Final = TimeMs(-(10**12))
 
 
+class Past(NamedTuple):
+    """What is still of use of the epoch before."""
+
+    epoch: Epoch
+    finalization: Certificate
+    """Of the block that ended it."""
+    seat: ValidatorIndex | None
+    """My own place in it."""
+
+
 class Machine:
     """Everything one validator (or observer) knows."""
+
+    signer: Signer | None
+    """The key of mine that has a seat in the present epoch; None while I only follow."""
+    index: ValidatorIndex | None
+    """That seat."""
+    entry: Certificate | None
+    """What let me into the current view."""
+    finalization: Certificate | None
+    """A finalization whose blocks are not all known yet."""
 
     def __init__(
         self,
         *,
         chain_id: ChainId,
-        validators: ValidatorSet,
-        signer: Signer | None,
+        signers: Sequence[Signer],
         verify: VerifySignature,
         floor: Floor,
         timing: Timing,
     ) -> None:
         self.chain_id = chain_id
-        self.epoch = FIRST_EPOCH
-        self.validators = validators
-        self.validators_hash = validators.calculate_hash()
-        self.size = len(validators.keys)
-        self.quorum = validators.quorum
-        self.signer = signer
-        self.index: ValidatorIndex | None = validators.find(signer.public_key) if signer is not None else None
-        assert signer is None or self.index is not None, "a voting key belongs to the validator set"
+        self.signers = tuple(signers)
+        """My keys, the old one and the new one while I rotate: I speak with the one that has a seat."""
         self.verify = verify
         self.timing = timing
         self.pace = Pacemaker(timing)
         self.chain = Chain(floor)
-        self.slots: dict[View, Slot] = {}
-        self.open_views: list[View] = []
-        """Views above the last finalised one with a certified block."""
-        self.view = View(floor.point.view + 1)
-        self.turn = Turn(self.view)
-        self.entry: Certificate | None = floor.finalization
-        """What let me into the current view."""
-        self.next_entry: Certificate | None = None
-        """The certificate of the highest view not yet left."""
-        self.finalization: Certificate | None = None
-        """A finalization whose blocks are not all known yet."""
-        if floor.finalization is not None and floor.finalization.digest != floor.point.digest:
-            self.finalization = floor.finalization
-        self.heard: list[View] = [self.view] * self.size
-        """The highest view in which each validator signed something."""
-        self.suspects: list[bool] = [False] * self.size
-        """Validators seen to contradict themselves: their views are nullified at once."""
+        self.convicted = floor.suspects
+        """Keys that my own execution knows to have contradicted themselves."""
+        self.past: Past | None = None
+        if floor.boundary is not None:
+            self.past = Past(Epoch(floor.epoch - 1), floor.boundary, None)
+        self.later: list[Record] = []
+        """What the vote log holds of epochs that have not begun yet."""
         self.work = False
         self.started = False
         self.silenced = ""
         self.dirty = False
         """Something happened that may permit a vote, a proposal or another view."""
         self.retry_armed = False
+        self.helped_ms = FAR_PAST
+        self.out: list[Effect] = []
+        self.open_epoch(floor.epoch, floor.validators)
+        self.entry = floor.finalization
+        if floor.finalization is not None and floor.finalization.digest != floor.point.digest:
+            self.finalization = floor.finalization
+
+    def open_epoch(self, epoch: Epoch, validators: ValidatorSet) -> None:
+        """What belongs to one epoch alone, above the last finalised block and as it is before anything was heard."""
+        self.epoch = epoch
+        self.validators = validators
+        self.size = len(validators.keys)
+        self.quorum = validators.quorum
+        self.signer = next((one for one in self.signers if one.public_key in validators.keys), None)
+        self.index = None if self.signer is None else validators.find(self.signer.public_key)
+        self.ended: Header | None = None
+        """The final block that ended this epoch, while the validators of the next are not known from my own
+        execution: until then nothing is voted for and nothing else is taken."""
+        self.slots: dict[View, Slot] = {}
+        self.open_views: list[View] = []
+        """Views above the last finalised one with a certified block."""
+        self.view = View(self.chain.final.view + 1)
+        self.turn = Turn(self.view)
+        self.entry = None
+        self.next_entry: Certificate | None = None
+        """The certificate of the highest view not yet left."""
+        self.finalization = None
+        self.heard: list[View] = [self.view] * self.size
+        """The highest view in which each validator signed something."""
+        self.suspects: list[bool] = [False] * self.size
+        """Validators that contradicted themselves: their views are nullified at once."""
+        self.suspect_convicted()
         self.asked_blocks: dict[BlockDigest, bool] = {}
         self.asked_certificates: View | None = None
         self.asked_sync = False
-        self.helped_ms = FAR_PAST
-        self.out: list[Effect] = []
+
+    def suspect_convicted(self) -> None:
+        """The executed evidence against present validators."""
+        for place, key in enumerate(self.validators.keys):
+            if key in self.convicted and place != self.index:
+                self.suspects[place] = True
 
     # ------------------------------------------------------------------ slots
 
@@ -142,7 +181,7 @@ class Machine:
         """Ask for certificates once per retry and place."""
         if self.started and self.asked_certificates != view_from:
             self.asked_certificates = view_from
-            self.out.append(FetchCertificates(view_from=view_from))
+            self.out.append(FetchCertificates(view_from=view_from, epoch=self.epoch))
 
     def fetch_blocks(self) -> None:
         """Ask for sync once per retry."""

@@ -9,12 +9,12 @@ S5 nothing is sent before the record that forbids its opposite is durable (the o
 Each `check_` gives a reason or None. Never keep state here and never count votes.
 """
 
-from consensus.chain import Chain, Entry, Path, Point, RootState
+from consensus.chain import Chain, Entry, Path, Point, RootState, Succession
 from consensus.events import Verdict
 from consensus.slot import Slot
 from protocol.block import HEADER_VERSION, Block, Header, calculate_batches_root
-from protocol.ids import BlockDigest, ChainId, Digest, Epoch, TimeMs, ValidatorIndex, View
-from protocol.limits import BLOCK_TIME_AHEAD_MS_MAX, EXECUTION_LAG_MAX
+from protocol.ids import BlockDigest, ChainId, Digest, Epoch, Height, TimeMs, ValidatorIndex, View
+from protocol.limits import BLOCK_TIME_AHEAD_MS_MAX, EPOCH_NOTICE, EXECUTION_LAG_MAX
 from protocol.messages import Propose
 
 # ---------------------------------------------------------------------- the five safety rules
@@ -96,7 +96,6 @@ def check_header(
     epoch: Epoch,
     view: View,
     leader: ValidatorIndex,
-    validators_hash: Digest,
     params_hash: Digest,
 ) -> str | None:
     """What can be said of a header without its parent."""
@@ -104,7 +103,7 @@ def check_header(
         return "header_chain"
     if header.view != view or header.proposer != leader:
         return "header_view"
-    if header.next_validators_hash != validators_hash or header.params_hash != params_hash:
+    if header.params_hash != params_hash:
         return "header_params"
     return "header_exec_height" if header.exec_height >= header.height else None
 
@@ -124,6 +123,21 @@ def check_child(header: Header, parent: Point) -> str | None:
     if header.batch_count and header.height - header.exec_height > EXECUTION_LAG_MAX:
         return "execution_lag"
     return None
+
+
+def calculate_epoch_end(parent: Point, next_validators_hash: Digest, succession: Succession) -> Height:
+    """Where a child's epoch ends: as its parent says, or a notice after the header that first announces others."""
+    if parent.epoch_end or next_validators_hash == succession.current_hash:
+        return parent.epoch_end
+    return Height(parent.height + 1 + EPOCH_NOTICE)
+
+
+def check_epoch(header: Header, parent: Point, succession: Succession) -> str | None:
+    """Nothing stands on the block that ends an epoch, and every header repeats where that will be."""
+    if parent.is_boundary:
+        return "epoch_over"
+    end = calculate_epoch_end(parent, header.next_validators_hash, succession)
+    return None if header.epoch_end == end else "epoch_end"
 
 
 def is_timely(header: Header, now_ms: TimeMs, behind_ms: int) -> bool:
@@ -148,4 +162,5 @@ def judge_soundness(chain: Chain, entry: Entry) -> None:
     if entry.sound is None:
         parent = chain.find_point(entry.header.parent_digest)
         if parent is not None:
-            entry.sound = check_child(entry.header, parent) is None
+            reason = check_child(entry.header, parent) or check_epoch(entry.header, parent, chain.succession)
+            entry.sound = reason is None

@@ -31,11 +31,10 @@ from node.roster import make_roster
 from node.sync import SyncPlan
 from node.verifier import Verifier
 from node.work import WorkWatch
-from protocol.block import FIRST_EPOCH, calculate_genesis_digest
+from protocol.block import FIRST_EPOCH
 from protocol.crypto import check_signature
 from protocol.ids import Digest, Height, PublicKey, ValidatorIndex, View
 from protocol.messages import Status
-from protocol.validators import make_validator_set
 
 HOUSEKEEPING_EVERY_S: Final = 5.0
 RECORDS_KEPT_MAX: Final = 20_000  # about 8 MB of vote log, replayed in a second
@@ -65,8 +64,7 @@ class Core:
         self.gossip = Gossip(identity, config.peers)
         self.engine = Engine(
             chain_id=self.chain_id,
-            validators=make_validator_set(roster.keys, calculate_genesis_digest(self.chain_id)),
-            signer=keys.validator,
+            signers=() if keys.validator is None else (keys.validator,),
             verify=check_signature,
             floor=opened.floor,
             timing=Timing(),

@@ -26,9 +26,9 @@ from node.store.payloadlog import PayloadLog
 from node.sync import SyncPlan
 from node.telemetry import get_logger
 from protocol.batch import BatchRef
-from protocol.block import FIRST_EPOCH, Block
+from protocol.block import Block
 from protocol.certificate import Certificate, Vote
-from protocol.ids import BatchDigest, BlockDigest, Height, PublicKey, View
+from protocol.ids import BatchDigest, BlockDigest, Epoch, Height, PublicKey, View
 from protocol.messages import BlockReply, GetBlock, GetCertificates, Propose
 
 CERTIFICATE_PEERS = 2
@@ -113,8 +113,8 @@ class EngineDuties:
                 self._check(block)
             case FetchBlock(digest=digest):
                 self._keep(self._fetch_block(digest))
-            case FetchCertificates(view_from=view_from):
-                self._fetch_certificates(view_from)
+            case FetchCertificates(view_from=view_from, epoch=epoch):
+                self._fetch_certificates(view_from, epoch)
             case FetchBlocks(known=known):
                 self._sync.on_wanted(self.tip.height, known)
             case Commit():
@@ -176,12 +176,12 @@ class EngineDuties:
             block = None
         self._blocks.offer(reply.digest, peer, block)
 
-    def _fetch_certificates(self, view_from: View) -> None:
+    def _fetch_certificates(self, view_from: View, epoch: Epoch) -> None:
         connected = [peer for peer in self._validators if self._mesh.is_connected(peer)]
         for _ in range(min(CERTIFICATE_PEERS, len(connected))):
             self._turn += 1
             peer = connected[self._turn % len(connected)]
-            self._mesh.send(peer, GetCertificates(epoch=FIRST_EPOCH, view_from=view_from))
+            self._mesh.send(peer, GetCertificates(epoch=epoch, view_from=view_from))
 
     # ------------------------------------------------------------------ final blocks
 

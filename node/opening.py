@@ -19,12 +19,13 @@ from node.store.chain import ChainStore, SavedTip, StoreError
 from node.store.payloadlog import PayloadLog
 from node.store.votelog import VoteLog
 from node.vault.store import Vault, VaultError
-from protocol.block import GENESIS_HEIGHT, GENESIS_VIEW, Block
+from protocol.block import GENESIS_HEIGHT, GENESIS_VIEW, Block, calculate_genesis_digest
 from protocol.codec import encode
 from protocol.crypto import calculate_hash
 from protocol.genesis import Genesis, GenesisError, decode_genesis
 from protocol.ids import BatchDigest, BlockDigest, Digest, Height
 from protocol.ledger.execute import Ledger, LedgerError
+from protocol.validators import make_validator_set
 
 DATABASE: Final = "ledger.sqlite"
 VAULT: Final = "vault.sqlite"
@@ -176,6 +177,7 @@ async def load_floor(
             time_ms=header.time_ms,
             exec_height=header.exec_height,
             mountains=tip.mountains,
+            epoch_end=header.epoch_end,
         )
         # Only a block whose root no header names yet still matters here; the last header names all before.
         unnamed = await store.read_blocks(Height(header.exec_height + 1), header.height - header.exec_height)
@@ -187,6 +189,9 @@ async def load_floor(
         exec_height=point.height,
         exec_root=exec_root,
         params_hash=calculate_params_hash(genesis),
+        validators=make_validator_set(
+            genesis.calculate_validator_keys(), calculate_genesis_digest(genesis.calculate_chain_id())
+        ),
         nonempty_height=nonempty,
         roots=((GENESIS_HEIGHT, genesis_root), *((row.height, row.exec_root) for row in recent)),
     )

@@ -18,7 +18,7 @@ from node.sync import SyncPlan
 from node.telemetry import get_logger
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote
-from protocol.ids import BlockDigest, Height, PublicKey, View
+from protocol.ids import BlockDigest, Epoch, Height, PublicKey, View
 from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX, SYNC_HEADERS_PER_REPLY_MAX
 from protocol.messages import (
     BatchReply,
@@ -44,8 +44,8 @@ REQUESTS_PER_PEER_MAX: Final = 32  # being answered at once; further ones are no
 class History(Protocol):
     """What is asked of the engine apart from stepping."""
 
-    def certificates_from(self, view: View) -> tuple[Certificate, ...]:
-        """Certificates of views from `view` on."""
+    def certificates_from(self, view: View, epoch: Epoch | None = None) -> tuple[Certificate, ...]:
+        """Certificates of an epoch's views from `view` on."""
 
     def find_block(self, digest: BlockDigest) -> Block | None:
         """A block that is not final yet."""
@@ -183,7 +183,7 @@ class Reception:
             self._log.error("answer_failed", code=error.code, reason=error.sentence)
 
     def _on_get_certificates(self, peer: PublicKey, message: GetCertificates) -> None:
-        held = self._history.certificates_from(message.view_from)
+        held = self._history.certificates_from(message.view_from, message.epoch)
         self._send(peer, Certificates(certificates=tuple(held)[: 2 * ViewWindow]))
 
     async def _answer_block(self, peer: PublicKey, message: GetBlock) -> None:

@@ -59,8 +59,16 @@ class Header(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_
     history_root: DigestField
     """Mountain range over the headers of heights 1 .. height-1."""
     next_validators_hash: DigestField
+    """Of the validators that the state after `exec_height` plans to follow; of the present ones when it plans none."""
+    epoch_end: HeightField
+    """Height of the block that ends this epoch, once a header announced other validators; 0 before."""
     params_hash: DigestField
     proposer: IndexField
+
+    @property
+    def is_boundary(self) -> bool:
+        """Whether it ends its epoch."""
+        return self.epoch_end == self.height > GENESIS_HEIGHT
 
     def calculate_digest(self) -> BlockDigest:
         """The block's identity: H(header)."""

@@ -14,6 +14,7 @@ BATCH_TRANSACTIONS_MAX: Final = 1_024
 BLOCK_BATCHES_MAX: Final = 64
 BLOCK_TRANSACTIONS_MAX: Final = 4_096  # half a second of execution at the slowest measured rate
 BLOCK_TIME_AHEAD_MS_MAX: Final = 500  # drift allowed to a leader's clock
+EPOCH_NOTICE: Final = 32  # blocks from the header that announces other validators to the one that ends the epoch
 EXECUTION_LAG_MAX: Final = 16  # blocks: further behind, only empty blocks are voted for
 VIEW_WINDOW_PAST: Final = 16  # views kept behind the last finalised one
 VIEW_WINDOW_AHEAD: Final = 16  # votes further ahead are not stored, whatever a peer sends

@@ -34,7 +34,12 @@ class ValidatorSet(NamedTuple):
 
     def calculate_hash(self) -> Digest:
         """What a header names as next_validators_hash."""
-        return calculate_hash("validators", encode(self.keys))
+        return calculate_validators_hash(self.keys)
+
+
+def calculate_validators_hash(keys: tuple[PublicKey, ...]) -> Digest:
+    """What a header names as next_validators_hash: over the keys in ascending order, however they are given."""
+    return calculate_hash("validators", encode(tuple(sorted(keys))))
 
 
 def make_validator_set(keys: tuple[PublicKey, ...], epoch_genesis: BlockDigest) -> ValidatorSet:

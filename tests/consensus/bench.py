@@ -72,15 +72,14 @@ class Bench:
         self.records: list[Record] = []
         self.verified: list[bytes] = []
         self.below: dict[BlockDigest, Mountains] = {}
-        self.floor = floor or make_genesis_floor(CHAIN, GENESIS_ROOT)
+        self.floor = floor or make_genesis_floor(CHAIN, GENESIS_ROOT, self.validators)
         self.engine = self.make_engine()
 
     def make_engine(self) -> Engine:
         """A new engine over the floor."""
         return Engine(
             chain_id=CHAIN,
-            validators=self.validators,
-            signer=self.signers[self.me] if self.me is not None else None,
+            signers=() if self.me is None else (self.signers[self.me],),
             verify=self.verify,
             floor=self.floor,
             timing=Timing(),
@@ -182,6 +181,7 @@ class Bench:
             exec_root=GENESIS_ROOT,
             history_root=self.history(parent).calculate_root(),
             next_validators_hash=self.validators.calculate_hash(),
+            epoch_end=Height(0),
             params_hash=Digest(bytes(32)),
             proposer=ValidatorIndex(self.leader(view)),
         )

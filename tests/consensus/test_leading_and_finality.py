@@ -245,7 +245,7 @@ def test_waiting_for_names_the_votes_that_lack_and_who_has_not_said_them() -> No
 def test_the_genesis_floor_is_where_everybody_begins() -> None:
     """Height 0, view 1, the genesis digest."""
     bench = Bench()
-    assert bench.floor == make_genesis_floor(CHAIN, GENESIS_ROOT)
+    assert bench.floor == make_genesis_floor(CHAIN, GENESIS_ROOT, bench.validators)
     assert (bench.engine.view, bench.engine.final_height) == (1, 0)
 
 

@@ -47,7 +47,6 @@ def test_a_proposal_is_refused_unless_its_leader_signed_it() -> None:
         {"tx_count": 2},
         {"batches_root": Digest(bytes(32))},
         {"params_hash": Digest(bytes(31) + b"\x09")},
-        {"next_validators_hash": Digest(bytes(32))},
         {"proposer": 77},
         {"exec_height": Height(1)},
     ],
@@ -65,6 +64,8 @@ def test_a_header_that_cannot_be_true_is_refused_at_once(changes: dict[str, obje
         {"height": Height(2)},
         {"history_root": Digest(bytes(32))},
         {"exec_root": Digest(bytes(32))},
+        {"next_validators_hash": Digest(bytes(32))},
+        {"epoch_end": Height(33)},
         {"time_ms": TimeMs(0)},
     ],
 )

@@ -13,6 +13,7 @@ from protocol.certificate import Certificate, VoteKind
 from protocol.ids import BatchDigest, BlockDigest, ChainId, Digest, Height, View
 from protocol.merkle import NO_MOUNTAINS, Mountains
 from protocol.messages import Blocks, GetBlocks
+from protocol.validators import ValidatorSet
 
 KEEP_VIEWS = 40
 
@@ -108,10 +109,10 @@ class Disk:
             return block
         return next((one.block for one in reversed(self.saved[-64:]) if one.digest == digest), None)
 
-    def make_floor(self) -> Floor:
+    def make_floor(self, validators: ValidatorSet) -> Floor:
         """Where a restarted engine begins."""
         if not self.saved:
-            return make_genesis_floor(self._chain_id, self.genesis_root)
+            return make_genesis_floor(self._chain_id, self.genesis_root, validators)
         last = self.saved[-1]
         header = last.block.header
         unnamed = self.saved[header.exec_height :]
@@ -128,6 +129,7 @@ class Disk:
             exec_height=header.height,
             exec_root=last.root,
             params_hash=Digest(bytes(32)),
+            validators=validators,
             nonempty_height=max((one.block.header.height for one in unnamed if one.block.batches), default=Height(0)),
             roots=tuple((one.block.header.height, one.root) for one in self.saved[-40:]),
         )

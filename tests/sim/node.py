@@ -105,10 +105,9 @@ class SimNode:
         self.ordered: dict[BatchDigest, bool] = {ref.digest: True for s in self.disk.saved for ref in s.block.batches}
         self.engine = Engine(
             chain_id=self.world.chain_id,
-            validators=self.world.validators,
-            signer=self.signer,
+            signers=() if self.signer is None else (self.signer,),
             verify=self.world.scheme.verify,
-            floor=self.disk.make_floor(),
+            floor=self.disk.make_floor(self.world.validators),
         )
         self.engine.replay(self.disk.records)
         self.check_resumed()

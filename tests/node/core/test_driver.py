@@ -76,6 +76,7 @@ HEADER = Header(
     exec_root=ZERO_DIGEST,
     history_root=ZERO_DIGEST,
     next_validators_hash=ZERO_DIGEST,
+    epoch_end=Height(0),
     params_hash=ZERO_DIGEST,
     proposer=ValidatorIndex(0),
 )

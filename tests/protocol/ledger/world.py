@@ -160,6 +160,7 @@ class World:
             exec_root=ZERO_DIGEST,
             history_root=ZERO_DIGEST,
             next_validators_hash=ZERO_DIGEST,
+            epoch_end=Height(0),
             params_hash=ZERO_DIGEST,
             proposer=ValidatorIndex(0),
         )

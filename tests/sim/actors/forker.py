@@ -28,7 +28,7 @@ class Forker(Actor):
             return propose
         point = self.world.rng.choice(sorted(above)[-4:])
         entry = chain.entries.get(point.digest)
-        claim = None if entry is None else (entry.header.exec_height, entry.header.exec_root)
+        claim = None if entry is None else entry.header
         block = make_block(machine, Parent(point, claim, point.view, None, ()), (), self.now_ms)
         self.world.judge.on_foreign_block(block)
         slots = [machine.slots[view] for view in sorted(machine.slots) if point.view < view < propose.view]
