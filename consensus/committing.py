@@ -11,6 +11,7 @@ from consensus.effects import Commit
 from consensus.events import Executed
 from consensus.machine import Machine
 from consensus.rules import check_block
+from consensus.voting import list_undecided
 from protocol.block import Header
 from protocol.certificate import Certificate, VoteKind
 from protocol.ids import BlockDigest, Height
@@ -121,7 +122,7 @@ def _know(m: Machine, lowest: Header) -> None:
 
 def check_divergence(m: Machine) -> None:
     """A certified header that names another root than my own execution's: alarm. Uncertified ones are merely bad."""
-    for view in m.open_views:
+    for view in list_undecided(m):
         digest = m.slots[view].certified
         entry = m.chain.entries.get(digest) if digest is not None else None
         if entry is not None and m.chain.check_root(entry.header) is RootState.BAD:

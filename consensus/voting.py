@@ -3,6 +3,9 @@
 Every vote leaves as Persist then Broadcast (S5) and counts only when the shell feeds it back.
 """
 
+from bisect import bisect_right
+from typing import Final
+
 from consensus.chain import Entry
 from consensus.effects import PersistPayload
 from consensus.events import Verdict
@@ -22,6 +25,8 @@ from consensus.slot import NO_BLOCK, Slot
 from protocol.certificate import Vote, VoteKind, calculate_vote_bytes
 from protocol.ids import BlockDigest, TimeMs, View
 from protocol.messages import Propose
+
+SETTLED_LOOKED_AT: Final = 16  # views: a hole this small is filled at once, block by block, while sync begins
 
 
 def cast(m: Machine, slot: Slot, kind: VoteKind, digest: BlockDigest) -> None:
@@ -84,9 +89,21 @@ def _is_acceptable(m: Machine, digest: BlockDigest, propose: Propose, now_ms: Ti
 # ---------------------------------------------------------------------- Finalize
 
 
+def list_undecided(m: Machine) -> list[View]:
+    """Certified views that are worth a look at every step: those no finalization settles, and the few just below one.
+
+    A node that comes back holds certificates of hundreds of views, all settled by the finalization that it still has
+    to reach: sync brings their blocks.
+    """
+    if m.finalization is None:
+        return m.open_views
+    settled = bisect_right(m.open_views, m.finalization.view)
+    return m.open_views[max(0, settled - SETTLED_LOOKED_AT) :]
+
+
 def try_finalize_all(m: Machine) -> None:
-    """Finalize every certified view that permits it (S2, S3)."""
-    for view in m.open_views:
+    """Finalize every certified view that permits it (S2, S3) and that is not settled already."""
+    for view in list_undecided(m):
         slot = m.slots[view]
         digest = slot.certified
         assert digest is not None, "open views are certified"

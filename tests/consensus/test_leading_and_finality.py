@@ -20,6 +20,7 @@ from consensus.events import (
     TimerName,
     WorkChanged,
 )
+from consensus.voting import SETTLED_LOOKED_AT
 from node.reception import read_stretch
 from protocol.block import Block
 from protocol.certificate import Certificate, VoteKind
@@ -198,6 +199,27 @@ def test_sync_takes_nothing_that_does_not_hang_together(lie: str) -> None:
     given = Blocks(blocks=tuple(blocks), finalization=None if lie == "none" else final)
     assert pick(bench.drive(ReceivedBlocks(blocks=given)), Commit) == []
     assert bench.engine.final_height == 0
+
+
+def test_hundreds_of_views_below_a_finalization_cost_no_request_each_step() -> None:
+    """A node that comes back hears certificates of many views: what is settled is left to sync, but for a small hole.
+
+    Every block of the stretch would else be asked for again at each commit, and looked at in each step.
+    """
+    bench, blocks = make_line(300)
+    for block in blocks[40:299]:
+        certificate = bench.certificate(N, block.header.view, block.header.calculate_digest())
+        bench.step(ReceivedCertificate(certificate=certificate))
+    bench.drive(ReceivedCertificate(certificate=bench.certificate(F, 299, blocks[298].header.calculate_digest())))
+    bench.step(TimerFired(name=TimerName.RETRY, view=View(300)))  # what was asked for is forgotten now
+    asked: list[FetchBlock] = []
+    for last in (10, 20, 30):
+        final = bench.certificate(F, last, blocks[last - 1].header.calculate_digest())
+        given = Blocks(blocks=tuple(blocks[last - 10 : last]), finalization=final)
+        effects = bench.drive(ReceivedBlocks(blocks=given))
+        assert len(pick(effects, Commit)) == 1
+        asked += pick(effects, FetchBlock)
+    assert 0 < len(asked) <= 3 * (SETTLED_LOOKED_AT + 1)
 
 
 def test_an_observer_follows_and_never_speaks() -> None:
