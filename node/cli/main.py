@@ -30,6 +30,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "statement": Entry("node.cli.statement:statement", "Check a bank statement file, or make a sample; needs no node."),
     "score": Entry("node.cli.statement:score", "Score a bank statement file; needs no node."),
     "model": Entry("node.cli.model:model", "List, read, measure and fit scoring models; needs no node."),
+    "monitor": Entry(
+        "node.cli.monitor:monitor", "Explain early-warning rules, measure them on past loans; needs no node."
+    ),
     "schedule": Entry("node.cli.schedule:schedule", "Compute a repayment schedule and its APR; needs no node."),
     "account": Entry("node.cli.account:account", "Open and show accounts; freeze them as an issuer."),
     "money": Entry("node.cli.money:money", "Bring money in, move it, pay it out, see it."),

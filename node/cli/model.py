@@ -84,10 +84,8 @@ def evaluate(*, data_dir: Path, name: str, as_json: bool) -> None:
     """
     from scoring.train.evaluate import evaluate as measure
 
-    chosen = _read_model(name)
-    for file in FILES:
-        if not (data_dir / file).is_file():
-            fail("data_missing", f"{data_dir / file} is missing: --data names a directory with {' and '.join(FILES)}.")
+    chosen = read_model(name)
+    require_files(data_dir)
     try:
         report = measure(chosen, data_dir)
     except KeyError as error:
@@ -144,7 +142,15 @@ def train(*, data_dir: Path, out: Path, repeats: int, as_json: bool) -> None:
     click.echo(f"AUC {found['auc']:.4f} cross-validated; models and card in {out}")
 
 
-def _read_model(name: str) -> "PointsModel":
+def require_files(data_dir: Path) -> None:
+    """End the command when the directory of labelled loans lacks a file."""
+    for file in FILES:
+        if not (data_dir / file).is_file():
+            fail("data_missing", f"{data_dir / file} is missing: --data names a directory with {' and '.join(FILES)}.")
+
+
+def read_model(name: str) -> "PointsModel":
+    """A shipped model by name, or that of a file; else the end of the command."""
     from scoring.models import load_model
     from scoring.points import decode_model
 

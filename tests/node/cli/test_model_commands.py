@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from node.cli.common import EXIT_OK, EXIT_REFUSED
 from node.cli.main import main
 from scoring.models import load_default
+from scoring.warning_table import WARNINGS
 from tests.scoring.synthetic import AS_OF, make_rows
 
 LOANS = ("loan_id", "account_id", "date", "amount_minor", "duration", "payment_minor", "bad")
@@ -99,3 +100,17 @@ def test_the_card_is_the_shipped_one() -> None:
     assert done.exit_code == EXIT_OK
     assert "## Limits" in done.stdout
     assert load_default().id.hex() in done.stdout
+
+
+def test_the_warning_rules_are_measured_on_loans_in_files(folder: Path) -> None:
+    """Every rule has a line, counts stay within the loans there are, and the digest repeats."""
+    done = CliRunner().invoke(main, ["monitor", "backtest", "--data", str(folder), "--json"])
+    assert done.exit_code == EXIT_OK, done.output
+    found = json.loads(done.stdout)
+    assert (found["loans"], found["bad"], len(found["rules"])) == (8, 4, len(WARNINGS))
+    assert found["any"]["loans_alerted"] >= max(one["loans_alerted"] for one in found["rules"])
+    assert all(one["bad_alerted"] <= one["loans_alerted"] <= one["alerts"] for one in found["rules"])
+    again = CliRunner().invoke(main, ["monitor", "backtest", "--data", str(folder)])
+    assert "emptying" in again.stdout
+    assert CliRunner().invoke(main, ["monitor", "backtest", "--data", str(folder / "x")]).exit_code == EXIT_REFUSED
+    assert "博彩" in CliRunner().invoke(main, ["monitor", "rules", "--lang", "zh"]).stdout
