@@ -1,4 +1,5 @@
-"""Pages of docs that follow from the code: every transaction with its fields, every refusal with its sentence.
+"""Pages of docs that follow from the code: every transaction with its fields, every refusal with its sentence,
+every feature.
 
     python -m tests.rules.pages      writes them anew
 
@@ -18,6 +19,9 @@ from protocol.ledger.invariants import INVARIANTS
 from protocol.rejections import SENTENCES, Rejection
 from protocol.transactions import accounts, assets, data, governance, lending, money, pools, products, servicing
 from protocol.transactions.envelope import Payload
+from scoring.feature_table import render_table
+from scoring.reasons import REASONS
+from scoring.warning_table import render_warnings
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 FAMILIES: Final[tuple[ModuleType, ...]] = (
@@ -117,10 +121,35 @@ def render_laws() -> str:
     return "\n".join(lines) + "\n"
 
 
+def render_features() -> str:
+    """docs/features.md."""
+    lines = [
+        "# Features, reasons and warnings",
+        "",
+        NOTE,
+        "",
+        "What is computed from a statement, in integers: amounts are minor units, shares basis points, days",
+        "proleptic ordinals. D_n are the end-of-day balances of the last n days; windows are the whole stretches of 30",
+        "days before the day of the decision, six at most. Risk `+`: a higher value means more risk.",
+        "",
+        "## Features",
+        "",
+        render_table(),
+        "## Reasons",
+        "",
+        "| code | reason | |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {one.code} | `{one.key}` | {one.text_en} {one.text_zh} |" for one in REASONS.values()]
+    lines += ["", "## Early warning", "", render_warnings()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 PAGES: Final = {
     "transactions.md": render_transactions,
     "rejections.md": render_rejections,
     "laws.md": render_laws,
+    "features.md": render_features,
 }
 
 
