@@ -28,7 +28,12 @@ def apply_genesis_members(books: Books) -> None:
     for member in books.genesis.members:
         open_member(
             books,
-            MemberRow(name=member.name, attester_key=member.attester_key, admitted_ms=books.genesis.time_ms),
+            MemberRow(
+                name=member.name,
+                attester_key=member.attester_key,
+                admitted_ms=books.genesis.time_ms,
+                node_key=member.node_key,
+            ),
             officer_key=member.officer_key,
             enc_key=member.enc_key,
             roles=_calculate_roles(member),

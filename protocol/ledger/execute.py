@@ -8,12 +8,13 @@ Deterministic and without IO: block time is the only clock. Never add a rule her
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from protocol.batch import Sidecar
 from protocol.block import Header
 from protocol.codec import CodecError, encode
 from protocol.genesis import Genesis
-from protocol.ids import ZERO_DIGEST, ChainId, Digest, Height, PublicKey, TimeMs
+from protocol.ids import ZERO_DIGEST, AccountId, ChainId, Digest, Height, PublicKey, TimeMs
 from protocol.ledger import (
     accept,
     accounts,
@@ -38,6 +39,7 @@ from protocol.ledger import (
     pools,
     products,
     sales,
+    seats,
 )
 from protocol.ledger.books import Books, Call
 from protocol.ledger.records import (
@@ -50,7 +52,8 @@ from protocol.ledger.records import (
 )
 from protocol.ledger.rows import Key, Tip
 from protocol.ledger.rules import Due, Rule, Rules
-from protocol.ledger.state import ACCOUNTS, KEYS, TABLES, TIP, TIP_KEY
+from protocol.ledger.seatrows import EpochRow, list_keys
+from protocol.ledger.state import ACCOUNTS, KEYS, MEMBERS, TABLES, TIP, TIP_KEY
 from protocol.ledger.tree import StateProof, StateTree
 from protocol.limits import DAY_EVENTS_PER_BLOCK_MAX
 from protocol.merkle import EMPTY_ROOT
@@ -59,7 +62,7 @@ from protocol.transactions.accounts import AccountKind, AccountOpen
 from protocol.transactions.envelope import Transaction, check_valid_to
 from protocol.transactions.lending import Apply
 
-__all__ = ["Execution", "Ledger", "LedgerError", "LedgerEvent", "Receipt"]
+__all__ = ["Execution", "Ledger", "LedgerError", "LedgerEvent", "MemberNode", "Receipt"]
 
 
 class LedgerError(Exception):
@@ -105,6 +108,16 @@ DUE: Due = {
 """What happens by time alone."""
 
 
+class MemberNode(NamedTuple):
+    """A member's node as the books know it."""
+
+    account: AccountId
+    name: str
+    node_key: PublicKey
+    validator_key: PublicKey | None
+    """Of its seat in the present epoch; None for a node that does not validate."""
+
+
 class Ledger:
     """The books after some height, and their commitment. One writer: blocks strictly in order."""
 
@@ -125,6 +138,7 @@ class Ledger:
         ledger = cls(Books(genesis))
         ledger.books.apply_genesis()
         accounts.apply_genesis_members(ledger.books)
+        seats.apply_genesis_seats(ledger.books)
         ledger._close_books(genesis.time_ms, EMPTY_ROOT)
         return ledger
 
@@ -173,6 +187,9 @@ class Ledger:
         self._open = True
         self._due_left = DAY_EVENTS_PER_BLOCK_MAX
         self.books.set_time(header.height, header.time_ms)
+        if header.epoch != self.epoch_row.epoch:
+            assert header.epoch == self.epoch_row.epoch + 1, "epochs follow one another"
+            governance.begin_epoch(self.books)
 
     def run_due(self, count_max: int) -> bool:
         """Let up to so many due events happen; whether more may follow. Their slices do not change the books."""
@@ -283,6 +300,8 @@ class Ledger:
             receipts=receipts,
             changes=changes,
             events=books.take_events(),
+            next_validators=self.next_validators,
+            suspects=self.suspects,
         )
 
     # ------------------------------------------------------------------ questions
@@ -291,6 +310,31 @@ class Ledger:
     def state_root(self) -> Digest:
         """Root of all rows after the last block."""
         return self._tree.root
+
+    @property
+    def epoch_row(self) -> EpochRow:
+        """Who validates after the last block, who did before, and who is planned."""
+        return seats.read_epoch(self.books)
+
+    @property
+    def next_validators(self) -> tuple[PublicKey, ...]:
+        """Keys planned for the epoch to come, ascending; none while nothing is planned."""
+        planned = self.epoch_row.next
+        return () if planned is None else list_keys(planned)
+
+    @property
+    def suspects(self) -> tuple[PublicKey, ...]:
+        """Keys among the present validators' that evidence has convicted, ascending."""
+        return tuple(PublicKey(key) for key in self.epoch_row.suspects)
+
+    def list_nodes(self) -> tuple[MemberNode, ...]:
+        """The members' nodes in the order of their accounts: who may connect, and which of them validates now."""
+        keys = {one.account: PublicKey(one.validator_key) for one in self.epoch_row.seats}
+        return tuple(
+            MemberNode(AccountId(account), one.name, PublicKey(one.node_key), keys.get(AccountId(account)))
+            for account, one in self.books.state.items(MEMBERS)
+            if one.node_key is not None
+        )
 
     def check_door(self, transaction: Transaction, now_ms: TimeMs) -> Rejection | None:
         """Cheap checks on the present books, for a node's door: what cannot succeed a moment later either."""

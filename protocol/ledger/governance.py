@@ -10,6 +10,7 @@ One organisation that validates has one vote. What an action does stands in `act
 
 from protocol.crypto import calculate_object_id
 from protocol.ids import Day, ObjectId
+from protocol.ledger import seats
 from protocol.ledger.actions import ActionFault, apply_action, find_action_fault, name_action
 from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.records import Fact, Made
@@ -103,6 +104,11 @@ def _put(books: Books, proposal_id: ObjectId, proposal: Proposal) -> None:
     if proposal.state is not ProposalState.OPEN and proposal_id in member.proposals:
         left = tuple(one for one in member.proposals if one != proposal_id)
         books.state.put(MEMBERS, proposal.proposer, replace(member, proposals=left))
+
+
+def begin_epoch(books: Books) -> None:
+    """Other validators from this block on, and with them other voters."""
+    seats.begin_epoch(books)
 
 
 def on_proposal_due(books: Books, proposal_id: ObjectId) -> None:

@@ -19,6 +19,7 @@ from protocol.ids import (
     HeightField,
     ModelIdField,
     ObjectIdField,
+    PublicKey,
     TransactionIdField,
 )
 from protocol.limits import REASONS_MAX
@@ -146,6 +147,10 @@ class Execution(NamedTuple):
     receipts: tuple[Receipt, ...]
     changes: tuple[Change, ...]
     events: tuple[LedgerEvent, ...]
+    next_validators: tuple[PublicKey, ...] = ()
+    """Validator keys that the state after `height` plans for the epoch to come, ascending; none while it plans none."""
+    suspects: tuple[PublicKey, ...] = ()
+    """Keys among the present validators' that evidence has convicted, ascending."""
 
 
 def calculate_exec_root(height: Height, state_root: Digest, receipts_root: Digest, previous: Digest) -> Digest:

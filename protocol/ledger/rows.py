@@ -362,6 +362,8 @@ class Member(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_
     """Its own that were on sale when it last published one, oldest first."""
     proposals: tuple[ObjectIdField, ...] = ()
     """Its own that are open, oldest first."""
+    node_key: PublicKeyField | None = None
+    """Identity of its node on the network; None for a member that runs none."""
 
 
 class Governed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

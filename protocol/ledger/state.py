@@ -37,6 +37,7 @@ from protocol.ledger.rows import (
     Reference,
     Tip,
 )
+from protocol.ledger.seatrows import Conviction, EpochRow
 
 R = TypeVar("R")
 
@@ -97,6 +98,10 @@ LOSSES: Final = Table(31, "losses", int)
 """Key: pool 32 | day of default u32. What the pool lost then and has not got back; no row for nothing."""
 PAYMENTS: Final = Table(32, "payments", Payments)
 """Key: loan. Its last payments, while they could still be taken back."""
+EPOCH: Final = Table(33, "epoch", EpochRow)
+"""One row."""
+CONVICTIONS: Final = Table(34, "convictions", Conviction)
+"""Key: validator key."""
 
 TABLES: Final[dict[int, Table[Any]]] = {
     table.number: table
@@ -133,10 +138,13 @@ TABLES: Final[dict[int, Table[Any]]] = {
         LEAVERS,
         LOSSES,
         PAYMENTS,
+        EPOCH,
+        CONVICTIONS,
     )
 }
 TIP_KEY: Final = b""
 GOVERNED_KEY: Final = b""
+EPOCH_KEY: Final = b""
 
 
 class State:
