@@ -7,7 +7,7 @@ from consensus.effects import CheckPayload, ReportEvidence
 from consensus.evidence import find_contradiction
 from consensus.machine import Machine
 from consensus.records import CertificateRecord
-from consensus.rules import check_block, check_header
+from consensus.rules import check_block, check_header, is_proposed_again
 from consensus.slot import NO_BLOCK, PROPOSALS_MAX, Slot
 from protocol.block import Block
 from protocol.certificate import (
@@ -27,7 +27,11 @@ from protocol.messages import Certificates, Propose, ViewWindow
 def on_vote(m: Machine, vote: Vote, now_ms: TimeMs) -> None:
     """Store a vote that is new, in the window and truly signed; certify at a quorum."""
     kind, view, index = vote.kind, vote.view, vote.index
-    if vote.epoch != m.epoch or kind is VoteKind.PROPOSE or index >= m.size:
+    if vote.epoch != m.epoch or m.ended is not None:
+        if m.past is not None and vote.epoch == m.past.epoch and index != m.past.seat:
+            help_laggard(m, now_ms, m.past.finalization)
+        return
+    if kind is VoteKind.PROPOSE or index >= m.size:
         return
     if not m.view_min <= view <= m.view_max:
         if view < m.view_min:
@@ -93,14 +97,27 @@ def _suspect(m: Machine, index: ValidatorIndex) -> None:
         m.dirty = True
 
 
-def help_laggard(m: Machine, now_ms: TimeMs) -> None:
-    """Somebody repeats what is long settled: show what let me go on, at most once per 2D whatever peers send."""
+def help_laggard(m: Machine, now_ms: TimeMs, ended: Certificate | None = None) -> None:
+    """Somebody repeats what is long settled: show what let me go on, at most once per 2D whatever peers send.
+
+    To a voter of an epoch that `ended`, that is the finalization of its last block, and nothing else means anything.
+    """
     if not m.may_vote or abs(now_ms - m.helped_ms) < 2 * m.pace.calculate_delay_ms():
         return
     m.helped_ms = now_ms
-    for certificate in (m.chain.finalization, m.entry):
+    for certificate in (m.chain.finalization, m.entry) if ended is None else (ended,):
         if certificate is not None:
             m.broadcast(certificate)
+
+
+def list_newest_votes(m: Machine, index: ValidatorIndex) -> tuple[Vote, ...]:
+    """What a validator said in the highest view in which I heard it vote: so that it can tell whether it forgot."""
+    for view in sorted(m.slots, reverse=True):
+        slot = m.slots[view]
+        found = [tally.first.get(index) for tally in (slot.notarizes, slot.nullifies, slot.finalizes)]
+        if any(found):
+            return tuple(vote for vote in found if vote is not None)
+    return ()
 
 
 # ---------------------------------------------------------------------- certificates
@@ -111,7 +128,7 @@ def on_certificate(m: Machine, certificate: Certificate) -> bool:
     kind, view = certificate.kind, certificate.view
     if certificate.epoch != m.epoch or kind is VoteKind.PROPOSE or view < 1:
         return False
-    if view <= m.chain.final.view:
+    if view <= m.chain.final.view or m.ended is not None:
         return True
     held = m.slots.get(view)
     if held is not None and held.get_certificate(kind) is not None:
@@ -193,7 +210,7 @@ def list_certificates(m: Machine, view_from: View, epoch: Epoch | None = None) -
 def on_proposal(m: Machine, propose: Propose, now_ms: TimeMs) -> None:
     """Store the leader's proposal; a second, different one is evidence."""
     view, header = propose.view, propose.block.header
-    if propose.epoch != m.epoch or not m.chain.final.view < view <= m.view_max:
+    if propose.epoch != m.epoch or m.ended is not None or not m.chain.final.view < view <= m.view_max:
         return
     leader = m.validators.calculate_leader(view)
     digest = header.calculate_digest()
@@ -203,12 +220,13 @@ def on_proposal(m: Machine, propose: Propose, now_ms: TimeMs) -> None:
         return
     if held is not None and len(held.proposals) >= PROPOSALS_MAX:
         return
+    first_view = header.view if is_proposed_again(propose) else view
     if check_header(
         header,
         chain_id=m.chain_id,
         epoch=m.epoch,
-        view=view,
-        leader=leader,
+        view=first_view,
+        leader=m.validators.calculate_leader(first_view),
         params_hash=m.chain.params_hash,
     ):
         return

@@ -308,7 +308,6 @@ class Chain:
 
     def begin_epoch(self, validators: ValidatorSet) -> None:
         """The last final block ended an epoch: it is the genesis of the next, whose views begin anew."""
-        assert not self.entries, "nothing stands on a block that ends an epoch"
         self.final = self.final._replace(view=GENESIS_VIEW, epoch_end=GENESIS_HEIGHT)
         self.finalization = None
         self.known = {}

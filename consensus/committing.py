@@ -5,6 +5,7 @@ Never move a view here; only certificates do.
 
 from typing import Final
 
+from consensus import epochs
 from consensus.certifying import accept_certificate, prove_certificate
 from consensus.chain import RootState
 from consensus.effects import Commit
@@ -47,7 +48,10 @@ def _commit(m: Machine, last: BlockDigest, finalization: Certificate) -> None:
     assert path.is_whole, "only a whole path is committed"
     for entry in path.entries:
         if m.chain.check_root(entry.header) is RootState.BAD:
-            m.raise_alarm(entry.header, "exec_root_diverged")
+            _alarm(m, entry.header)
+        if entry.header.is_boundary and entry.digest != finalization.digest:
+            m.raise_alarm(entry.header, "epoch_outlived")
+            return
     m.chain.advance(path.entries, finalization)
     m.out.append(Commit(blocks=tuple(entry.block for entry in path.entries), finalization=finalization))
     if m.finalization is not None and m.finalization.view <= m.chain.final.view:
@@ -55,6 +59,8 @@ def _commit(m: Machine, last: BlockDigest, finalization: Certificate) -> None:
     m.prune()
     m.asked_sync = False
     m.dirty = True
+    if m.chain.final.is_boundary:
+        epochs.end(m, path.entries[-1].header, finalization)
 
 
 def on_blocks(m: Machine, blocks: Blocks) -> None:
@@ -66,12 +72,14 @@ def on_blocks(m: Machine, blocks: Blocks) -> None:
     finalization = blocks.finalization
     if finalization is None or finalization.kind is not VoteKind.FINALIZE or finalization.epoch != m.epoch:
         return
-    if finalization.view <= m.chain.final.view:
+    if finalization.view <= m.chain.final.view or m.ended is not None:
         return
     above = tuple(block for block in blocks.blocks if block.header.height > m.chain.final.height)
     if any(check_block(block) is not None for block in above) or (blocks.blocks and not above):
         return
     headers = (*(block.header for block in above), *blocks.trailing)
+    if any(header.epoch != m.epoch for header in headers):
+        return  # another epoch's blocks stand under another set's finalization
     digests = _link(headers)
     proof = _prove(m, headers[-1], digests[-1], finalization) if digests else None
     if proof is None:
@@ -99,7 +107,9 @@ def _prove(m: Machine, last: Header, digest: BlockDigest, finalization: Certific
     if m.chain.known.get(last.height) == digest:
         assert m.finalization is not None, "what is known hangs below a finalization still to be committed"
         return m.finalization
-    if finalization.digest != digest or finalization.view != last.view:
+    if finalization.digest != digest:
+        return None
+    if finalization.view != last.view and not (last.is_boundary and finalization.view > last.view):
         return None
     slot = m.slots.get(finalization.view)
     held = slot.finalization if slot is not None else None
@@ -121,12 +131,18 @@ def _know(m: Machine, lowest: Header) -> None:
 
 
 def check_divergence(m: Machine) -> None:
-    """A certified header that names another root than my own execution's: alarm. Uncertified ones are merely bad."""
+    """A certified header that names another state than my own execution's: alarm. Uncertified ones are merely bad."""
     for view in list_undecided(m):
         digest = m.slots[view].certified
         entry = m.chain.entries.get(digest) if digest is not None else None
         if entry is not None and m.chain.check_root(entry.header) is RootState.BAD:
-            m.raise_alarm(entry.header, "exec_root_diverged")
+            _alarm(m, entry.header)
+
+
+def _alarm(m: Machine, header: Header) -> None:
+    """Alarm: what a quorum certified is not what I executed."""
+    same_root = m.chain.roots[header.exec_height] == header.exec_root
+    m.raise_alarm(header, "validators_diverged" if same_root else "exec_root_diverged")
 
 
 def on_executed(m: Machine, event: Executed) -> None:
@@ -136,5 +152,5 @@ def on_executed(m: Machine, event: Executed) -> None:
         m.convicted = event.suspects
         m.suspect_convicted()
     if contradicted is not None:
-        m.raise_alarm(contradicted, "exec_root_diverged")
+        _alarm(m, contradicted)
     m.dirty = True

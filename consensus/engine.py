@@ -8,7 +8,7 @@ Rule 1 to the next editor: nothing may be broadcast before the record that forbi
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from consensus import certifying, committing, leading, pacing, replaying, voting
+from consensus import certifying, committing, epochs, leading, pacing, replaying, voting
 from consensus.chain import Floor
 from consensus.effects import Effect
 from consensus.events import (
@@ -31,7 +31,7 @@ from consensus.pacemaker import DEFAULT_TIMING, Timing
 from consensus.records import Record
 from consensus.waiting import Waiting, find_waiting
 from protocol.block import Block
-from protocol.certificate import Certificate, VerifySignature
+from protocol.certificate import Certificate, VerifySignature, Vote
 from protocol.crypto import Signer
 from protocol.ids import BlockDigest, ChainId, Epoch, Height, TimeMs, ValidatorIndex, View
 from protocol.validators import ValidatorSet
@@ -50,6 +50,7 @@ class Engine:
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self._machine = Machine(chain_id=chain_id, signers=signers, verify=verify, floor=floor, timing=timing)
+        epochs.resume(self._machine)
         self._table: dict[type[Any], Callable[[Any, TimeMs], None]] = {
             ReceivedVote: lambda event, now_ms: certifying.on_vote(self._machine, event.vote, now_ms),
             ReceivedProposal: lambda event, now_ms: certifying.on_proposal(self._machine, event.propose, now_ms),
@@ -86,6 +87,8 @@ class Engine:
         while m.dirty:
             m.dirty = False
             committing.try_commit(m)
+            if not epochs.try_begin(m, now_ms):
+                continue
             if m.open_views:
                 committing.check_divergence(m)
                 voting.try_finalize_all(m)
@@ -159,6 +162,10 @@ class Engine:
     def certificates_from(self, view: View, epoch: Epoch | None = None) -> tuple[Certificate, ...]:
         """To answer GetCertificates: ascending, at most one reply's worth, of the present epoch unless told."""
         return certifying.list_certificates(self._machine, view, epoch)
+
+    def newest_votes_of(self, index: ValidatorIndex) -> tuple[Vote, ...]:
+        """To remind a validator that comes back of what it said last."""
+        return certifying.list_newest_votes(self._machine, index)
 
     def find_block(self, digest: BlockDigest) -> Block | None:
         """To answer GetBlock: an unfinalised or recently finalised block."""

@@ -15,7 +15,7 @@ from consensus.rules import calculate_epoch_end
 from protocol.batch import BatchRef
 from protocol.block import HEADER_VERSION, Block, Header, calculate_batches_root
 from protocol.certificate import Certificate, VoteKind, calculate_vote_bytes
-from protocol.ids import Digest, Height, TimeMs, View
+from protocol.ids import BlockDigest, Digest, Height, TimeMs, View
 from protocol.limits import EXECUTION_LAG_MAX
 from protocol.messages import Propose, ViewWindow
 
@@ -78,6 +78,11 @@ def try_lead(m: Machine, urgent: bool) -> None:
     parent = find_parent(m)
     if parent is None:
         return
+    if parent.point.is_boundary:
+        _propose_again(m, parent)
+        return
+    if parent.claim is None and m.chain.executed < m.chain.final.exec_height:
+        return  # no header may name less than its parent
     height = parent.point.height + 1
     empty = height - find_claim(m, parent).height > EXECUTION_LAG_MAX
     if empty and not urgent:
@@ -111,6 +116,22 @@ def on_payload_built(m: Machine, built: PayloadBuilt, urgent: bool, now_ms: Time
         return
     block = make_block(m, parent, built.batches, now_ms)
     digest = block.header.calculate_digest()
+    entry = m.chain.add(digest, block)
+    assert entry is not None, "a child stands above the last finalised block"
+    entry.verdict, entry.asked = Verdict.OK, True  # chosen from what is held
+    _propose(m, parent, block, digest)
+
+
+def _propose_again(m: Machine, parent: Parent) -> None:
+    """The block that ends the epoch has no children: it is shown unchanged until it is final, which D often suffices
+    for."""
+    if m.turn.engaged or m.turn.lead_over:
+        m.open_slot(m.view)
+        _propose(m, parent, m.chain.entries[parent.point.digest].block, parent.point.digest)
+
+
+def _propose(m: Machine, parent: Parent, block: Block, digest: BlockDigest) -> None:
+    """Sign, log, send."""
     assert m.signer is not None, "an observer never leads"
     propose = Propose(
         epoch=m.epoch,
@@ -122,11 +143,8 @@ def on_payload_built(m: Machine, built: PayloadBuilt, urgent: bool, now_ms: Time
         nullifications=parent.skipped[:ViewWindow],
         signature=m.signer.sign(calculate_vote_bytes(VoteKind.PROPOSE, m.chain_id, m.epoch, m.view, digest)),
     )
-    turn.proposed = True
-    slot.mine.propose = propose
-    entry = m.chain.add(digest, block)
-    assert entry is not None, "a child stands above the last finalised block"
-    entry.verdict, entry.asked = Verdict.OK, True  # chosen from what is held
+    m.turn.proposed = True
+    m.slots[m.view].mine.propose = propose
     m.persist(ProposalRecord(propose=propose))
     m.broadcast(propose)
 

@@ -10,6 +10,7 @@ from consensus.machine import Machine
 from consensus.pacemaker import Turn
 from consensus.slot import Slot
 from consensus.voting import nullify_what_nobody_holds
+from protocol.block import GENESIS_HEIGHT
 from protocol.certificate import VoteKind
 from protocol.ids import TimeMs, View
 from protocol.limits import EXECUTION_LAG_MAX, VIEW_WINDOW_PAST
@@ -58,9 +59,14 @@ def is_root_due(m: Machine) -> bool:
     return chain.final.exec_height < chain.full_height <= chain.executed
 
 
+def is_change_due(m: Machine) -> bool:
+    """Other validators are planned, and the block that ends this epoch is not final."""
+    return m.chain.final.epoch_end > GENESIS_HEIGHT or bool(m.chain.succession.keys)
+
+
 def has_work(m: Machine) -> bool:
     """Whether the current view has a reason to end."""
-    if m.turn.engaged or is_root_due(m):
+    if m.turn.engaged or is_root_due(m) or is_change_due(m):
         return True
     chain = m.chain
     if m.work and chain.final.height + 1 - chain.executed <= EXECUTION_LAG_MAX:
@@ -75,7 +81,7 @@ def has_work(m: Machine) -> bool:
 
 def is_urgent(m: Machine) -> bool:
     """Whether a leader should propose even an empty block now."""
-    if m.turn.engaged or m.turn.lead_over:
+    if m.turn.engaged or m.turn.lead_over or is_change_due(m):
         return True
     if not is_root_due(m):
         return False
@@ -163,7 +169,8 @@ def retry(m: Machine, is_stuck: bool) -> None:
 
 def repeat(m: Machine) -> None:
     """The entry certificate, the last finalization, and every own message that no certificate has settled."""
-    for certificate in (m.chain.finalization, m.entry):
+    ended = m.past.finalization if m.past is not None else None
+    for certificate in (m.chain.finalization or ended, m.entry):
         if certificate is not None:
             m.broadcast(certificate)
     lowest = max(m.chain.final.view + 1, m.view - VIEW_WINDOW_PAST)
@@ -177,8 +184,13 @@ def repeat(m: Machine) -> None:
 
 
 def start(m: Machine, now_ms: TimeMs) -> None:
-    """Take part: check what the logs brought back, say again what may never have left, run the heartbeat."""
+    """The logs are read and peers can be reached."""
     m.started = True
+    take_part(m, now_ms)
+
+
+def take_part(m: Machine, now_ms: TimeMs) -> None:
+    """Check what the logs brought back, say again what may never have left, run the heartbeat."""
     for entry in list(m.chain.entries.values()):
         if not entry.asked:
             keep_block(m, entry.block)

@@ -6,6 +6,7 @@ Records are canonical msgpack of tagged arrays. A record is written before the m
 import msgspec
 
 from protocol.certificate import Certificate, Vote
+from protocol.ids import Epoch
 from protocol.messages import Propose
 
 
@@ -28,3 +29,14 @@ class CertificateRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=Tr
 
 
 Record = ProposalRecord | VoteRecord | CertificateRecord
+
+
+def find_epoch(record: Record) -> Epoch:
+    """The epoch that a record speaks of."""
+    match record:
+        case ProposalRecord(propose=propose):
+            return propose.epoch
+        case VoteRecord(vote=vote):
+            return vote.epoch
+        case CertificateRecord(certificate=certificate):
+            return certificate.epoch

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from consensus.certifying import install_certificate
 from consensus.machine import Machine
 from consensus.pacemaker import Turn
-from consensus.records import CertificateRecord, ProposalRecord, Record, VoteRecord
+from consensus.records import CertificateRecord, ProposalRecord, Record, VoteRecord, find_epoch
 from protocol.certificate import Certificate, Vote, VoteKind
 from protocol.ids import View
 from protocol.messages import Propose
@@ -17,7 +17,17 @@ from protocol.messages import Propose
 def replay(m: Machine, records: Iterable[Record]) -> None:
     """Restore own proposals and votes, certificates, and the view of the highest certificate."""
     assert not m.started, "the log is replayed before the start"
+    restore(m, records)
+
+
+def restore(m: Machine, records: Iterable[Record]) -> None:
+    """Take what belongs to the present epoch; what belongs to later ones waits until they begin, the rest is past."""
     for record in records:
+        epoch = find_epoch(record)
+        if epoch > m.epoch:
+            m.later.append(record)
+        if epoch != m.epoch:
+            continue
         match record:
             case VoteRecord(vote=vote):
                 _restore_vote(m, vote)
@@ -37,7 +47,7 @@ def replay(m: Machine, records: Iterable[Record]) -> None:
 
 
 def _restore_vote(m: Machine, vote: Vote) -> None:
-    if vote.epoch != m.epoch or vote.view < m.view_min:
+    if vote.view < m.view_min:
         return
     mine = m.open_slot(vote.view).mine
     mine.votes[vote.kind] = vote
@@ -51,14 +61,14 @@ def _restore_vote(m: Machine, vote: Vote) -> None:
 
 
 def _restore_proposal(m: Machine, propose: Propose) -> None:
-    if propose.epoch != m.epoch or propose.view <= m.chain.final.view:
+    if propose.view <= m.chain.final.view:
         return
     m.open_slot(propose.view).mine.propose = propose
     m.chain.add(propose.block.header.calculate_digest(), propose.block)
 
 
 def _restore_certificate(m: Machine, certificate: Certificate) -> None:
-    if certificate.epoch != m.epoch or certificate.view <= m.chain.final.view:
+    if certificate.view <= m.chain.final.view:
         return
     slot = m.open_slot(certificate.view)
     if slot.get_certificate(certificate.kind) is None:

@@ -55,9 +55,11 @@ def find_unproven_view(slots: dict[View, Slot], chain: Chain, propose: Propose) 
     """S4: the first view whose certificate I lack for `propose`, or None when parent and skipped views are proven.
 
     Where the parent stands is read from certificates: the leader signs the header alone, and whoever relays a
-    proposal may write anything beside it. Its `parent_view` says only where to begin asking.
+    proposal may write anything beside it. Its `parent_view` says only where to begin asking. A block that is proposed
+    again stands on itself.
     """
-    final, digest = chain.final, propose.block.header.parent_digest
+    final, header = chain.final, propose.block.header
+    digest = header.calculate_digest() if is_proposed_again(propose) else header.parent_digest
     lacking: View | None = None
     for at in range(propose.view - 1, final.view, -1):
         slot = slots.get(View(at))
@@ -74,6 +76,12 @@ def check_parent(chain: Chain, header: Header) -> str | None:
     """Right above the last finalised block only its own child can become final; the rest needs the parent known."""
     is_child = header.parent_digest == chain.final.digest
     return "parent_forked" if (header.height == chain.final.height + 1) != is_child else None
+
+
+def is_proposed_again(propose: Propose) -> bool:
+    """Whether a later leader shows the block that ends the epoch once more, because no child may carry it on."""
+    header = propose.block.header
+    return header.is_boundary and propose.view > header.view
 
 
 # ---------------------------------------------------------------------- blocks

@@ -18,6 +18,7 @@ from consensus.rules import (
     check_parent,
     check_payload,
     find_unproven_view,
+    is_proposed_again,
     is_timely,
     judge_soundness,
 )
@@ -82,8 +83,10 @@ def _is_acceptable(m: Machine, digest: BlockDigest, propose: Propose, now_ms: Ti
         if missing is not None:
             m.fetch_block(missing)
         return False
+    if check_payload(m.chain, entry) is not Verdict.OK:
+        return False
     behind_ms = m.pace.calculate_delay_ms() + m.timing.clock_behind_ms
-    return check_payload(m.chain, entry) is Verdict.OK and is_timely(entry.header, now_ms, behind_ms)
+    return is_proposed_again(propose) or is_timely(entry.header, now_ms, behind_ms)
 
 
 # ---------------------------------------------------------------------- Finalize

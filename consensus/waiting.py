@@ -14,7 +14,8 @@ class Waiting(NamedTuple):
     """A structured reason."""
 
     what: str
-    """votes, proposal, payload (of a certified block), blocks (of a finalised stretch) or voting_stopped."""
+    """votes, proposal, payload (of a certified block), blocks (of a finalised stretch), execution (of the state that
+    plans the next validators, between two epochs) or voting_stopped."""
     view: View
     kind: VoteKind
     """Which vote, or PROPOSE, would be the next step."""
@@ -33,6 +34,8 @@ def find_waiting(m: Machine) -> Waiting | None:
     """The first thing that lacks, from what is nearest to finality to what is farthest; None when idle."""
     if m.silenced:
         return Waiting("voting_stopped", m.view, VoteKind.NOTARIZE, 0, ())
+    if m.ended is not None:
+        return Waiting("execution", m.view, VoteKind.NOTARIZE, 0, ())
     if m.finalization is not None:
         return Waiting("blocks", m.finalization.view, VoteKind.FINALIZE, 0, ())
     if not has_work(m):

@@ -68,6 +68,7 @@ class Bench:
         by_key = {one.public_key: one for one in signers}
         self.signers: list[SimSigner] = [by_key[key] for key in self.validators.keys]
         self.size, self.quorum, self.me = size, self.validators.quorum, me
+        self.epoch = E0
         self.now_ms = START_MS
         self.records: list[Record] = []
         self.verified: list[bytes] = []
@@ -133,10 +134,10 @@ class Bench:
 
     def vote(self, kind: VoteKind, view: int, digest: BlockDigest, index: int) -> Vote:
         """A signed vote."""
-        raw = calculate_vote_bytes(kind, CHAIN, E0, View(view), digest)
+        raw = calculate_vote_bytes(kind, CHAIN, self.epoch, View(view), digest)
         return Vote(
             kind=kind,
-            epoch=E0,
+            epoch=self.epoch,
             view=View(view),
             digest=digest,
             index=ValidatorIndex(index),
@@ -148,7 +149,7 @@ class Bench:
         places = range(self.size - (self.quorum if count is None else count), self.size)
         return Certificate(
             kind=kind,
-            epoch=E0,
+            epoch=self.epoch,
             view=View(view),
             digest=digest,
             signers=sum(1 << place for place in places),
@@ -169,7 +170,7 @@ class Bench:
         header = Header(
             version=HEADER_VERSION,
             chain_id=CHAIN,
-            epoch=E0,
+            epoch=self.epoch,
             height=Height(height),
             view=View(view),
             parent_digest=GENESIS if parent is None else parent.header.calculate_digest(),
@@ -198,13 +199,15 @@ class Bench:
         """A signed proposal with everything a voter needs."""
         view, digest = block.header.view, block.header.calculate_digest()
         self.below[digest] = self.history(parent)
+        if parent is not None and parent.header.epoch != self.epoch:
+            parent = None  # the genesis of an epoch stands in view 0 and needs no proof
         parent_view = 0 if parent is None else parent.header.view
-        raw = calculate_vote_bytes(VoteKind.PROPOSE, CHAIN, E0, view, digest)
+        raw = calculate_vote_bytes(VoteKind.PROPOSE, CHAIN, self.epoch, view, digest)
         certificate = None
         if parent is not None:
             certificate = self.certificate(VoteKind.NOTARIZE, parent_view, parent.header.calculate_digest())
         return Propose(
-            epoch=E0,
+            epoch=self.epoch,
             view=view,
             block=block,
             parent_view=View(parent_view),
