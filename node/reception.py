@@ -219,6 +219,7 @@ async def read_stretch(store: Saved, wanted: GetBlocks) -> Blocks:
 
     When the last of them has none, the stretch goes on to the next that has, or, where that is too far for one reply,
     ends at the one before. When there is none before either, headers lead on to it, or to what the asker knows.
+    A stretch never goes on beyond the end of an epoch.
     """
     first, last = wanted.height_from, Height(wanted.height_from + wanted.count - 1)
     found = await store.read_finalization(last)
@@ -230,6 +231,10 @@ async def read_stretch(store: Saved, wanted: GetBlocks) -> Blocks:
         beyond = await store.read_finalization(first)
         return Blocks(blocks=(), finalization=None) if beyond is None else await _read_led(store, wanted, *beyond)
     blocks = await store.read_blocks(first, found[0] - first + 1)
+    end = next((block.header.height for block in blocks if block.header.is_boundary), found[0])
+    if end < found[0]:  # what follows stands under the finalizations of another set
+        found, blocks = await store.read_finalization(end), blocks[: end - first + 1]
+        assert found is not None, "a block that ends its epoch is finalised directly"
     return Blocks(blocks=blocks, finalization=found[1])
 
 
