@@ -284,6 +284,8 @@ class Attester:
             submissions = await self._node.submit(items)
         except Busy:
             return False
+        if any(submission.status == "busy" for submission in submissions):
+            return False
         for submission in submissions:
             if submission.rejection is not None:
                 self._log.warning("attestation_rejected", application=application, reason=submission.rejection.code)

@@ -28,6 +28,7 @@ from node.mempool import Mempool
 from node.opening import Opened
 from node.reception import Reception
 from node.roster import make_roster
+from node.standing import Standing
 from node.sync import SyncPlan
 from node.verifier import Verifier
 from node.work import WorkWatch
@@ -38,11 +39,17 @@ from protocol.messages import Status
 
 HOUSEKEEPING_EVERY_S: Final = 5.0
 RECORDS_KEPT_MAX: Final = 20_000  # about 8 MB of vote log, replayed in a second
+LEVEL_WITHIN_S: Final = 2.0  # what is final is executed in a fraction of this, unless the node is overloaded
 
 
 def read_clock_ms() -> int:
     """Wall-clock milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+def read_steady_ms() -> int:
+    """Milliseconds of a clock that never steps: for how long something took or is to rest, never for a date."""
+    return time.monotonic_ns() // 1_000_000
 
 
 class Core:
@@ -85,7 +92,7 @@ class Core:
             store=opened.store,
             mesh=self.gossip,
             validators=tuple(key for key in roster.validators if key != own),
-            clock_ms=read_clock_ms,
+            clock_ms=read_steady_ms,
             on_held=self.work.refresh,
             is_pushed_to=own in roster.validators,
         )
@@ -96,9 +103,10 @@ class Core:
             genesis_rows=opened.genesis_rows,
             batches=self.batches,
             mempool=self.mempool,
-            clock_ms=read_clock_ms,
+            clock_ms=read_steady_ms,
             on_executed=self._on_executed,
         )
+        self.standing = Standing(plan=self.sync, own=own, tip=self.tip, executor=self.executor, clock_ms=read_steady_ms)
         self.door = Door(
             verifier=self.verifier,
             mempool=self.mempool,
@@ -107,6 +115,8 @@ class Core:
             clock_ms=read_clock_ms,
             on_submitted=self.batches.on_submitted,
             wait_settled=self.executor.wait_settled,
+            wait_level=self._wait_level,
+            find_hindrance=self.standing.find_hindrance,
         )
 
     def _wire_driver(self, own: PublicKey) -> None:
@@ -147,7 +157,7 @@ class Core:
             mesh=self.gossip,
             peers=self.peers,
             make_status=self.make_status,
-            clock_ms=read_clock_ms,
+            clock_ms=read_steady_ms,
         )
         self.reception = Reception(
             own=own,
@@ -162,11 +172,16 @@ class Core:
             mesh=self.gossip,
             make_status=self.make_status,
             on_sync_news=self.catchup.on_news,
-            clock_ms=read_clock_ms,
+            clock_ms=read_steady_ms,
         )
 
     def _post(self, event: Event) -> None:
         self.driver.post(event)
+
+    async def _wait_level(self) -> bool:
+        """Whether everything that is final now is executed, as soon as it is and within a bound."""
+        goal = self.tip.height
+        return await self.executor.wait_beyond(Height(goal - 1), LEVEL_WITHIN_S) >= goal
 
     def _on_executed(self, height: Height, exec_root: Digest) -> None:
         self.driver.post(Executed(height=height, exec_root=exec_root))

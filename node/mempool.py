@@ -77,9 +77,11 @@ class Mempool:
         """How many distinct transactions wait, sealed or not."""
         return len(self._pending_ids) + len(self._where)
 
-    def has_room(self, count: int) -> bool:
-        """Whether `count` more transactions may be taken in."""
-        return self.transactions + count <= POOL_TRANSACTIONS_MAX
+    def calculate_room(self) -> int:
+        """How many more transactions may be taken in: none while as many own batches wait as others would hold."""
+        if self._by_origin[OWN] >= ORIGIN_BATCHES_MAX:
+            return 0
+        return max(0, POOL_TRANSACTIONS_MAX - self.transactions)
 
     def is_known(self, transaction_id: TransactionId) -> bool:
         """Whether it waits here, or was executed not long ago."""
@@ -93,7 +95,7 @@ class Mempool:
         """Queue a verified transaction for sealing; False when it is known already."""
         if self.is_known(transaction.id):
             return False
-        assert self.has_room(1), "the door asks first"
+        assert self.calculate_room(), "the door asks first"
         self._pending.append((transaction, item, len(encode(item))))
         self._pending_ids.add(transaction.id)
         return True

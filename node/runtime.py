@@ -154,8 +154,9 @@ class Node:
             return self._state
         if core.driver.silenced:
             return "stopped"
-        if core.catchup.behind or core.tip.height - core.executor.height > 1:
-            return "syncing"
+        hindrance = core.standing.find_hindrance()
+        if hindrance is not None:
+            return "syncing" if hindrance == "executing" else hindrance
         return "participating" if core.opened.keys.validator is not None else "following"
 
     # ------------------------------------------------------------------ life

@@ -20,6 +20,7 @@ DISTRUST_MS: Final = 10_000
 DISTRUST_DOUBLINGS_MAX: Final = 3  # 80 s: an honest peer may have been at fault through us
 PROGRESS_BLOCKS_MIN: Final = 16  # brought in one answer: a node in step is never this far behind
 PROGRESS_MS: Final = 5_000  # how long such an answer shows that this node was behind
+HEARD_MS_MAX: Final = 8_000  # four statuses: whoever is silent for longer says nothing of where the network is
 CLAIM_REST_MS: Final = 400  # what consensus brings by itself within this time is not asked for
 WINDOWS_AHEAD_MAX: Final = 8
 EXECUTION_BEHIND_MAX: Final = 512  # blocks: beyond it the executor is what everybody waits for
@@ -49,6 +50,7 @@ class SyncPlan:
         self._lies: dict[PublicKey, int] = {}
         self._progress_ms: int | None = None
         self._claims: dict[PublicKey, tuple[Height, int]] = {}
+        self._heard_ms: dict[PublicKey, int] = {}
         self._asked: dict[PublicKey, Asked] = {}
         self._windows: dict[Height, Window] = {}
         self._distrusted_until_ms: dict[PublicKey, int] = {}
@@ -60,6 +62,7 @@ class SyncPlan:
 
     def on_status(self, peer: PublicKey, status: Status, now_ms: int) -> None:
         """A peer said where it stands; the time of a claim is when it first passed the one before."""
+        self._heard_ms[peer] = now_ms
         held = self._claims.get(peer)
         if held is None or status.final_height != held[0]:
             self._claims[peer] = (status.final_height, now_ms)
@@ -67,6 +70,7 @@ class SyncPlan:
     def on_gone(self, peer: PublicKey) -> None:
         """A peer cannot be reached any more: what was asked of it is free for others."""
         self._claims.pop(peer, None)
+        self._heard_ms.pop(peer, None)
         self._asked.pop(peer, None)
 
     def on_wanted(self, final_height: Height, known: Height = GENESIS_HEIGHT) -> None:
@@ -77,6 +81,19 @@ class SyncPlan:
         """The final height a peer last claimed; 0 when it never did."""
         claim = self._claims.get(peer)
         return claim[0] if claim is not None else Height(0)
+
+    def hears_quorum(self, own: PublicKey, now_ms: int) -> bool:
+        """Whether validators, this node among them, that said lately where they stand make a quorum.
+
+        Some honest one of them then voted for whatever is final anywhere.
+        """
+        heard = {one for one, at_ms in self._heard_ms.items() if now_ms - at_ms <= HEARD_MS_MAX} | {own}
+        count = len(self._validators)
+        return len(heard & self._validators) >= (count + self._liars_max) // 2 + 1
+
+    def has_ahead(self, final_height: Height, now_ms: int) -> bool:
+        """Whether any peer that is believed is further than what is just on its way."""
+        return bool(self._find_ahead(final_height, now_ms))
 
     def is_behind(self, final_height: Height, now_ms: int) -> bool:
         """Whether this node is further behind than what is just on its way: more validators than may lie say so, or a

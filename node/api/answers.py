@@ -50,8 +50,9 @@ class SubmitResult(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Hex32 | None
     """None when the bytes are no transaction."""
-    status: Literal["accepted", "finalised", "rejected"]
-    """`finalised`: executed with success in a finalised block. `rejected`: refused at the door or in execution."""
+    status: Literal["accepted", "finalised", "rejected", "busy"]
+    """`finalised`: executed with success in a finalised block. `rejected`: refused at the door or in execution.
+    `busy`: not taken; send it again."""
     rejection: RejectionView | None = None
     height: int | None = None
     """Block that executed it; None while it waits, or when the door refused it."""
@@ -63,6 +64,8 @@ class SubmitAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     height: int
     results: list[SubmitResult]
+    retry_after_ms: int | None = None
+    """When to send again what is `busy`; None when nothing is."""
 
 
 class TransactionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +110,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     final_digest: Hex32
     leader: str
     waiting_for: str
-    sync_state: Literal["starting", "syncing", "following", "participating", "stopped"]
+    sync_state: Literal["starting", "isolated", "syncing", "following", "participating", "stopped"]
     pool_transactions: int
     gossip_bytes_sent: int
     """To peers since this node started."""

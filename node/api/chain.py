@@ -24,6 +24,12 @@ from protocol.ledger.records import Receipt
 from protocol.transactions.envelope import Transaction, decode_transaction
 
 READY_STATES: Final = ("following", "participating")
+REASONS: Final = {
+    "starting": "the node has not heard enough validators yet to know where the network stands",
+    "isolated": "the node hears fewer validators than a quorum",
+    "syncing": "the node is syncing",
+    "stopped": "the node is stopped",
+}
 
 
 async def get_live(request: web.Request) -> web.Response:
@@ -34,7 +40,7 @@ async def get_live(request: web.Request) -> web.Response:
 async def get_ready(request: web.Request) -> web.Response:
     """GET /readyz: 200 when the node can serve, else 503 with the reasons."""
     found = get_node(request).status()
-    reasons = [] if found.sync_state in READY_STATES else [f"the node is {found.sync_state}"]
+    reasons = [] if found.sync_state in READY_STATES else [REASONS[found.sync_state]]
     view = ReadyView(ready=not reasons, reasons=reasons, height=found.exec_height)
     status = HTTPStatus.OK if view.ready else HTTPStatus.SERVICE_UNAVAILABLE
     return respond(view, status=status, height=found.exec_height)

@@ -19,16 +19,19 @@ if TYPE_CHECKING:
     from node.vault.store import Vault
     from protocol.ledger.execute import Ledger
 
-SyncState = Literal["starting", "syncing", "following", "participating", "stopped"]
-SubmissionStatus = Literal["accepted", "known", "rejected"]
+SyncState = Literal["starting", "isolated", "syncing", "following", "participating", "stopped"]
+"""`starting`: it has not heard a quorum of validators yet. `isolated`: it heard one, and does not now."""
+SubmissionStatus = Literal["accepted", "known", "rejected", "busy"]
+BusyReason = Literal["starting", "isolated", "syncing", "executing", "verifying", "pool_full", "stopping"]
 
 
-class Busy(Exception):  # noqa: N818  (not an error of anybody: the pool is full for a moment)
-    """The pool of waiting transactions is full; try again after `retry_after_ms`."""
+class Busy(Exception):  # noqa: N818  (not an error of anybody: the node cannot take transactions for a moment)
+    """Nothing of a submission was taken; try again after `retry_after_ms`."""
 
-    def __init__(self, retry_after_ms: int) -> None:
-        super().__init__(f"busy: retry after {retry_after_ms} ms")
+    def __init__(self, retry_after_ms: int, reason: BusyReason = "pool_full") -> None:
+        super().__init__(f"busy ({reason}): retry after {retry_after_ms} ms")
         self.retry_after_ms = retry_after_ms
+        self.reason: BusyReason = reason
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +40,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     id: TransactionId | None
     """None when the bytes are no transaction."""
     status: SubmissionStatus
-    """`known`: waiting or executed already, which is no fault."""
+    """`known`: waiting or executed already, which is no fault. `busy`: not taken, though others of its group were."""
     rejection: Rejection | None = None
 
 
@@ -109,7 +112,7 @@ class NodePort(Protocol):
         """Encrypted documents this node keeps."""
 
     async def submit(self, items: Sequence[BatchItem]) -> list[Submission]:
-        """Check at the door and pool; one answer per item, in order. Raises Busy when the pool is full."""
+        """Check at the door and pool; one answer per item, in order. Raises Busy, and has taken nothing then."""
 
     async def wait_settled(self) -> None:
         """Return when the books stand between two saved blocks: they do until the caller's next await."""

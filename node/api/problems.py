@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 from aiohttp import web
 
-from node.api.ports import Busy
+from node.api.ports import Busy, BusyReason
 from node.store.chain import StoreError
 from node.telemetry import get_logger
 from protocol.rejections import SENTENCES, Rejection
@@ -58,6 +58,23 @@ KINDS: Final[dict[str, Kind]] = {
     "not_ready": Kind(503, "The node is not ready yet.", "节点尚未就绪。", retryable=True),
 }
 
+BUSY: Final[dict[BusyReason, tuple[str, str]]] = {
+    "starting": (
+        "It started and has not yet heard enough validators to know where the network stands.",
+        "节点刚启动，尚未收到足够多验证者的消息，无法确定网络进度。",
+    ),
+    "isolated": (
+        "It hears fewer validators than a quorum, so nothing sent to it could become final.",
+        "节点能联系到的验证者不足法定数量，提交的交易暂时无法最终确认。",
+    ),
+    "syncing": ("It is catching up with the network.", "节点正在追赶网络进度。"),
+    "executing": ("It is still executing blocks that are final.", "节点尚在执行已最终确认的区块。"),
+    "verifying": ("Too many signatures wait here to be verified.", "等待验证签名的交易过多。"),
+    "pool_full": ("Too many transactions wait here to be ordered.", "等待排序的交易过多。"),
+    "stopping": ("It is being stopped; send to another node.", "节点正在停止，请提交至其他节点。"),
+}
+"""Why a node takes nothing for a moment, in English and Chinese."""
+
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """The body of an answer that is not a success (RFC 9457)."""
@@ -72,6 +89,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
     """What happened this time, and what to do."""
     retryable: bool = False
+    reason: str = ""
+    """Of `busy`: what the node is busy with; stable."""
     instance: str = ""
     """The path asked for."""
 
@@ -111,7 +130,7 @@ def _parse_weight(parameters: str) -> int:
 
 
 def make_problem(
-    code: str, *, language: str, detail: str = "", path: str = "", retry_after_ms: int | None = None
+    code: str, *, language: str, detail: str = "", reason: str = "", path: str = "", retry_after_ms: int | None = None
 ) -> web.Response:
     """The answer for a code of the table."""
     kind = KINDS[code]
@@ -122,15 +141,34 @@ def make_problem(
         code=code,
         detail=detail,
         retryable=kind.retryable,
+        reason=reason,
         instance=path,
     )
     headers = {"Content-Language": language, "Cache-Control": "no-store"}
     if retry_after_ms is not None:
-        headers["Retry-After"] = str(max(1, -(-retry_after_ms // 1000)))
+        headers["Retry-After"] = format_retry_after(retry_after_ms)
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Liushui-Signature"
     body = msgspec.json.encode(problem)
     return web.Response(status=kind.status, body=body, content_type=CONTENT_TYPE, headers=headers)
+
+
+def make_busy_problem(busy: Busy, *, language: str, path: str) -> web.Response:
+    """The answer of a node that took nothing."""
+    english, chinese = BUSY[busy.reason]
+    return make_problem(
+        "busy",
+        language=language,
+        detail=chinese if language == "zh" else english,
+        reason=busy.reason,
+        path=path,
+        retry_after_ms=busy.retry_after_ms,
+    )
+
+
+def format_retry_after(after_ms: int) -> str:
+    """The header's whole seconds (RFC 9110, section 10.2.3), rounded up."""
+    return str(max(1, -(-after_ms // 1000)))
 
 
 def describe_rejection(rejection: Rejection) -> dict[str, object]:
@@ -158,7 +196,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
             retry_after_ms=error.retry_after_ms,
         )
     except Busy as busy:
-        return make_problem("busy", language=language, path=request.path, retry_after_ms=busy.retry_after_ms)
+        return make_busy_problem(busy, language=language, path=request.path)
     except web.HTTPException as error:
         code = _BY_STATUS.get(error.status)
         if code is None and error.status < HTTPStatus.BAD_REQUEST:

@@ -1,7 +1,8 @@
 """Submitting transactions: JSON for people and pages, canonical msgpack for programs; one answer per transaction.
 
-Submission is idempotent by transaction id: what is known already is answered like what is new. Never a check of the
-ledger's rules here: the door and the ledger refuse, this file only tells.
+Submission is idempotent by transaction id: what is known already is answered like what is new. What a busy node did not
+take is `busy`, each by itself, and the same bytes may be sent again. Never a check of the ledger's rules here: the door
+and the ledger refuse, this file only tells.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from aiohttp import web
 
 from node.api.answers import RejectionView, SubmitAnswer, SubmitRequest, SubmitResult
 from node.api.ports import NodePort, Submission
-from node.api.problems import KINDS, TYPE_PREFIX, ProblemError, pick_language
+from node.api.problems import KINDS, TYPE_PREFIX, ProblemError, format_retry_after, pick_language
 from node.api.reading import NOW_MS, get_node, get_number, parse_hex32, respond
 from node.store.chain import StoredTransaction
 from protocol.batch import BatchItem, Sidecar, calculate_transaction_id
@@ -32,6 +33,7 @@ from protocol.transactions.envelope import Transaction, decode_transaction
 
 WAIT_MS_DEFAULT: Final = 10_000
 WAIT_MS_MAX: Final = 60_000
+RETRY_AFTER_MS: Final = 1_000
 _Group = Annotated[list[BatchItem], msgspec.Meta(min_length=1, max_length=BATCH_TRANSACTIONS_MAX)]
 """The length is in the first bytes, so that a list of millions is refused before any of it is decoded."""
 _OBJECTS_MAX: Final = 1 + BATCH_TRANSACTIONS_MAX * (1 + SIDECARS_PER_APPLICATION_MAX)
@@ -53,11 +55,17 @@ async def submit(request: web.Request) -> web.Response:
     results = [await _tell(node, one, deadline if wait == "final" else None) for one in answers]
     if wait == "final":
         results = await _find_dead(node, items, results, request.app[NOW_MS]())
-    answer = SubmitAnswer(height=node.status().exec_height, results=results)
+    is_partial = any(one.status == "busy" for one in results)
+    answer = SubmitAnswer(
+        height=node.status().exec_height, results=results, retry_after_ms=RETRY_AFTER_MS if is_partial else None
+    )
     if all(one.status == "rejected" for one in results):
         return _refuse(request, answer)
-    done = all(one.status != "accepted" for one in results)
-    return respond(answer, status=HTTPStatus.OK if done else HTTPStatus.ACCEPTED, height=answer.height)
+    done = all(one.status in ("finalised", "rejected") for one in results)
+    response = respond(answer, status=HTTPStatus.OK if done else HTTPStatus.ACCEPTED, height=answer.height)
+    if is_partial:
+        response.headers["Retry-After"] = format_retry_after(RETRY_AFTER_MS)
+    return response
 
 
 def _read_items(content_type: str, body: bytes) -> tuple[list[BatchItem], list[Submission | None]]:
@@ -98,6 +106,8 @@ async def _tell(node: NodePort, submission: Submission, deadline: float | None) 
     if submission.status == "rejected" or submission.id is None:
         rejection = submission.rejection or Rejection.UNKNOWN
         return SubmitResult(id=shown, status="rejected", rejection=view_rejection(rejection))
+    if submission.status == "busy":
+        return SubmitResult(id=shown, status="busy")
     stored: StoredTransaction | None = None
     if deadline is not None:
         left_s = max(0.0, deadline - asyncio.get_running_loop().time())

@@ -217,6 +217,8 @@ async def _settle(client: "NodeClient", intents: Sequence["Intent"]) -> None:
             raise FailureError(
                 result.rejection.code, f"{result.rejection.sentence}{'' if hint is None else f' {hint}'}"
             )
+        if result.status == "busy":
+            raise FailureError("busy", "The node was too busy to take all of it: send it again with liushui tx submit.")
         if result.status != "finalised":
             raise FailureError("not_final", f"The transaction is not final yet: {ask}.")
 

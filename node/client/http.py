@@ -3,12 +3,14 @@
     async with NodeClient("http://127.0.0.1:7400") as node:
         results = await node.submit([intent.item], wait_final=True)
 
-Problems come back as ApiError with the API's own code and sentence; no answer at all is NodeUnreachable. Never a key
-here except to sign a request's header, and never a retry that could hide a refusal.
+Problems come back as ApiError with the API's own code and sentence; no answer at all is NodeUnreachable. A busy node is
+asked again with the same bytes, up to a bound. Never a key here except to sign a request's header, and never a retry
+that could hide a refusal.
 """
 
 import asyncio
 import io
+import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Final
@@ -17,7 +19,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from node.api.answers import SubmitResult
+from node.api.answers import SubmitAnswer, SubmitResult
 from node.api.signing import HEADER, sign_request
 from protocol.batch import BatchItem
 from protocol.codec import encode
@@ -26,6 +28,10 @@ from protocol.genesis import Genesis, decode_genesis
 from protocol.ids import PublicKey, TimeMs, TransactionId
 
 TIMEOUT_S: Final = 15.0
+PATIENCE_S: Final = 20.0
+"""How long a busy node is asked again before its word stands."""
+PAUSE_FIRST_S: Final = 0.25
+PAUSE_LONGEST_S: Final = 4.0
 ANSWER_BYTES_MAX: Final = 33_554_432
 
 
@@ -45,22 +51,27 @@ class NodeUnreachable(ClientError):  # noqa: N818  (named after what is wrong)
 class ApiError(ClientError):
     """The node answered with a problem."""
 
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+    def __init__(self, status: int, problem: dict[str, Any], retry_after_s: float | None = None) -> None:
         code = str(problem.get("code", f"http_{status}"))
         sentence = " ".join(str(problem[name]) for name in ("title", "detail") if problem.get(name))
         super().__init__(code, sentence or f"The node answered with HTTP status {status}.")
         self.status = status
         self.problem = problem
         self.retryable = bool(problem.get("retryable"))
+        self.retry_after_s = retry_after_s
+        """When to ask again, where the node says so."""
 
 
 class NodeClient:
     """One node's API, as an async context manager."""
 
-    def __init__(self, url: str, *, language: str = "en", timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, url: str, *, language: str = "en", timeout_s: float = TIMEOUT_S, patience_s: float = PATIENCE_S
+    ) -> None:
         self.url = URL(url.rstrip("/"))
         self._language = language
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "NodeClient":
@@ -99,14 +110,15 @@ class NodeClient:
                 raw = await answer.content.read(ANSWER_BYTES_MAX)
                 while not answer.content.at_eof() and len(raw) < ANSWER_BYTES_MAX:
                     raw += await answer.content.read(ANSWER_BYTES_MAX - len(raw))
-                status = answer.status
+                status, retry_after = answer.status, answer.headers.get("Retry-After", "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NodeUnreachable(
                 "node_unreachable",
                 f"No node answers at {self.url} ({type(error).__name__}): start it, or name another with --node.",
             ) from error
         if status >= 400:
-            raise ApiError(status, _read_problem(raw))
+            known = retry_after.isascii() and retry_after.isdecimal() and len(retry_after) <= 6
+            raise ApiError(status, _read_problem(raw), float(retry_after) if known else None)
         return raw
 
     async def get(self, path: str, **query: str) -> Any:
@@ -129,9 +141,32 @@ class NodeClient:
     async def submit(
         self, items: Sequence[BatchItem], *, wait_final: bool = False, timeout_ms: int = 10_000
     ) -> list[SubmitResult]:
-        """One result per item. Rejections are results, not errors."""
+        """One result per item. Rejections are results, not errors.
+
+        What a busy node does not take is sent again until the client's patience ends. Then the result is `busy`, or,
+        when nothing at all was taken, ApiError(busy) is raised.
+        """
         query = {"wait": "final", "timeout_ms": str(timeout_ms)} if wait_final else {}
         timeout_s = self._timeout_s + (timeout_ms / 1000 if wait_final else 0)
+        patience = _Patience(self._patience_s)
+        results: dict[int, SubmitResult] = {}
+        left = list(range(len(items)))
+        while True:
+            retry_after_s: float | None = None
+            try:
+                answer = await self._submit_once([items[at] for at in left], query, timeout_s)
+                results.update(zip(left, answer.results, strict=True))
+                left = [at for at in left if results[at].status == "busy"]
+                retry_after_s = None if answer.retry_after_ms is None else answer.retry_after_ms / 1000
+            except ApiError as error:
+                retry_after_s = error.retry_after_s
+                if error.code != "busy" or (not results and patience.is_over(retry_after_s)):
+                    raise
+            if not left or patience.is_over(retry_after_s):
+                return [results[at] for at in range(len(items))]
+            await patience.wait(retry_after_s)
+
+    async def _submit_once(self, items: Sequence[BatchItem], query: dict[str, str], timeout_s: float) -> SubmitAnswer:
         try:
             raw = await self.call(
                 "POST",
@@ -141,12 +176,12 @@ class NodeClient:
                 content_type="application/msgpack",
                 timeout_s=timeout_s,
             )
-            results = _read_json(raw)["results"]
+            answer = _read_json(raw)
         except ApiError as error:
             if error.status != 422 or "results" not in error.problem:
                 raise
-            results = error.problem["results"]
-        return msgspec.convert(results, list[SubmitResult])
+            answer = error.problem
+        return msgspec.convert(answer, SubmitAnswer)
 
     async def get_receipt_file(self, transaction_id: TransactionId, *, timeout_s: float = 5.0) -> bytes:
         """A receipt that verifies offline; asks again while the node says it is not provable yet."""
@@ -183,6 +218,24 @@ class NodeClient:
                         yield value
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NodeUnreachable("node_unreachable", f"The event stream of {self.url} broke off.") from error
+
+
+class _Patience:
+    """When a busy node is asked again: at the time it names, or later and later; until the time is up."""
+
+    def __init__(self, patience_s: float, chance: Callable[[], float] = random.random) -> None:
+        self._chance = chance
+        self._loop = asyncio.get_running_loop()
+        self._until_s = self._loop.time() + patience_s
+        self._pause_s = PAUSE_FIRST_S
+
+    def is_over(self, retry_after_s: float | None) -> bool:
+        return self._loop.time() + max(self._pause_s, retry_after_s or 0.0) > self._until_s
+
+    async def wait(self, retry_after_s: float | None) -> None:
+        pause_s = max(self._pause_s, retry_after_s or 0.0)
+        self._pause_s = min(PAUSE_LONGEST_S, 2 * self._pause_s)
+        await asyncio.sleep(pause_s * (1 + 0.25 * self._chance()))  # clients sent away together come back apart
 
 
 def _read_json(raw: bytes) -> Any:

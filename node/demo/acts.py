@@ -129,7 +129,7 @@ class Stage:
         results = await self.clients[node].submit([one.item for one in intents], wait_final=True)
         self.finality_ms.append((time.perf_counter() - began) * 1000)
         for result in results:
-            if result.status == "accepted":
+            if result.status in ("accepted", "busy"):
                 raise StoryError(f"a transaction sent to {node} was not final in time")
         return [None if one.rejection is None else Rejection(one.rejection.number) for one in results]
 

@@ -83,7 +83,7 @@ class Load:
     async def open(self) -> None:
         """Give every sender an account with money. The nodes must run."""
         for name in self._processes.names:
-            client = NodeClient(self._processes.get_url(name), timeout_s=ANSWER_WITHIN_S)
+            client = NodeClient(self._processes.get_url(name), timeout_s=ANSWER_WITHIN_S, patience_s=0)
             self._nodes[name] = await self._stack.enter_async_context(client)
         accounts = [
             one.open_account(

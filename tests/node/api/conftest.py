@@ -31,5 +31,5 @@ async def server(node: DevNode) -> AsyncIterator[TestServer]:
 @pytest.fixture
 async def client(server: TestServer) -> AsyncIterator[NodeClient]:
     """A client of that API."""
-    async with NodeClient(str(server.make_url("/")), timeout_s=5) as client:
+    async with NodeClient(str(server.make_url("/")), timeout_s=5, patience_s=0) as client:
         yield client

@@ -17,7 +17,7 @@ from node.keystore import NodeKeys
 from node.setup import DEFAULT_POLICY
 from node.store.chain import ChainStore, StoredTransaction
 from node.vault.store import Vault
-from protocol.batch import Batch, BatchItem, BatchRef, calculate_batch_digest
+from protocol.batch import Batch, BatchItem, BatchRef, calculate_batch_digest, calculate_transaction_id
 from protocol.block import FIRST_EPOCH, HEADER_VERSION, Block, Header, calculate_batches_root, calculate_genesis_digest
 from protocol.certificate import Certificate, VoteKind, calculate_vote_bytes
 from protocol.codec import decode, encode
@@ -127,6 +127,7 @@ class DevNode:
         self.ledger = Ledger.from_genesis(genesis)
         self.store, self.vault = store, vault
         self.full = self.mute = False
+        self.busy_times, self.room = 0, 10**6
         self.sync_state = "participating"
         self.clock_ms = START_MS
         self._genesis_rows = list(self.ledger.rows())
@@ -153,10 +154,14 @@ class DevNode:
         return self.clock_ms
 
     async def submit(self, items: Sequence[BatchItem]) -> list[Submission]:
-        if self.full:
+        self.busy_times -= 1
+        if self.full or self.busy_times >= 0:
             raise Busy(1_500)
         answers, taken = [], []
         for item in items:
+            if len(taken) >= self.room:
+                answers.append(Submission(id=calculate_transaction_id(item.transaction), status="busy"))
+                continue
             checked = check_stateless(item, self.chain_id)
             if isinstance(checked, Rejection):
                 answers.append(Submission(id=None, status="rejected", rejection=checked))

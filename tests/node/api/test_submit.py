@@ -3,19 +3,21 @@
 import base64
 import io
 import json
+import time
 import tracemalloc
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
-from node.api.problems import ProblemError
+from node.api.ports import BusyReason
+from node.api.problems import BUSY, ProblemError
 from node.api.submit import _read_items
 from node.client.http import ApiError, NodeClient
 from node.client.wallet import Wallet
-from protocol.batch import BatchItem, Sidecar
+from protocol.batch import BatchItem, Sidecar, calculate_transaction_id
 from protocol.codec import encode
 from protocol.crypto import KeySigner
 from protocol.ids import ChainId, Digest, ModelId, TimeMs
@@ -231,6 +233,64 @@ async def test_a_full_pool_is_busy_and_says_when(node: DevNode, client: NodeClie
         ) as answer,
     ):
         assert answer.headers["Retry-After"] == "2"
+
+
+async def test_a_busy_node_says_why_in_the_readers_language(node: DevNode, server: TestServer) -> None:
+    """A stable reason for programs, a sentence for people."""
+    wallet = await node.open_borrower("li-na")
+    body = pack(wallet.transfer(to=wallet.account, currency=CNY, amount=Amount(1)).item)
+    node.full = True
+    status, english = await post(server, body)
+    _, chinese = await post(server, body, **{"Accept-Language": "zh-CN"})
+    assert (
+        (status, english["code"], english["reason"]) == (503, "busy", "pool_full") == (503, "busy", chinese["reason"])
+    )
+    assert english["detail"].isascii()
+    assert not chinese["detail"].isascii()
+    assert set(BUSY) == set(get_args(BusyReason))
+
+
+async def test_of_a_group_that_does_not_fit_each_is_told_what_became_of_it(node: DevNode, server: TestServer) -> None:
+    """Taken ones are told as ever, the others are `busy`, and the answer says when to come back."""
+    wallet = await node.open_borrower("li-na")
+    to = node.make_officer("clearing").account
+    group = [wallet.transfer(to=to, currency=CNY, amount=Amount(i)).item for i in (1, 2, 3)]
+    node.room, node.mute = 2, True
+    status, answer = await post(server, encode(group), "application/msgpack")
+    assert (status, answer["retry_after_ms"]) == (202, 1_000)
+    assert [one["status"] for one in answer["results"]] == ["accepted", "accepted", "busy"]
+    assert answer["results"][2]["id"] == calculate_transaction_id(group[2].transaction).hex()
+
+
+async def test_the_client_waits_for_a_busy_node_and_sends_the_rest_again(node: DevNode, server: TestServer) -> None:
+    """Busy altogether, then room for two, then for the third: one result each, in order, and each executed once."""
+    wallet = await node.open_borrower("li-na")
+    to = node.make_officer("clearing").account
+    group = [wallet.transfer(to=to, currency=CNY, amount=Amount(i)).item for i in (1, 2, 3)]
+    node.busy_times, node.room = 1, 2
+    async with NodeClient(str(server.make_url("/")), patience_s=10) as client:
+        results = await client.submit(group, wait_final=True)
+    assert [one.status for one in results] == ["finalised"] * 3
+    assert [one.id for one in results] == [calculate_transaction_id(one.transaction).hex() for one in group]
+    assert results[2].height == (results[0].height or 0) + 1
+
+
+async def test_the_clients_patience_ends_in_a_clear_error_or_in_what_was_taken(
+    node: DevNode, server: TestServer
+) -> None:
+    """Nothing was taken: the node's own problem. A part was: its results, and `busy` for the rest."""
+    wallet = await node.open_borrower("li-na")
+    to = node.make_officer("clearing").account
+    group = [wallet.transfer(to=to, currency=CNY, amount=Amount(i)).item for i in (1, 2)]
+    async with NodeClient(str(server.make_url("/")), patience_s=3) as client:
+        node.full = True
+        began_s = time.monotonic()
+        with pytest.raises(ApiError) as caught:
+            await client.submit(group)
+        assert (caught.value.code, caught.value.retry_after_s) == ("busy", 2.0)
+        assert 2.0 <= time.monotonic() - began_s < 3.5  # it came back when it was told to, and not for ever
+        node.full, node.room = False, 0
+        assert [one.status for one in await client.submit(group)] == ["busy", "busy"]
 
 
 async def test_waiting_ends_with_the_time(node: DevNode, client: NodeClient) -> None:

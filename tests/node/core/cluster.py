@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 
+from node.api.ports import Busy, Submission
 from node.config import load_config
 from node.core import Core, read_clock_ms
 from node.keystore import read_seed
@@ -98,10 +99,21 @@ class Cluster:
                 await task
 
     async def submit(self, name: str, *items: BatchItem) -> list[TransactionId]:
-        """Submit at one node; everything must be accepted."""
-        answers = await self.nodes[name].door.submit(items)
+        """Submit at one node, which may just have started; everything must be accepted."""
+        answers = await self.ask(name, *items)
         assert all(answer.status == "accepted" for answer in answers), answers
         return [answer.id for answer in answers if answer.id is not None]
+
+    async def ask(self, name: str, *items: BatchItem, timeout_s: float = 10.0) -> list[Submission]:
+        """What one node's door says as soon as it knows where the network stands."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                try:
+                    return await self.nodes[name].door.submit(items)
+                except Busy as busy:
+                    if busy.reason not in ("starting", "isolated", "syncing"):
+                        raise
+                await asyncio.sleep(0.02)
 
     async def finish(self, name: str, ids: Sequence[TransactionId], timeout_s: float = 10.0) -> None:
         """Return when all these are executed and saved at a node."""

@@ -58,7 +58,7 @@ NOWHERE = BlockDigest(b"\x07" * 32)
 
 async def ask(net: Cluster, *items: BatchItem) -> list[Submission]:
     """What one node's door says."""
-    return await net.nodes["ada"].door.submit(items)
+    return await net.ask("ada", *items)
 
 
 async def test_the_door_gives_a_stable_reason_for_everything_it_refuses(tmp_path: Path) -> None:
@@ -96,21 +96,30 @@ async def test_the_door_gives_a_stable_reason_for_everything_it_refuses(tmp_path
         assert [one.id is None for one in answers[1:3]] == [True, True]
 
 
-async def test_a_full_pool_says_busy_and_takes_nothing(tmp_path: Path) -> None:
-    """Beyond the bound clients hear when to come back; what was submitted with the rest is not half taken."""
-    async with cluster(tmp_path, start=("ada",)) as net:
-        door = net.nodes["ada"].door
-        door._mempool = Full()
+async def test_a_full_pool_says_busy_of_each_that_it_does_not_take(tmp_path: Path) -> None:
+    """Beyond the bound clients hear when to come back, and in a group what was taken is said one by one, in order."""
+    async with cluster(tmp_path, start=LENDERS) as net:
+        door, account = net.nodes["ada"].door, net.purses["ada"].account
+        await net.ask("ada", net.agent.mint(account, 1))
+        door._mempool = Tight()
         with pytest.raises(Busy) as caught:
-            await door.submit([net.agent.mint(net.purses["ada"].account, 1)])
-        assert caught.value.retry_after_ms > 0
+            await door.submit([net.agent.mint(account, 2)])
+        assert (caught.value.reason, caught.value.retry_after_ms > 0) == ("pool_full", True)
+        door._mempool.room = 2
+        mints = [net.agent.mint(account, 3 + i) for i in range(4)]
+        assert [one.status for one in await door.submit(mints)] == ["accepted", "accepted", "busy", "busy"]
+        with pytest.raises(Busy):
+            await door.submit(mints[2:])
 
 
-class Full(Mempool):
-    """A pool at its bound."""
+class Tight(Mempool):
+    """A pool near its bound."""
 
-    def has_room(self, count: int) -> bool:
-        return False
+    room = 0
+
+    def calculate_room(self) -> int:
+        """What is left."""
+        return max(0, self.room - self.transactions)
 
 
 @asynccontextmanager

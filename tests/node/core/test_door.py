@@ -1,15 +1,18 @@
 """The door: whoever knocks again with what was executed hears that it is known, whatever the books say of it now."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from node.api.ports import Busy
 from node.core import read_clock_ms
-from node.door import Door
+from node.door import Books, Door
 from node.mempool import Mempool
 from node.setup import make_testnet
+from node.standing import Hindrance
 from node.verifier import Verifier
-from protocol.ids import TimeMs, TransactionId
+from protocol.ids import ChainId, TimeMs, TransactionId
 from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction
 from tests.node.core.cluster import Purse
@@ -29,8 +32,8 @@ class RefusingBooks:
 class LateArchive:
     """A store in which the block that executed the transaction is still being saved."""
 
-    def __init__(self, *, holds: bool) -> None:
-        self.holds = holds
+    def __init__(self, *, holds: bool, executes: bool = True) -> None:
+        self.holds, self.executes = holds, executes
         self.level = False
 
     async def wait_settled(self) -> None:
@@ -42,6 +45,26 @@ class LateArchive:
         return transaction_id if self.holds and self.level else None
 
 
+def make_door(chain_id: ChainId, books: Books, archive: LateArchive, hindrances: Sequence[Hindrance] = ()) -> Door:
+    """A door of one node, for which each of these holds for one submission."""
+    left = list(hindrances)
+
+    async def wait_level() -> bool:
+        return archive.executes
+
+    return Door(
+        verifier=Verifier(chain_id),
+        mempool=Mempool(),
+        books=books,
+        archive=archive,
+        clock_ms=read_clock_ms,
+        on_submitted=lambda: None,
+        wait_settled=archive.wait_settled,
+        wait_level=wait_level,
+        find_hindrance=lambda: left.pop(0) if left else None,
+    )
+
+
 @pytest.mark.parametrize("reason", [Rejection.NONCE_USED, Rejection.EXPIRED])
 @pytest.mark.parametrize("holds", [True, False])
 async def test_what_was_executed_is_known_even_while_its_block_is_being_saved(
@@ -51,15 +74,57 @@ async def test_what_was_executed_is_known_even_while_its_block_is_being_saved(
     net = make_testnet(tmp_path / "net", lenders=("solo",), time_ms=TimeMs(read_clock_ms()))
     chain_id = net.genesis.calculate_chain_id()
     archive = LateArchive(holds=holds)
-    door = Door(
-        verifier=Verifier(chain_id),
-        mempool=Mempool(),
-        books=RefusingBooks(reason),
-        archive=archive,
-        clock_ms=read_clock_ms,
-        on_submitted=lambda: None,
-        wait_settled=archive.wait_settled,
-    )
+    door = make_door(chain_id, RefusingBooks(reason), archive)
     agent = Purse(net.directory / "authorities" / "clearing", chain_id)
     (answer,) = await door.submit([agent.mint(agent.account, 100)])
     assert (answer.status, answer.rejection) == (("known", None) if holds else ("rejected", reason))
+
+
+class LateBooks:
+    """Books that know the sender only after they were asked for the first time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def check_door(self, transaction: Transaction, now_ms: TimeMs) -> Rejection | None:
+        """Unknown, then good."""
+        self.asked += 1
+        return Rejection.ACCOUNT_UNKNOWN if self.asked == 1 else None
+
+
+async def test_a_refusal_of_books_that_are_behind_is_looked_at_again_when_they_are_level(tmp_path: Path) -> None:
+    """An account opened in a final block that is not executed yet is not unknown."""
+    net = make_testnet(tmp_path / "net", lenders=("solo",), time_ms=TimeMs(read_clock_ms()))
+    chain_id = net.genesis.calculate_chain_id()
+    door = make_door(chain_id, LateBooks(), LateArchive(holds=False))
+    agent = Purse(net.directory / "authorities" / "clearing", chain_id)
+    (answer,) = await door.submit([agent.mint(agent.account, 100)])
+    assert (answer.status, answer.rejection) == ("accepted", None)
+
+
+async def test_a_node_that_does_not_become_level_is_busy_and_refuses_nothing(tmp_path: Path) -> None:
+    """Overloaded executor: nothing is final knowledge, so nothing is refused for it; the rest of the group stands."""
+    net = make_testnet(tmp_path / "net", lenders=("solo",), time_ms=TimeMs(read_clock_ms()))
+    chain_id = net.genesis.calculate_chain_id()
+    agent = Purse(net.directory / "authorities" / "clearing", chain_id)
+    group = [agent.mint(agent.account, 100), agent.mint(agent.account, 200)]
+    late = LateArchive(holds=False, executes=False)
+    with pytest.raises(Busy):
+        await make_door(chain_id, RefusingBooks(Rejection.ACCOUNT_UNKNOWN), late).submit(group)
+
+
+@pytest.mark.parametrize("hindrance", ["starting", "isolated", "syncing", "executing"])
+async def test_a_node_that_does_not_know_where_the_network_stands_takes_and_refuses_nothing(
+    tmp_path: Path, hindrance: Hindrance
+) -> None:
+    """Busy with its reason, without a look at the transaction; as soon as it knows, it answers."""
+    net = make_testnet(tmp_path / "net", lenders=("solo",), time_ms=TimeMs(read_clock_ms()))
+    chain_id = net.genesis.calculate_chain_id()
+    books = RefusingBooks(Rejection.ACCOUNT_UNKNOWN)
+    door = make_door(chain_id, books, LateArchive(holds=False), [hindrance])
+    agent = Purse(net.directory / "authorities" / "clearing", chain_id)
+    with pytest.raises(Busy) as caught:
+        await door.submit([agent.mint(agent.account, 100)])
+    assert caught.value.reason == hindrance
+    (answer,) = await door.submit([agent.mint(agent.account, 100)])
+    assert answer.rejection is Rejection.ACCOUNT_UNKNOWN

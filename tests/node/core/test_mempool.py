@@ -88,14 +88,30 @@ def test_batches_stay_within_bytes_and_count_and_keep_the_order_of_arrival() -> 
 def test_a_full_pool_has_no_room_and_one_origin_cannot_fill_it() -> None:
     """Own transactions stop at the pool's bound; a peer's batches at its share of the batches held."""
     pool = Mempool()
-    assert pool.has_room(POOL_TRANSACTIONS_MAX)
-    assert not pool.has_room(POOL_TRANSACTIONS_MAX + 1)
+    assert pool.calculate_room() == POOL_TRANSACTIONS_MAX
+    pool.try_add(light(10**6), ITEM)
+    assert pool.calculate_room() == POOL_TRANSACTIONS_MAX - 1
     for i in range(ORIGIN_BATCHES_MAX):
         assert pool.check_push(b"flooder", 1) is None
         assert pool.add_batch(held([i], b"flooder"))
     assert pool.check_push(b"flooder", 1) == "origin_quota"
     assert pool.check_push(b"other", 1) is None
     assert pool.check_push(b"other", 2 * POOL_TRANSACTIONS_MAX) == "pool_full"
+
+
+def test_own_batches_are_as_bounded_as_any_peers() -> None:
+    """Others would hold no more of them: until some are executed, a node with many unordered ones takes nothing in."""
+    pool = Mempool()
+    digests: list[BatchDigest] = []
+    for i in range(ORIGIN_BATCHES_MAX):
+        assert pool.calculate_room() == POOL_TRANSACTIONS_MAX - i
+        pool.try_add(light(i), ITEM)
+        sealed = pool.try_seal(i)
+        assert sealed is not None
+        digests.append(sealed.digest)
+    assert pool.calculate_room() == 0
+    pool.on_executed(digests[:1], [light(0).id], 1, 0)
+    assert pool.calculate_room() == POOL_TRANSACTIONS_MAX - ORIGIN_BATCHES_MAX + 1
 
 
 def test_choice_is_oldest_first_within_a_block_and_without_what_is_excluded_or_ordered() -> None:
