@@ -61,11 +61,14 @@ class LocalNetwork:
         """All nodes, in the order of the testnet."""
         return tuple(self._places)
 
-    async def start(self, names: Sequence[str]) -> None:
-        """Start these nodes and return when each says it is ready. Raises NetworkError naming the log otherwise."""
+    async def start(self, names: Sequence[str], *, probe: str = "/readyz") -> None:
+        """Start these nodes and return when each says it is ready. Raises NetworkError naming the log otherwise.
+
+        With the probe `/livez` a node that has a long way to catch up need only answer.
+        """
         for name in names:
             await self._spawn(self._places[name])
-        await asyncio.gather(*(self._wait_ready(name) for name in names))
+        await asyncio.gather(*(self._wait_ready(name, probe) for name in names))
 
     async def _spawn(self, place: NodePlace) -> None:
         log = (place.directory / "node.log").open("ab")
@@ -85,17 +88,12 @@ class LocalNetwork:
             start_new_session=True,  # Ctrl-C reaches the demonstration first, which then stops the nodes in order
         )
 
-    async def _wait_ready(self, name: str) -> None:
-        url = self.get_url(name) + "/readyz"
+    async def _wait_ready(self, name: str, probe: str) -> None:
+        url = self.get_url(name) + probe
         deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
         async with aiohttp.ClientSession() as session:
             while asyncio.get_running_loop().time() < deadline:
-                process = self._running[name]
-                if process.returncode is not None:
-                    raise NetworkError(
-                        f"{name} ended with code {process.returncode}: {self._read_last_line(name)}"
-                        f" (log: {self._places[name].directory / 'node.log'})"
-                    )
+                self._check_alive(name)
                 try:
                     async with session.get(url, timeout=aiohttp.ClientTimeout(total=1)) as answer:
                         if answer.status == 200:
@@ -104,6 +102,19 @@ class LocalNetwork:
                     pass
                 await asyncio.sleep(POLL_S)
         raise NetworkError(f"{name} was not ready after {READY_TIMEOUT_S:.0f} s: see its node.log")
+
+    def check_alive(self) -> None:
+        """Raises NetworkError when a node has ended that was neither stopped nor killed."""
+        for name in self._running:
+            self._check_alive(name)
+
+    def _check_alive(self, name: str) -> None:
+        process = self._running[name]
+        if process.returncode is not None:
+            raise NetworkError(
+                f"{name} ended with code {process.returncode}: {self._read_last_line(name)}"
+                f" (log: {self._places[name].directory / 'node.log'})"
+            )
 
     def _read_last_line(self, name: str) -> str:
         lines = (self._places[name].directory / "node.log").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -115,6 +126,15 @@ class LocalNetwork:
         process.kill()
         await process.wait()
         self._logs.pop(name).close()
+
+    async def kill_all(self) -> None:
+        """SIGKILL for every node that runs: for a network whose data nobody wants any more."""
+        for process in self._running.values():
+            if process.returncode is None:
+                process.kill()
+        for name in list(self._running):
+            await self._running.pop(name).wait()
+            self._logs.pop(name).close()
 
     async def stop(self, names: Sequence[str]) -> None:
         """SIGTERM, then SIGKILL for one that does not end in time. Raises NetworkError after all are gone then."""

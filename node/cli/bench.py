@@ -1,0 +1,78 @@
+"""`liushui bench`: the door to the bench of a throw-away network; what it does is `node.bench`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from node.cli.common import fail, json_option, lang_option
+
+
+@click.command()
+@click.option("--validators", type=int, default=4, show_default=True, help="Nodes that vote, a process each.")
+@click.option("--seconds", type=int, default=None, help="How long each load is submitted.  [default: 15]")
+@click.option("--rate", type=int, default=500, show_default=True, help="Transactions per second, all nodes together.")
+@click.option(
+    "--dead", type=int, default=None, help="Validators to kill first.  [default: none, and then as many as may be]"
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["transfer", "pay"]),
+    default="transfer",
+    show_default=True,
+    help="Transfers between 400 accounts, or payments on 64 loans that are applied for and accepted first.",
+)
+@click.option(
+    "--groups-of", "group", type=int, default=None, help="Transactions per request.  [default: those of 50 ms]"
+)
+@click.option("--observer", is_flag=True, help="One more node that follows and does not vote.")
+@click.option("--sync", is_flag=True, help="Afterwards let a new, empty observer catch up, and measure that.")
+@click.option(
+    "--transactions", type=int, default=None, help="Size of the load instead of --seconds; --dead is then 0 by default."
+)
+@click.option("--load-only", is_flag=True, help="Leave out the idle network and the lone transaction.")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="An empty or new directory on the disk to be measured; by default a temporary one.",
+)
+@click.option("--keep", is_flag=True, help="Leave the nodes' data where it is.")
+@lang_option
+@json_option
+def bench(*, data_dir: Path | None, keep: bool, as_json: bool, lang: str, kind: str, **wishes: Any) -> None:
+    """Measure a throw-away network of real nodes on this machine: speed, latency, processor, memory, disk, wire.
+
+    Founds a network on loopback, each node a process of its own. Signatures, execution and fsync are on; nothing is
+    replaced or switched off. Nodes and load generator share this machine's cores.
+
+    Transactions are signed beforehand, by processes of their own, and submitted over the public API open loop: each
+    group when it is due, whatever became of earlier ones, over one connection per validator, as a lender's gateway
+    would. A node that answers "busy, retry after" is asked again then. Latency runs from the moment a group was due
+    until a node's event stream says that its block is executed and saved.
+
+    \b
+    Measured, in this order:
+      idle network        share of a core per node, over 10 s
+      lone transaction    20, one after another, from submission to final answer
+      load                final transactions per second; accepted, refused, lost, done twice; latency p50, p95, p99;
+                          blocks and views per second; processor, memory (now, peak), disk (kept, written) and
+                          bytes of gossip (sent, received) per node and transaction; the generator's own processor
+      load, f dead        the same with as many validators killed as may be
+      a new observer      with --sync: transactions per second, and per second of its processor time, all verified
+
+    Exit code 0 when nothing was lost or done twice and all nodes agree, else 1. Ctrl-C ends every process and removes
+    the directory. A million transactions take 11 minutes at 1500 a second and some 2 GB of disk per node.
+    """
+    from node.bench.plan import Kind, PlanError, make_plan
+    from node.bench.run import BenchError, run_bench
+
+    try:
+        plan = make_plan(kind=Kind(kind), **wishes)
+    except PlanError as error:
+        raise click.UsageError(error.sentence) from error
+    try:
+        code = run_bench(plan, data_dir=data_dir, keep=keep, as_json=as_json, language=lang)
+    except BenchError as error:
+        fail(error.code, error.sentence)
+    raise click.exceptions.Exit(code)
