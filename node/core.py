@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
+from consensus.effects import RaiseAlarm
 from consensus.engine import Engine
 from consensus.events import Event, Executed, ReceivedBlock, Started, WorkChanged
 from consensus.pacemaker import Timing
@@ -24,17 +25,22 @@ from node.duties import EngineDuties, Tip
 from node.executor import Executor
 from node.gossip.handshake import Identity
 from node.gossip.network import Gossip
+from node.guard import VotingGuard
 from node.mempool import Mempool
 from node.opening import Opened
 from node.reception import Reception
 from node.roster import make_roster
 from node.standing import Standing
+from node.store.appendlog import LogError
+from node.store.chain import StoreError
 from node.sync import SyncPlan
+from node.telemetry import get_logger
 from node.verifier import Verifier
 from node.work import WorkWatch
-from protocol.block import FIRST_EPOCH
+from protocol.block import FIRST_EPOCH, Block
 from protocol.crypto import check_signature
-from protocol.ids import Digest, Height, PublicKey, ValidatorIndex, View
+from protocol.ids import Digest, Height, PublicKey, ValidatorIndex
+from protocol.ledger.records import Execution
 from protocol.messages import Status
 
 HOUSEKEEPING_EVERY_S: Final = 5.0
@@ -71,7 +77,7 @@ class Core:
         self.gossip = Gossip(identity, config.peers)
         self.engine = Engine(
             chain_id=self.chain_id,
-            signers=() if keys.validator is None else (keys.validator,),
+            signers=opened.signers,
             verify=check_signature,
             floor=opened.floor,
             timing=Timing(),
@@ -134,8 +140,39 @@ class Core:
             tip=self.tip,
             post=self._post,
             on_ordered=self.work.refresh,
+            on_alarm=self._on_alarm,
         )
-        self.driver = Driver(self.engine, opened.votes, self.duties, read_clock_ms)
+        self.guard = VotingGuard(
+            chain_id=self.chain_id,
+            seat=self.engine,
+            file=opened.stops,
+            log=opened.votes,
+            records=opened.records,
+            clock_ms=read_clock_ms,
+            silence=self._silence,
+            resume=self._resume,
+        )
+        self.driver = Driver(self.engine, self.guard, self.duties, read_clock_ms)
+        self.guard.recall(opened.keys.validators)
+
+    def _silence(self, code: str) -> None:
+        self.driver.silence(code)
+
+    def _resume(self, code: str) -> None:
+        self.driver.resume(code)
+
+    async def _on_alarm(self, alarm: RaiseAlarm) -> None:
+        """The driver is silent already; what must outlive this process is kept."""
+        at, log = alarm.header.exec_height, get_logger("guard")
+        try:
+            rows = await self.opened.store.read_exec_rows(at, at)
+        except StoreError as error:
+            log.error("own_root_unread", code=error.code, reason=error.sentence)
+            rows = []
+        try:
+            self.guard.on_alarm(alarm, rows[0].exec_root if rows else None)
+        except LogError as error:
+            log.error("evidence_not_kept", code=error.code, reason=error.sentence)
 
     def _wire_peers(self, own: PublicKey) -> None:
         """What peers say and are told."""
@@ -160,7 +197,6 @@ class Core:
             clock_ms=read_steady_ms,
         )
         self.reception = Reception(
-            own=own,
             roster=self.roster,
             driver=self.driver,
             duties=self.duties,
@@ -172,6 +208,7 @@ class Core:
             mesh=self.gossip,
             make_status=self.make_status,
             on_sync_news=self.catchup.on_news,
+            guard=self.guard,
             clock_ms=read_steady_ms,
         )
 
@@ -183,8 +220,9 @@ class Core:
         goal = self.tip.height
         return await self.executor.wait_beyond(Height(goal - 1), LEVEL_WITHIN_S) >= goal
 
-    def _on_executed(self, height: Height, exec_root: Digest) -> None:
-        self.driver.post(Executed(height=height, exec_root=exec_root))
+    def _on_executed(self, execution: Execution, block: Block) -> None:
+        self.driver.post(Executed(height=execution.height, exec_root=execution.exec_root))
+        self.guard.on_saved(execution.height, block.header.calculate_digest(), execution.exec_root)
         self.work.refresh()
 
     def make_status(self) -> Status:
@@ -271,7 +309,7 @@ class Core:
                 pruned = self.driver.records_written
                 block = await self.opened.store.read_block(self.executor.height)
                 if block is not None:
-                    await self.opened.votes.prune(View(block.header.view))
+                    await self.guard.prune((block.header.epoch, block.header.view))
 
     async def _close_rooms(self) -> None:
         self.driver.close()

@@ -30,6 +30,7 @@ from consensus.events import (
     TimerName,
 )
 from consensus.records import Record
+from node.stops import describe_stop
 from node.telemetry import get_logger
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote
@@ -84,7 +85,7 @@ class Driver:
         self._timers: dict[TimerName, asyncio.TimerHandle] = {}
         self._log = get_logger("driver")
         self.silenced = ""
-        """Why this node no longer votes; empty while it does."""
+        """Code of why this node does not vote (node.stops); empty while it does."""
         self.evidence = 0
         self.records_written = 0
 
@@ -109,11 +110,17 @@ class Driver:
         self._filled.set()
         await done
 
-    def silence(self, reason: str) -> None:
-        """Stop voting for good; everything else goes on, and a person must look."""
+    def silence(self, code: str) -> None:
+        """Stop voting, for the first reason given; everything else goes on, and a person must look."""
         if not self.silenced:
-            self.silenced = reason
-            self._log.error("voting_stopped", reason=reason)
+            self.silenced = code
+            self._log.error("voting_stopped", code=code, reason=describe_stop(code))
+
+    def resume(self, code: str) -> None:
+        """A reason is void: vote again, unless there is another."""
+        if self.silenced == code:
+            self.silenced = ""
+            self._log.info("voting_resumed", code=code)
 
     # ------------------------------------------------------------------ the loop
 
@@ -167,9 +174,11 @@ class Driver:
             case RaiseAlarm(header=header, reason=reason):
                 self._log.error("state_diverged", height=header.height, exec_height=header.exec_height, reason=reason)
                 self.silence(reason)
+                self._duties.on_effect(effect)
             case ReportEvidence(first=first, second=second):
                 self.evidence += 1
                 self._log.warning("equivocation_seen", view=first.view, first=type(first).__name__, second=second.view)
+                self._duties.on_effect(effect)
             case _:
                 self._duties.on_effect(effect)
 

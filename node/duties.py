@@ -15,6 +15,8 @@ from consensus.effects import (
     FetchBlock,
     FetchBlocks,
     FetchCertificates,
+    RaiseAlarm,
+    ReportEvidence,
 )
 from consensus.events import Event, PayloadBuilt, PayloadChecked, ReceivedBlock, Verdict
 from node.batches import BatchInvalidError, BatchRoom, Mesh
@@ -66,6 +68,7 @@ class EngineDuties:
         tip: Tip,
         post: Callable[[Event], None],
         on_ordered: Callable[[], None],
+        on_alarm: Callable[[RaiseAlarm], Coroutine[None, None, None]],
     ) -> None:
         self._roster = roster
         self._mesh = mesh
@@ -76,6 +79,7 @@ class EngineDuties:
         self._sync = sync
         self._post = post
         self._on_ordered = on_ordered
+        self._on_alarm = on_alarm
         self._validators = tuple(key for key in roster.validators if key != own)
         self._everybody = tuple(sorted(key for key in roster.names if key != own))
         self._checks: dict[BlockDigest, tuple[Height, asyncio.Task[None]]] = {}
@@ -119,6 +123,10 @@ class EngineDuties:
                 self._sync.on_wanted(self.tip.height, known)
             case Commit():
                 self._commit(effect)
+            case RaiseAlarm():
+                self._keep(self._on_alarm(effect))
+            case ReportEvidence():
+                pass
             case _:
                 raise AssertionError(f"no duty for {type(effect).__name__}")
 

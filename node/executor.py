@@ -19,7 +19,7 @@ from node.telemetry import get_logger
 from protocol.batch import BatchRef
 from protocol.block import Block
 from protocol.certificate import Certificate
-from protocol.ids import BatchDigest, Digest, Height, PublicKey, TransactionId
+from protocol.ids import BatchDigest, Height, PublicKey, TransactionId
 from protocol.ledger.execute import Execution, Ledger
 from protocol.ledger.records import Receipt
 from protocol.rejections import Rejection
@@ -59,7 +59,7 @@ class Executor:
         batches: BatchSource,
         mempool: Mempool,
         clock_ms: Callable[[], int],
-        on_executed: Callable[[Height, Digest], None],
+        on_executed: Callable[[Execution, Block], None],
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -140,7 +140,7 @@ class Executor:
                     until_s = time.monotonic() + SLICE_S
         execution = ledger.end_block()
         await self._save(final, execution, held, executed)
-        await self._tell(header.height, execution.exec_root, block, executed)
+        await self._tell(execution, block, executed)
         self._bury(dead)
 
     async def _obtain(self, ref: BatchRef) -> HeldBatch:
@@ -174,16 +174,16 @@ class Executor:
 
     async def _tell(
         self,
-        height: Height,
-        exec_root: Digest,
+        execution: Execution,
         block: Block,
         executed: Sequence[tuple[Transaction, Receipt, BatchDigest]],
     ) -> None:
-        self.height, self.exec_root = height, exec_root
+        height = execution.height
+        self.height, self.exec_root = height, execution.exec_root
         # A skipped one (its nonce was used, or nobody vouches for its sender yet) is not remembered: it left no trace.
         ids = [transaction.id for transaction, _, _ in executed]
         self._mempool.on_executed([ref.digest for ref in block.batches], ids, height, self._clock_ms())
-        self._on_executed(height, exec_root)
+        self._on_executed(execution, block)
         self._wake(ids)
         async with self._saved:
             self._saved.notify_all()

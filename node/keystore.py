@@ -1,8 +1,9 @@
 """A node's own keys: one file each, owner-readable only, holding a 32-byte seed in hex.
 
-Separate keys for separate powers: `node` (identity on the network), `validator` (votes), `attester` (attestations),
-`officer` (the organisation's account), `enc` (statements are sealed to it). A person's wallet is another file, sealed
-by a passphrase (`node.client.keyfile`). Never print or log what is in these files.
+Separate keys for separate powers: `node` (identity on the network), `validator` (votes), `validator-next` (votes once
+it is seated in the other's place), `attester` (attestations), `officer` (the organisation's account), `enc` (statements
+are sealed to it). A person's wallet is another file, sealed by a passphrase (`node.client.keyfile`). Never print or log
+what is in these files.
 """
 
 import os
@@ -17,7 +18,8 @@ from protocol.crypto import KeySigner
 from protocol.ids import BoxKey
 
 KEYS_DIRECTORY = "keys"
-NAMES = ("node", "validator", "attester", "officer", "enc")
+VALIDATOR_NAMES = ("validator", "validator-next")
+NAMES = ("node", *VALIDATOR_NAMES, "attester", "officer", "enc")
 
 
 class KeyFileError(Exception):
@@ -30,13 +32,19 @@ class KeyFileError(Exception):
 
 
 class NodeKeys(NamedTuple):
-    """Keys of one node; an observer has no validator key, a gateway without officers no officer key."""
+    """Keys of one node; an observer has no validator keys, a gateway without officers no officer key."""
 
     node: KeySigner
     enc: PrivateKey
-    validator: KeySigner | None
+    validators: tuple[KeySigner, ...]
+    """The present one, and the next while it is being rotated: whichever has a seat votes."""
     attester: KeySigner | None
     officer: KeySigner | None
+
+    @property
+    def validator(self) -> KeySigner | None:
+        """The present validator key."""
+        return self.validators[0] if self.validators else None
 
     @property
     def enc_key(self) -> BoxKey:
@@ -88,7 +96,7 @@ def load_node_keys(directory: Path) -> NodeKeys:
     return NodeKeys(
         node=signers["node"],
         enc=PrivateKey(enc),
-        validator=signers.get("validator"),
+        validators=tuple(signers[name] for name in VALIDATOR_NAMES if name in signers),
         attester=signers.get("attester"),
         officer=signers.get("officer"),
     )

@@ -6,6 +6,7 @@ a task or a socket here.
 
 import errno
 import gc
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,14 +15,17 @@ from consensus.chain import Floor, Point
 from consensus.records import Record
 from node.config import NodeConfig
 from node.keystore import KeyFileError, NodeKeys, load_node_keys
+from node.stops import VOTE_LOG_DAMAGED, VOTE_LOG_EMPTIED, VOTE_LOG_MISSING, describe_stop
 from node.store.appendlog import LogError
 from node.store.chain import ChainStore, SavedTip, StoreError
 from node.store.payloadlog import PayloadLog
-from node.store.votelog import VoteLog
+from node.store.stopfile import Stop, StopFile
+from node.store.votelog import VOTES, VoteLog, set_aside_vote_log
+from node.telemetry import get_logger
 from node.vault.store import Vault, VaultError
 from protocol.block import GENESIS_HEIGHT, GENESIS_VIEW, Block, calculate_genesis_digest
 from protocol.codec import encode
-from protocol.crypto import calculate_hash
+from protocol.crypto import KeySigner, calculate_hash
 from protocol.genesis import Genesis, GenesisError, decode_genesis
 from protocol.ids import BatchDigest, BlockDigest, Digest, Height
 from protocol.ledger.execute import Ledger, LedgerError
@@ -29,7 +33,6 @@ from protocol.validators import make_validator_set
 
 DATABASE: Final = "ledger.sqlite"
 VAULT: Final = "vault.sqlite"
-VOTES: Final = "votes.wal"
 PAYLOADS: Final = "payload.log"
 ROOTS_RECALLED: Final = 64  # heights: a header proposed before a restart names one of these
 
@@ -57,6 +60,10 @@ class Opened(NamedTuple):
     genesis_rows: list[tuple[int, bytes, bytes]]
     votes: VoteLog
     records: list[Record]
+    stops: StopFile
+    """Why this node, or a key of it, must not vote."""
+    signers: tuple[KeySigner, ...]
+    """Validator keys that may vote where they have a seat."""
     payloads: PayloadLog
     logged_blocks: dict[BlockDigest, Block]
     logged_batches: dict[BatchDigest, bytes]
@@ -89,8 +96,8 @@ def read_keys(config: NodeConfig, genesis: Genesis) -> NodeKeys:
             "This node's key is not in genesis.json: use the genesis of its own network, or have the key added.",
         )
     if config.role == "observer":
-        return keys._replace(validator=None)  # an observer never votes, whatever keys lie there
-    if keys.validator is None or keys.validator.public_key != member.validator_key:
+        return keys._replace(validators=())  # an observer never votes, whatever keys lie there
+    if member.validator_key not in [one.public_key for one in keys.validators]:
         raise StartError(
             "not_a_validator",
             f"The role is validator, but the validator key is not {member.name}'s in genesis.json:"
@@ -110,7 +117,8 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         tip = await store.load_tip()
         ledger, genesis_root, genesis_rows = await _load_ledger(genesis, store, tip)
         floor = await load_floor(genesis, store, tip, ledger.exec_root, genesis_root)
-        votes, records = VoteLog.open(directory / VOTES)
+        stops = StopFile.open(directory)
+        votes, records = open_vote_log(directory / VOTES, stops, keys)
         stack.push_async_callback(votes.close)
         payloads, blocks, batches = PayloadLog.open(directory / PAYLOADS)
         stack.push_async_callback(payloads.close)
@@ -138,11 +146,47 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         genesis_rows=genesis_rows,
         votes=votes,
         records=records,
+        stops=stops,
+        signers=find_signers(keys, stops),
         payloads=payloads,
         logged_blocks=blocks,
         logged_batches=batches,
         vault=vault,
     )
+
+
+_LOST_LOG: Final = {
+    "vote_log_missing": VOTE_LOG_MISSING,
+    "vote_log_emptied": VOTE_LOG_EMPTIED,
+    "log_damaged": VOTE_LOG_DAMAGED,
+}
+"""What the vote log says of itself, and the reason not to vote with the keys whose words it held."""
+
+
+def open_vote_log(path: Path, stops: StopFile, keys: NodeKeys) -> tuple[VoteLog, list[Record]]:
+    """The vote log. One that is lost or damaged is put aside for a new one, and its keys never vote again.
+
+    Raises LogError for a disk that does not answer.
+    """
+    try:
+        return VoteLog.open(path)
+    except LogError as error:
+        code = _LOST_LOG.get(error.code)
+        if code is None:
+            raise
+        log, at_ms = get_logger("opening"), time.time_ns() // 1_000_000
+        log.error("vote_log_lost", code=code, reason=error.sentence)
+        for signer in keys.validators:
+            key = signer.public_key.hex()
+            stops.add(Stop(code=code, sentence=describe_stop(code), at_ms=at_ms, validator_key=key))
+        set_aside_vote_log(path, at_ms)
+        return VoteLog.open(path)
+
+
+def find_signers(keys: NodeKeys, stops: StopFile) -> tuple[KeySigner, ...]:
+    """The validator keys that nothing forbids to vote."""
+    dead = {one.validator_key for one in stops.stops}
+    return tuple(signer for signer in keys.validators if signer.public_key.hex() not in dead)
 
 
 def calculate_params_hash(genesis: Genesis) -> Digest:

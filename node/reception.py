@@ -13,12 +13,13 @@ from node.batches import BatchRoom
 from node.driver import Driver
 from node.duties import EngineDuties
 from node.roster import Roster
+from node.stops import KEY_IN_USE
 from node.store.chain import ChainStore, StoreError
 from node.sync import SyncPlan
 from node.telemetry import get_logger
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote
-from protocol.ids import BlockDigest, Epoch, Height, PublicKey, View
+from protocol.ids import BlockDigest, Epoch, Height, PublicKey, ValidatorIndex, View
 from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX, SYNC_HEADERS_PER_REPLY_MAX
 from protocol.messages import (
     BatchReply,
@@ -47,6 +48,9 @@ class History(Protocol):
     def certificates_from(self, view: View, epoch: Epoch | None = None) -> tuple[Certificate, ...]:
         """Certificates of an epoch's views from `view` on."""
 
+    def newest_votes_of(self, index: ValidatorIndex) -> tuple[Vote, ...]:
+        """What a validator said in the highest view it was heard in."""
+
     def find_block(self, digest: BlockDigest) -> Block | None:
         """A block that is not final yet."""
 
@@ -59,6 +63,13 @@ class Documents(Protocol):
 
     def on_reply(self, peer: PublicKey, message: DocumentReply) -> None:
         """A peer's answer."""
+
+
+class Guard(Protocol):
+    """What is asked of whoever watches over this node's word."""
+
+    def watch(self, message: Message) -> None:
+        """Look for a word of one's own that one never said."""
 
 
 class Mesh(Protocol):
@@ -74,7 +85,6 @@ class Reception:
     def __init__(
         self,
         *,
-        own: PublicKey,
         roster: Roster,
         driver: Driver,
         duties: EngineDuties,
@@ -86,9 +96,9 @@ class Reception:
         mesh: Mesh,
         make_status: Callable[[], Status],
         on_sync_news: Callable[[], None],
+        guard: Guard,
         clock_ms: Callable[[], int],
     ) -> None:
-        self._own = own
         self._roster = roster
         self._driver = driver
         self._duties = duties
@@ -100,8 +110,8 @@ class Reception:
         self._mesh = mesh
         self._make_status = make_status
         self._on_sync_news = on_sync_news
+        self._guard = guard
         self._clock_ms = clock_ms
-        self._claims_of_use: set[PublicKey] = set()
         self._serving: dict[PublicKey, set[asyncio.Task[None]]] = {}
         self._log = get_logger("reception")
         self.requests_dropped = 0
@@ -127,12 +137,16 @@ class Reception:
 
     async def on_message(self, peer: PublicKey, message: Message) -> None:
         """Send a message on; only the engine's queue may make the peer wait."""
+        self._guard.watch(message)
         answer = self._table[type(message)](peer, message)
         if answer is not None:
             await answer
 
     def on_link_up(self, peer: PublicKey) -> None:
-        """Say where we stand, and give what it may have missed."""
+        """Say where we stand, give what it may have missed, and first of all tell it what it said last itself."""
+        if peer in self._roster.validators:
+            for vote in self._history.newest_votes_of(ValidatorIndex(self._roster.validators.index(peer))):
+                self._send(peer, vote)
         self._send(peer, self._make_status())
         self._batches.push_to(peer)
 
@@ -140,14 +154,9 @@ class Reception:
         """Forget what was asked of it."""
         self._sync.on_gone(peer)
 
-    def on_key_in_use(self, peer: PublicKey) -> None:
-        """Our key proven elsewhere silences at once; hearsay only from more peers than may lie."""
-        if peer == self._own:
-            self._driver.silence("another live node uses this node's key: stop one of them")
-        if peer in self._roster.validators:
-            self._claims_of_use.add(peer)
-            if len(self._claims_of_use) > (len(self._roster.validators) - 1) // 3:
-                self._driver.silence("peers see another live node with this node's key: stop one of them")
+    def on_key_in_use(self) -> None:
+        """Another live process has our node key: neither may vote."""
+        self._driver.silence(KEY_IN_USE)
 
     def _send(self, peer: PublicKey, message: Message) -> None:
         self._mesh.send(peer, message)

@@ -144,6 +144,8 @@ class Node:
             sync_state=self._calculate_sync_state(),
             pool_transactions=core.mempool.transactions,
             version=self._version,
+            epoch=core.engine.epoch,
+            voting_stopped=core.driver.silenced,
             gossip_bytes_sent=core.gossip.traffic.sent,
             gossip_bytes_received=core.gossip.traffic.received,
         )
@@ -157,7 +159,7 @@ class Node:
         hindrance = core.standing.find_hindrance()
         if hindrance is not None:
             return "syncing" if hindrance == "executing" else hindrance
-        return "participating" if core.opened.keys.validator is not None else "following"
+        return "participating" if core.engine.seat is not None else "following"
 
     # ------------------------------------------------------------------ life
 

@@ -13,6 +13,7 @@ from nacl.public import PrivateKey
 
 from node.config import CONFIG_FILE, NodeConfig, PeerAddress, format_config
 from node.keystore import write_key
+from node.store.votelog import VOTES, create_vote_log
 from protocol.crypto import KeySigner
 from protocol.genesis import DAY_MS, GENESIS_VERSION, CurrencyUnit, Genesis, Member, Policy, encode_genesis
 from protocol.ids import BoxKey, Day, TimeMs
@@ -79,6 +80,8 @@ def make_member(
     enc = PrivateKey(write_key(directory, "enc"))
     attester = None if observer or not validator else KeySigner(write_key(directory, "attester")).public_key
     voter = KeySigner(write_key(directory, "validator")).public_key if validator else None
+    if validator:
+        create_vote_log(directory / VOTES)
     return Member(
         name=name,
         officer_key=officer.public_key,

@@ -161,6 +161,24 @@ class HelloProof(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
     signature: SignatureField
 
 
+class GetKeyUse(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=18):
+    """Another process proved your node key: say that you live, to it."""
+
+    other: DigestField
+    """Its instance."""
+
+
+class KeyUse(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=19):
+    """One live process of a node key says to another that it lives: both must stop voting."""
+
+    node_key: PublicKeyField
+    instance: DigestField
+    """Of the one that speaks."""
+    other: DigestField
+    """Of the one spoken to; drawn at its start, so what names it was signed while, or after, it lived."""
+    signature: SignatureField
+
+
 Message = (
     Propose
     | Vote
@@ -179,6 +197,8 @@ Message = (
     | DocumentReply
     | Hello
     | HelloProof
+    | GetKeyUse
+    | KeyUse
 )
 """Any frame between nodes."""
 

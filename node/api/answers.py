@@ -111,6 +111,11 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     leader: str
     waiting_for: str
     sync_state: Literal["starting", "isolated", "syncing", "following", "participating", "stopped"]
+    epoch: int
+    voting_stopped: str
+    """Code of why this node does not vote though it could; empty while nothing keeps it from it."""
+    voting_advice: str
+    """What to do about that, in a sentence."""
     pool_transactions: int
     gossip_bytes_sent: int
     """To peers since this node started."""

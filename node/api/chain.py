@@ -17,6 +17,7 @@ from node.api.answers import (
 from node.api.problems import ProblemError
 from node.api.reading import get_id, get_node, get_number, respond, to_plain
 from node.api.submit import WAIT_MS_MAX, view_rejection
+from node.stops import describe_stop
 from protocol.codec import decode
 from protocol.genesis import encode_genesis
 from protocol.ids import Height, TransactionId
@@ -41,6 +42,8 @@ async def get_ready(request: web.Request) -> web.Response:
     """GET /readyz: 200 when the node can serve, else 503 with the reasons."""
     found = get_node(request).status()
     reasons = [] if found.sync_state in READY_STATES else [REASONS[found.sync_state]]
+    if found.voting_stopped:
+        reasons.append(f"{found.voting_stopped}: {describe_stop(found.voting_stopped)}")
     view = ReadyView(ready=not reasons, reasons=reasons, height=found.exec_height)
     status = HTTPStatus.OK if view.ready else HTTPStatus.SERVICE_UNAVAILABLE
     return respond(view, status=status, height=found.exec_height)
@@ -63,6 +66,9 @@ async def get_status(request: web.Request) -> web.Response:
         leader=found.leader,
         waiting_for=found.waiting_for,
         sync_state=found.sync_state,
+        epoch=found.epoch,
+        voting_stopped=found.voting_stopped,
+        voting_advice=describe_stop(found.voting_stopped),
         pool_transactions=found.pool_transactions,
         gossip_bytes_sent=found.gossip_bytes_sent,
         gossip_bytes_received=found.gossip_bytes_received,

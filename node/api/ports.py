@@ -78,6 +78,10 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     gossip_bytes_sent: int
     """To peers since the start, as whole websocket frames."""
     gossip_bytes_received: int
+    epoch: int = 0
+    """The consensus epoch: it ends when the validators change."""
+    voting_stopped: str = ""
+    """Code of why this node does not vote though it could (node.stops); empty while nothing keeps it from it."""
 
 
 class NodePort(Protocol):

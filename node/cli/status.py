@@ -26,6 +26,8 @@ def status(*, node_url: str, why: bool, as_json: bool) -> None:
         [
             ("node", f"{found['name']} ({found['role']}, version {found['version']})"),
             ("state", found["sync_state"]),
+            ("does not vote", found["voting_advice"] or None),
+            ("epoch", found["epoch"]),
             ("height", found["height"]),
             ("executed", found["exec_height"]),
             ("exec root", found["exec_root"]),

@@ -2,7 +2,10 @@
 
 Rules only; the websocket is `node.gossip.link`'s. Both sides say Hello at once, each with a fresh challenge. Then the
 dialler, and only after it the listener, signs with its node key its role and both greetings: a proof sent back to the
-one who made it proves nothing. Strangers are refused: a network is its genesis members.
+one who made it proves nothing. Strangers are refused: a network is its members.
+
+Two live processes with one node key are told of each other by whoever meets both: each signs the other's instance,
+which is drawn at the start of a process. A word of an earlier life, or of a stranger, therefore stops nobody.
 """
 
 from collections.abc import Mapping
@@ -12,7 +15,7 @@ from typing import Final, NamedTuple
 from protocol.codec import encode
 from protocol.crypto import Signer, calculate_hash, check_signature
 from protocol.ids import ChainId, Digest, PublicKey
-from protocol.messages import Hello, HelloProof
+from protocol.messages import Hello, HelloProof, KeyUse
 
 GOSSIP_VERSION: Final = 1
 
@@ -109,6 +112,24 @@ def check_proof(proof: HelloProof, signer: PublicKey, role: Role, dialler: Hello
     """Why the proof of the side in `role` does not hold, or None."""
     message = calculate_proof_bytes(signer, role, dialler, listener)
     return None if check_signature(signer, message, proof.signature) else CloseCode.UNPROVEN
+
+
+def _calculate_use_bytes(chain_id: ChainId, key: PublicKey, instance: Digest, other: Digest) -> bytes:
+    return calculate_hash("key-use", chain_id, key, instance, other)
+
+
+def make_key_use(identity: Identity, other: Digest) -> KeyUse:
+    """This process' word to another one with the same key."""
+    key = identity.signer.public_key
+    message = _calculate_use_bytes(identity.chain_id, key, identity.instance, other)
+    return KeyUse(node_key=key, instance=identity.instance, other=other, signature=identity.signer.sign(message))
+
+
+def check_key_use(chain_id: ChainId, use: KeyUse, key: PublicKey, other: Digest) -> bool:
+    """Whether a process of `key` that is not `other`, and that lives or lived after `other` began, speaks to it."""
+    if use.node_key != key or use.other != other or use.instance == other:
+        return False
+    return check_signature(key, _calculate_use_bytes(chain_id, key, Digest(use.instance), other), use.signature)
 
 
 def choose_link(own: PublicKey, peer: PublicKey, held: LinkFacts | None, fresh: LinkFacts) -> Choice:

@@ -26,7 +26,7 @@ from node.gossip.handshake import (
 from node.gossip.sendqueue import SendQueue
 from protocol.codec import CodecError, encode
 from protocol.ids import Digest, PublicKey
-from protocol.messages import Hello, HelloProof, Message, decode_message
+from protocol.messages import Hello, HelloProof, KeyUse, Message, decode_message
 
 Socket = ClientWebSocketResponse | web.WebSocketResponse
 OnMessage = Callable[[PublicKey, Message], Awaitable[None]]
@@ -123,6 +123,23 @@ async def _receive_proof(socket: Socket, role: Role, dialler: Hello, listener: H
     signer = dialler.node_key if role is Role.DIALLER else listener.node_key
     if (reason := check_proof(proof, signer, role, dialler, listener)) is not None:
         raise RefusedError(reason)
+
+
+async def hear_key_use(socket: Socket) -> KeyUse | None:
+    """The word that a greeted peer was asked for, whatever else it says meanwhile; None when it leaves.
+
+    The caller sets the deadline.
+    """
+    while True:
+        frame = await socket.receive()
+        if frame.type is not WSMsgType.BINARY:
+            return None
+        try:
+            message = decode_frame(frame.data)
+        except CodecError:
+            return None
+        if isinstance(message, KeyUse):
+            return message
 
 
 async def close_socket(socket: Socket, code: int) -> None:

@@ -4,6 +4,7 @@ Everything a peer can do wrong ends here as a closed link, a count and a longer 
 """
 
 import asyncio
+import contextlib
 import errno
 import random
 import secrets
@@ -17,17 +18,29 @@ from aiohttp import web
 
 from node.config import PeerAddress
 from node.gossip.backoff import Backoff
-from node.gossip.handshake import Choice, CloseCode, Identity, choose_link
-from node.gossip.link import FRAME_LIMIT, HEARTBEAT_S, Greeted, Link, RefusedError, Socket, Traffic, close_socket, greet
+from node.gossip.handshake import Choice, CloseCode, Identity, check_key_use, choose_link, make_key_use
+from node.gossip.link import (
+    FRAME_LIMIT,
+    HEARTBEAT_S,
+    Greeted,
+    Link,
+    RefusedError,
+    Socket,
+    Traffic,
+    close_socket,
+    greet,
+    hear_key_use,
+)
 from node.telemetry import get_logger
 from protocol.codec import encode
 from protocol.ids import Digest, PublicKey
-from protocol.messages import Message
+from protocol.messages import GetKeyUse, KeyUse, Message
 
 PATH: Final = "/gossip"
 CONNECT_TIMEOUT_S: Final = 5.0
 LINGER_S: Final = 1.0
-PROBE_S: Final = 2.5  # a live peer says its status every two seconds
+PROBE_S: Final = 2.5  # a live peer answers at once; one that is stalled by its disk within this
+INTRODUCTION_S: Final = 1.0
 PENALTY_S: Final = 5.0
 HANDSHAKES_MAX: Final = 64
 HIGHER_KEY_WAITS_S: Final = 0.5  # so that crossing dials are rare
@@ -68,8 +81,8 @@ class Handler(Protocol):
     def on_link_down(self, peer: PublicKey) -> None:
         """A peer can no longer be reached."""
 
-    def on_key_in_use(self, peer: PublicKey) -> None:
-        """Proof (when `peer` is our own key) or `peer`'s word that another live node uses our node key."""
+    def on_key_in_use(self) -> None:
+        """It is proven that another live process uses our node key."""
 
 
 class LinkStatus(NamedTuple):
@@ -92,6 +105,8 @@ class Gossip:
         self._heard_s: dict[PublicKey, float] = {}
         self._penalty_until_s: dict[PublicKey, float] = {}
         self._released: dict[PublicKey, asyncio.Event] = {}
+        self._probes: dict[PublicKey, tuple[Digest, asyncio.Future[KeyUse | None]]] = {}
+        """By key that two processes proved: the newcomer's instance, and the word of the one held."""
         self._fault: asyncio.Future[None] | None = None
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -243,7 +258,7 @@ class Gossip:
         self._greeting += 1
         try:
             greeted = await greet(socket, self._identity, Digest(secrets.token_bytes(32)), expected)
-            await self._settle(greeted)
+            await self._settle(greeted, socket)
         except RefusedError as refused:
             self.closed[_name(refused.code)] += 1
             if not refused.theirs:
@@ -253,11 +268,13 @@ class Gossip:
             self._greeting -= 1
         return await self._serve_link(Link(socket, greeted.peer, greeted.facts, time.monotonic, self.traffic))
 
-    async def _settle(self, greeted: Greeted) -> None:
+    async def _settle(self, greeted: Greeted, socket: Socket) -> None:
         """Return when the fresh link may take its place. Raises RefusedError."""
         peer = greeted.peer
         if peer == self._own:
-            self._handler.on_key_in_use(peer)  # proven: someone else holds our key
+            self._handler.on_key_in_use()
+            with contextlib.suppress(ConnectionError, OSError, RuntimeError):
+                await socket.send_bytes(encode(make_key_use(self._identity, greeted.facts.instance)))
             raise RefusedError(CloseCode.KEY_IN_USE)
         if self._penalty_until_s.get(peer, 0.0) > time.monotonic():
             raise RefusedError(CloseCode.PENALTY)
@@ -265,20 +282,61 @@ class Gossip:
         choice = choose_link(self._own, peer, None if held is None else held.facts, greeted.facts)
         if choice is Choice.KEEP_HELD:
             raise RefusedError(CloseCode.DUPLICATE)
-        if choice is Choice.PROBE_HELD and held is not None and await self._is_alive(held):
-            self._log.warning("peer_key_used_twice", peer=self._identity.members[peer])
-            raise RefusedError(CloseCode.KEY_IN_USE)
+        if choice is Choice.PROBE_HELD and held is not None:
+            word = await self._probe(held, greeted.facts.instance)
+            if word is not None:
+                self._log.warning("peer_key_used_twice", peer=self._identity.members[peer])
+                await self._introduce(held, socket, greeted.facts.instance, word)
+                raise RefusedError(CloseCode.KEY_IN_USE)
 
-    async def _is_alive(self, held: Link) -> bool:
-        asked_s = time.monotonic()
-        while time.monotonic() < asked_s + PROBE_S:
-            await asyncio.sleep(0.1)
-            if self._links.get(held.peer) is not held:
-                return False
-            if held.heard_s > asked_s:
-                return True
-        held.drop(CloseCode.TIMEOUT)
-        return False
+    async def _probe(self, held: Link, newcomer: Digest) -> KeyUse | None:
+        """What the held process says to a newcomer with its key; None, and its link is dropped, when it is dead."""
+        if held.peer in self._probes:
+            raise RefusedError(CloseCode.DUPLICATE)  # one newcomer at a time; this one dials again
+        word: asyncio.Future[KeyUse | None] = asyncio.get_running_loop().create_future()
+        self._probes[held.peer] = newcomer, word
+        try:
+            async with asyncio.timeout(PROBE_S):
+                held.send(GetKeyUse, encode(GetKeyUse(other=newcomer)))
+                return await word
+        except TimeoutError:
+            held.drop(CloseCode.TIMEOUT)
+            return None
+        finally:
+            del self._probes[held.peer]
+
+    async def _introduce(self, held: Link, socket: Socket, newcomer: Digest, word: KeyUse) -> None:
+        """Tell two live processes of one key of each other: each hears the other's own signed word, none hears ours."""
+        try:
+            async with asyncio.timeout(INTRODUCTION_S):
+                await socket.send_bytes(encode(word))
+                await socket.send_bytes(encode(GetKeyUse(other=held.facts.instance)))
+                answer = await hear_key_use(socket)
+        except (ConnectionError, OSError, RuntimeError, TimeoutError):
+            return
+        if answer is not None and check_key_use(self._identity.chain_id, answer, held.peer, held.facts.instance):
+            held.send(KeyUse, encode(answer))
+
+    async def _on_message(self, peer: PublicKey, message: Message) -> None:
+        match message:
+            case GetKeyUse(other=other):
+                if other != self._identity.instance:
+                    self.send(peer, make_key_use(self._identity, Digest(other)))
+            case KeyUse():
+                self._on_key_use(peer, message)
+            case _:
+                await self._handler.on_message(peer, message)
+
+    def _on_key_use(self, peer: PublicKey, use: KeyUse) -> None:
+        """The word of another process with our key, or a peer's word to another process with its key."""
+        if check_key_use(self._identity.chain_id, use, self._own, self._identity.instance):
+            self._handler.on_key_in_use()
+            return
+        newcomer, word = self._probes.get(peer, (None, None))
+        if newcomer is None or word is None or word.done():
+            return
+        if check_key_use(self._identity.chain_id, use, peer, newcomer):
+            word.set_result(use)
 
     async def _serve_link(self, link: Link) -> int:
         peer = link.peer
@@ -291,16 +349,16 @@ class Gossip:
             held.retire(link, LINGER_S)
         code: int = CloseCode.GOING_AWAY
         try:
-            code = await link.run(self._handler.on_message)
+            code = await link.run(self._on_message)
         finally:
             self.closed[_name(code)] += 1
             self._heard_s[peer] = link.heard_s
-            if code == CloseCode.KEY_IN_USE:
-                self._handler.on_key_in_use(peer)  # said by the peer after we thought the link stood
             if code in _CAUSES:
                 self._penalty_until_s[peer] = time.monotonic() + PENALTY_S
             if self._links.get(peer) is link:
                 del self._links[peer]
+                if peer in self._probes and not self._probes[peer][1].done():
+                    self._probes[peer][1].set_result(None)
                 self._log.info("peer_disconnected", peer=self._identity.members[peer], reason=_name(code))
                 self._handler.on_link_down(peer)
                 if (released := self._released.get(peer)) is not None:

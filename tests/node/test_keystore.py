@@ -12,7 +12,7 @@ def test_keys_load_by_what_is_there(tmp_path: Path) -> None:
     for name in ("node", "enc", "officer"):
         write_key(tmp_path, name)
     keys = load_node_keys(tmp_path)
-    assert keys.validator is None
+    assert keys.validators == ()
     assert keys.officer is not None
     assert len(keys.enc_key) == 32
 

@@ -48,7 +48,9 @@ def flip_middle(path: Path) -> tuple[int, bytes]:
 
 
 async def test_torn_logs_are_cut_off_and_damaged_ones_refused(tmp_path: Path) -> None:
-    """Half a group at the end is what a crash leaves: the node comes back. A changed byte before it is not."""
+    """Half a group at the end is what a crash leaves: the node comes back. A changed byte before it is not: a payload
+    log is refused, and a node whose vote log is damaged follows, says why it does not vote, and what to do.
+    """
     async with open_scene(tmp_path, seed=11) as scene:
         processes = scene.processes
         directory = processes.get_directory("delta")
@@ -64,12 +66,23 @@ async def test_torn_logs_are_cut_off_and_damaged_ones_refused(tmp_path: Path) ->
         await scene.expect_level("level after torn logs were cut off", ["delta"])
         await scene.load.end()
         assert await processes.stop(["delta"]) == {"delta": 0}
-        for log in LOGS:
-            with damaged(directory / log, *flip_middle(directory / log)):
-                said = await processes.refuse("delta")
-            assert said["code"] == "log_damaged"
-            assert said["reason"].startswith(f"{log} is damaged at byte ")
-            assert "restore it" in said["reason"]
+        log = directory / LOGS[1]
+        with damaged(log, *flip_middle(log)):
+            said = await processes.refuse("delta")
+        assert said["code"] == "log_damaged"
+        assert said["reason"].startswith(f"{LOGS[1]} is damaged at byte ")
+        assert "restore it" in said["reason"]
+        at, junk = flip_middle(directory / LOGS[0])
+        with (directory / LOGS[0]).open("r+b") as handle:
+            handle.seek(at)
+            handle.write(junk)
+        for _ in range(2):
+            await scene.restart(["delta"])
+            told = await scene.load.get("delta", "/v1/status")
+            assert (told["voting_stopped"], told["sync_state"]) == ("vote_log_damaged", "stopped")
+            assert "make another key" in str(told["voting_advice"])
+            await scene.expect_level("level without voting", ["delta"])
+            assert await processes.stop(["delta"]) == {"delta": 0}
         await scene.restart(["delta"])
         await scene.judge()
 

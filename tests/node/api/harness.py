@@ -70,7 +70,7 @@ def make_keys(name: str) -> NodeKeys:
     return NodeKeys(
         node=signer("node"),
         enc=PrivateKey(make_seed(f"{name}/enc")),
-        validator=signer("validator"),
+        validators=(signer("validator"),),
         attester=signer("attester"),
         officer=signer("officer"),
     )
@@ -129,6 +129,7 @@ class DevNode:
         self.full = self.mute = False
         self.busy_times, self.room = 0, 10**6
         self.sync_state = "participating"
+        self.voting_stopped = ""
         self.clock_ms = START_MS
         self._genesis_rows = list(self.ledger.rows())
         self._headers: list[Header] = []
@@ -305,6 +306,7 @@ class DevNode:
             leader="jade",
             waiting_for="",
             sync_state=self.sync_state,  # type: ignore[arg-type]
+            voting_stopped=self.voting_stopped,
             pool_transactions=0,
             version="0.0-test",
             gossip_bytes_sent=0,

@@ -13,6 +13,7 @@ from node.api.app import ENDPOINTS, make_openapi
 from node.api.problems import KINDS, Problem
 from node.client.http import ApiError, NodeClient
 from node.client.offers import check_offer
+from node.stops import SENTENCES
 from protocol.crypto import KeySigner, calculate_hash
 from protocol.genesis import DAY_MS, Genesis
 from protocol.ids import BoxKey, Day, ObjectId, TimeMs
@@ -272,6 +273,18 @@ async def test_readiness_names_its_reason(node: DevNode, client: NodeClient) -> 
         await client.get("/readyz")
     assert caught.value.status == 503
     assert caught.value.problem["reasons"] == ["the node is syncing"]
+
+
+async def test_a_node_that_must_not_vote_says_why_and_what_to_do(node: DevNode, client: NodeClient) -> None:
+    """Status and readiness both name the reason's code and give the advice."""
+    status = await client.get("/v1/status")
+    assert (status["voting_stopped"], status["voting_advice"]) == ("", "")
+    node.sync_state, node.voting_stopped = "stopped", "key_in_use"
+    status = await client.get("/v1/status")
+    assert (status["voting_stopped"], status["voting_advice"]) == ("key_in_use", SENTENCES["key_in_use"])
+    with pytest.raises(ApiError) as caught:
+        await client.get("/readyz")
+    assert caught.value.problem["reasons"] == ["the node is stopped", f"key_in_use: {SENTENCES['key_in_use']}"]
 
 
 async def test_the_genesis_that_is_served_is_the_networks(node: DevNode, client: NodeClient) -> None:

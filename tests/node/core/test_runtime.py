@@ -86,16 +86,6 @@ async def test_a_directory_of_another_network_is_refused(tmp_path: Path) -> None
     assert (error.code, "genesis.json" in error.sentence) == ("wrong_genesis", True)
 
 
-async def test_a_lost_vote_log_stops_a_validator(tmp_path: Path) -> None:
-    """Amnesia rule: a node that cannot know how it voted does not start."""
-    net = found(tmp_path)
-    node = Node(load(net))
-    await node.start()
-    await node.stop(drain_s=0)
-    (net.directory / "solo" / "votes.wal").unlink()
-    assert (await refuse(load(net))).code == "vote_log_missing"
-
-
 async def test_an_observer_never_votes_whatever_keys_lie_in_its_directory(tmp_path: Path) -> None:
     """The role decides; a validator key in an observer's directory is not used."""
     net = found(tmp_path)

@@ -7,17 +7,18 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 
 import aiohttp
+import msgspec
 import pytest
 
 from node.config import PeerAddress
-from node.gossip.handshake import CloseCode, Identity, Role, make_hello, make_proof
+from node.gossip.handshake import CloseCode, Identity, Role, check_key_use, make_hello, make_key_use, make_proof
 from node.gossip.network import PATH, Gossip, GossipError
 from node.setup import find_free_ports
 from protocol.codec import encode
 from protocol.crypto import KeySigner
 from protocol.ids import BatchDigest, ChainId, Digest, PublicKey
 from protocol.limits import FRAME_BYTES_MAX
-from protocol.messages import GetBatch, Hello, HelloProof, Message, decode_message
+from protocol.messages import GetBatch, GetKeyUse, Hello, HelloProof, KeyUse, Message, decode_message
 
 CHAIN = ChainId(sha256(b"chain").digest())
 SIGNERS = sorted((KeySigner(bytes([one]) * 32) for one in range(1, 5)), key=lambda one: one.public_key)
@@ -32,7 +33,7 @@ class Recorder:
         self.heard: list[tuple[PublicKey, Message]] = []
         self.up: list[PublicKey] = []
         self.down: list[PublicKey] = []
-        self.key_in_use: list[PublicKey] = []
+        self.key_in_use = 0
         self.fault: Exception | None = None
 
     async def on_message(self, peer: PublicKey, message: Message) -> None:
@@ -46,8 +47,8 @@ class Recorder:
     def on_link_down(self, peer: PublicKey) -> None:
         self.down.append(peer)
 
-    def on_key_in_use(self, peer: PublicKey) -> None:
-        self.key_in_use.append(peer)
+    def on_key_in_use(self) -> None:
+        self.key_in_use += 1
 
 
 class Station:
@@ -220,7 +221,7 @@ async def test_a_caller_that_claims_our_own_key_gets_no_proof_to_send_back_and_s
                 assert isinstance(theirs, Hello)
                 await socket.send_bytes(encode(make_proof(signer, role, own, theirs)))
                 assert await read_close_code(socket) == CloseCode.UNPROVEN
-        assert node.handler.key_in_use == []
+        assert node.handler.key_in_use == 0
         async with raw_socket(node.port) as socket:  # whoever does hold the key is believed
             own = make_hello(make_identity(0, instance=7), Digest(bytes(32)))
             await socket.send_bytes(encode(own))
@@ -228,8 +229,11 @@ async def test_a_caller_that_claims_our_own_key_gets_no_proof_to_send_back_and_s
             assert isinstance(theirs, Hello)
             await socket.send_bytes(encode(make_proof(SIGNERS[0], Role.DIALLER, own, theirs)))
             assert isinstance(decode_message(await socket.receive_bytes()), HelloProof)
+            word = decode_message(await socket.receive_bytes())
+            assert isinstance(word, KeyUse)
+            assert check_key_use(CHAIN, word, SIGNERS[0].public_key, Digest(own.instance))
             assert await read_close_code(socket) == CloseCode.KEY_IN_USE
-        assert node.handler.key_in_use == [SIGNERS[0].public_key]
+        assert node.handler.key_in_use == 1
 
 
 @pytest.mark.parametrize("frame", [b"\xc1", b"\x92\x0c", bytes(FRAME_BYTES_MAX + 1), encode(QUESTION) + b"\x00"])
@@ -279,22 +283,48 @@ async def test_a_peer_that_does_not_read_is_dropped_and_others_do_not_wait() -> 
         assert node.gossip.closed["slow"] == 1
 
 
-async def test_a_second_live_instance_of_a_key_is_refused_while_the_first_speaks() -> None:
-    """The newcomer hears why; the handler of the one that dialled learns that its key is in use."""
-    async with station(0, {}) as node, raw_socket(node.port) as first:
-        await greet_by_hand(first, 1)
-        await until(lambda: bool(node.gossip.get_connected()))
+async def test_two_live_instances_of_a_key_are_told_of_each_other_by_whoever_meets_both() -> None:
+    """They never meet, and the one in the middle only carries: each hears the other's own signed word, once proven."""
+    async with (
+        station(0, {}) as middle,
+        station(1, {0: middle.port}) as first,
+    ):
+        await until(lambda: bool(middle.gossip.get_connected() and first.gossip.get_connected()))
+        async with station(1, {0: middle.port}, instance=9) as second:
+            await until(lambda: first.handler.key_in_use > 0 and second.handler.key_in_use > 0)
+            assert middle.handler.key_in_use == 0
+            assert first.gossip.is_connected(SIGNERS[0].public_key), "the older one goes on to follow"
+            assert middle.gossip.closed["key_in_use"] >= 1
 
-        async def speak() -> None:
-            while True:
-                await first.send_bytes(encode(QUESTION))
-                await asyncio.sleep(0.1)
 
-        speaking = asyncio.create_task(speak())
-        async with station(1, {0: node.port}, instance=9) as second:
-            await until(lambda: bool(second.handler.key_in_use))
-            assert second.handler.key_in_use[0] == SIGNERS[0].public_key
-        speaking.cancel()
+async def test_a_word_about_a_key_stops_nobody_unless_the_key_itself_spoke_to_this_very_life() -> None:
+    """A member can replay what an earlier life said, or what was said to one; can send a node's word back to it; and
+    can sign with its own key. None of that is another live process.
+    """
+    async with station(0, {}, instance=5) as node:
+        here = make_identity(0, instance=5)
+        earlier, other = make_identity(0, instance=4), Digest(b"\x77" * 32)
+        own_word = make_key_use(here, other)
+        thief = make_identity(1, instance=7)._replace(signer=SIGNERS[1])
+        lies = [
+            make_key_use(earlier, other),  # said by an earlier life, to somebody else
+            make_key_use(make_identity(0, instance=3), earlier.instance),  # said to an earlier life
+            own_word,
+            msgspec.structs.replace(own_word, other=here.instance),
+            msgspec.structs.replace(own_word, instance=other, other=here.instance),
+            msgspec.structs.replace(make_key_use(thief, here.instance), node_key=SIGNERS[0].public_key),
+            make_key_use(here, here.instance),
+        ]
+        async with raw_socket(node.port) as socket:
+            await greet_by_hand(socket, 1)
+            for lie in lies:
+                await socket.send_bytes(encode(lie))
+            await socket.send_bytes(encode(GetKeyUse(other=here.instance)))
+            await socket.send_bytes(encode(QUESTION))
+            await until(lambda: len(node.handler.heard) == 1)
+            assert node.handler.key_in_use == 0
+            await socket.send_bytes(encode(make_key_use(make_identity(0, instance=6), here.instance)))
+            await until(lambda: node.handler.key_in_use == 1)
 
 
 async def test_a_new_instance_takes_over_from_one_that_fell_silent() -> None:

@@ -31,7 +31,7 @@ async def test_records_survive_and_prune_by_view(tmp_path: Path) -> None:
     log, records = VoteLog.open(path)
     assert records == []
     await log.append([make_record(view) for view in (1, 2, 3)])
-    await log.prune(View(2))
+    await log.prune((Epoch(0), View(2)))
     await log.close()
     log, records = VoteLog.open(path)
     await log.close()
@@ -58,7 +58,7 @@ async def test_an_emptied_log_stops_the_node_but_a_new_one_does_not(tmp_path: Pa
         await log.close()
     log, _ = VoteLog.open(path)
     await log.append([make_record(1)])
-    await log.prune(View(9))
+    await log.prune((Epoch(0), View(9)))
     await log.close()
     log, records = VoteLog.open(path)
     assert records == []
