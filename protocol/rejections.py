@@ -144,6 +144,11 @@ class Rejection(IntEnum):
     PROPOSALS_TOO_MANY = 933
     ACTION_INVALID = 934
     EFFECTIVE_DAY_INVALID = 935
+    EVIDENCE_EPOCH = 936
+    EVIDENCE_INDEX = 937
+    EVIDENCE_CONSISTENT = 938
+    CONVICTED_ALREADY = 939
+    EVIDENCE_UNSIGNED = 940
     # assets
     ASSET_UNKNOWN = 950
     ASSET_EXISTS = 951
@@ -291,6 +296,11 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.PROPOSALS_TOO_MANY: "The proposer has as many open proposals as allowed.",
     Rejection.ACTION_INVALID: "The proposed action contradicts itself, or names what is not there or is taken.",
     Rejection.EFFECTIVE_DAY_INVALID: "A proposal takes effect on a later day, at most a year ahead.",
+    Rejection.EVIDENCE_EPOCH: "Evidence counts in the epoch it is of and in the next one only.",
+    Rejection.EVIDENCE_INDEX: "That epoch had no validator of this index.",
+    Rejection.EVIDENCE_CONSISTENT: "An honest validator may sign both: the evidence contradicts nothing.",
+    Rejection.CONVICTED_ALREADY: "This validator key was convicted before.",
+    Rejection.EVIDENCE_UNSIGNED: "A signature of the evidence is not the validator's.",
     Rejection.ASSET_UNKNOWN: "The asset is not registered.",
     Rejection.ASSET_EXISTS: "This asset is already registered.",
     Rejection.ASSET_NOT_YOURS: "The asset belongs to another account.",

@@ -21,7 +21,7 @@ from protocol.ledger.actions import name_action
 from protocol.ledger.rows import Member, Proposal
 from protocol.ledger.rules import Pause
 from protocol.ledger.state import ACCOUNTS, MEMBERS, MODELS, PROPOSALS
-from protocol.ledger.voters import calculate_votes_needed, count_voters
+from protocol.ledger.voters import count_votes
 
 
 class MemberView(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,5 +147,5 @@ def _view_proposal(node: NodePort, proposal: ObjectId, row: Proposal) -> Proposa
         state=row.state.name.lower(),
         approved=[one.hex() for one in row.approved],
         rejected=[one.hex() for one in row.rejected],
-        votes_needed=calculate_votes_needed(count_voters(node.ledger.books)),
+        votes_needed=row.needed or count_votes(node.ledger.books)[1],
     )

@@ -127,6 +127,11 @@ HINTS: Final = {
     "proposals_too_many": "Wait until one has ended.",
     "action_invalid": "Look at what stands with liushui gov list and liushui account show NAME.",
     "effective_day_invalid": "Give --on a date after today and within a year.",
+    "evidence_epoch": "It is too old; validators can still take the seat: liushui gov propose seat remove NAME.",
+    "evidence_index": "Count that epoch's validators from 0, in the order of their keys: liushui gov seats.",
+    "evidence_consistent": "Name two proposals, two notarizations, two finalizations, or a nullify and a finalize.",
+    "convicted_already": "Nothing is left to do; see liushui gov seats.",
+    "evidence_unsigned": "Take both signatures as the validator sent them, with this network's chain id.",
     # things
     "asset_unknown": "Check the id that liushui asset register printed.",
     "asset_exists": "Its owner can give it to you: liushui asset transfer.",

@@ -34,6 +34,7 @@ class Kind(Enum):
 
     ACCOUNT = "an account: a member's name, or 64 hexadecimal digits"
     KEY = "a public key: 64 hexadecimal digits"
+    SIGNATURE = "a signature: 128 hexadecimal digits"
     HASH = "a hash: 64 hexadecimal digits (sha256sum FILE makes one)"
     ID = "an id: 64 hexadecimal digits"
     DAY = "a date like 2027-01-31"
@@ -106,11 +107,16 @@ _NAMED: Final[dict[Any, Kind]] = {
     ids.AccountId: Kind.ACCOUNT,
     ids.PublicKey: Kind.KEY,
     ids.BoxKey: Kind.KEY,
+    ids.Signature: Kind.SIGNATURE,
     ids.Digest: Kind.HASH,
+    ids.BlockDigest: Kind.HASH,
     ids.ObjectId: Kind.ID,
     ids.ModelId: Kind.ID,
     ids.Day: Kind.DAY,
     ids.TimeMs: Kind.TIME,
+    ids.Epoch: Kind.INTEGER,
+    ids.View: Kind.INTEGER,
+    ids.ValidatorIndex: Kind.INTEGER,
     Amount: Kind.MONEY,
     Ppm: Kind.PPM,
     Currency: Kind.CURRENCY,
@@ -168,8 +174,7 @@ def find_shape(hint: Any) -> Shape:
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return Shape(Kind.RECORD, names=(hint.__name__,), types=(hint,))
     kind = _NAMED[hint]
-    bytes_of_id = kind in {Kind.ACCOUNT, Kind.KEY, Kind.HASH, Kind.ID}
-    if bytes_of_id:
+    if kind in {Kind.ACCOUNT, Kind.KEY, Kind.SIGNATURE, Kind.HASH, Kind.ID}:
         return Shape(kind)
     return Shape(kind, least=least, most=most, pattern=pattern)
 

@@ -101,7 +101,7 @@ def read_value(shape: Shape, value: Any, path: str, resolve: Resolve) -> Any:
             return _read_enum(shape, value, path)
         case Kind.ACCOUNT:
             return resolve(_read_text(shape, value, path))
-        case Kind.KEY | Kind.HASH | Kind.ID:
+        case Kind.KEY | Kind.SIGNATURE | Kind.HASH | Kind.ID:
             return _read_hex(shape, value, path)
         case Kind.DAY:
             return _read_day(shape, value, path)
@@ -149,7 +149,8 @@ def _read_enum(shape: Shape, value: Any, path: str) -> Any:
 
 
 def _read_hex(shape: Shape, value: Any, path: str) -> bytes:
-    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value.strip().lower()):
+    digits = 128 if shape.kind is Kind.SIGNATURE else 64
+    if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{digits}}}", value.strip().lower()):
         raise _wrong(shape, path)
     return bytes.fromhex(value.strip())
 
@@ -217,7 +218,7 @@ def write_value(shape: Shape, value: Any) -> Any:
             return [name for name in shape.names if value & shape.types[0][name.upper()]]
         case Kind.ENUM:
             return value.name.lower() if shape.types else _name_reason(value)
-        case Kind.ACCOUNT | Kind.KEY | Kind.HASH | Kind.ID:
+        case Kind.ACCOUNT | Kind.KEY | Kind.SIGNATURE | Kind.HASH | Kind.ID:
             return value.hex()
         case Kind.DAY:
             return date.fromordinal(value).isoformat() if 0 < value <= date.max.toordinal() else f"day {value}"
@@ -252,6 +253,8 @@ def _make_value(shape: Shape) -> Any:
             return shape.names[0]
         case Kind.ACCOUNT | Kind.KEY | Kind.HASH | Kind.ID:
             return "ab" * 32
+        case Kind.SIGNATURE:
+            return "ab" * 64
         case Kind.YES_NO:
             return True
         case Kind.TEXT:

@@ -7,17 +7,30 @@ here, and never a loan that was made.
 from enum import StrEnum
 from itertools import pairwise
 
-from protocol.crypto import calculate_account_id
+from protocol.crypto import calculate_account_id, check_signature
 from protocol.genesis import Policy
-from protocol.ids import AccountId, ModelId, PublicKey
+from protocol.ids import AccountId, ModelId, PublicKey, Signature
 from protocol.ledger.accounts import open_member, put_key
 from protocol.ledger.books import Books
 from protocol.ledger.keys import is_key_known, retire_key, switch_key
 from protocol.ledger.rows import Member, Model, Role
-from protocol.ledger.state import ACCOUNTS, GOVERNED, GOVERNED_KEY, MEMBERS, MODELS, replace
-from protocol.ledger.voters import can_freeze_voter
+from protocol.ledger.seatrows import Seat, Seats, sort_seats
+from protocol.ledger.seats import list_all_seats, plan_seats, read_epoch, read_plan
+from protocol.ledger.state import ACCOUNTS, CONVICTIONS, GOVERNED, GOVERNED_KEY, MEMBERS, MODELS, replace
+from protocol.ledger.voters import can_freeze_voter, can_seats_decide
+from protocol.limits import VALIDATORS_MAX
 from protocol.money import PPM
-from protocol.transactions.governance import Action, Freeze, MemberSet, ModelRetire, ModelSet, PauseSet, PolicySet
+from protocol.transactions.governance import (
+    Action,
+    Freeze,
+    MemberSet,
+    ModelRetire,
+    ModelSet,
+    PauseSet,
+    PolicySet,
+    SeatSet,
+    calculate_seat_bytes,
+)
 from scoring.points import PointsModel, decode_model
 
 
@@ -39,6 +52,14 @@ class ActionFault(StrEnum):
     ACCOUNT_UNKNOWN = "account_unknown"
     VOTERS_TOO_FEW = "voters_too_few"
     """So many would be frozen that no vote could ever free them."""
+    KEY_CONVICTED = "key_convicted"
+    """Evidence has convicted the validator key."""
+    PROOF_INVALID = "proof_invalid"
+    """The validator key has not signed for this account; or a seat that goes comes with keys."""
+    NODE_KEY_MISSING = "node_key_missing"
+    """Nobody would know the validator's node."""
+    SEATS_OUT_OF_RANGE = "seats_out_of_range"
+    """Not one validator would be left, or more than the limit."""
 
 
 ACTION_NAMES: dict[type, str] = {
@@ -48,6 +69,7 @@ ACTION_NAMES: dict[type, str] = {
     MemberSet: "member_set",
     PauseSet: "pause_set",
     Freeze: "freeze",
+    SeatSet: "seat_set",
 }
 
 
@@ -74,6 +96,8 @@ def find_action_fault(books: Books, action: Action) -> ActionFault | None:
             return ActionFault.NOTHING_TO_CHANGE if action.families == books.paused else None
         case Freeze():
             return _find_freeze_fault(books, action)
+        case SeatSet():
+            return _find_seat_fault(books, action)
 
 
 def apply_action(books: Books, action: Action) -> None:
@@ -98,6 +122,8 @@ def apply_action(books: Books, action: Action) -> None:
             books.state.put(ACCOUNTS, action.account, frozen)
             kind = "account_frozen" if action.frozen else "account_freed"
             books.emit(kind, (action.account,), {"account": action.account.hex(), "issuer": None})
+        case SeatSet():
+            _apply_seat_set(books, action)
 
 
 # ---------------------------------------------------------------------- policy
@@ -166,7 +192,9 @@ def _find_member_fault(books: Books, action: MemberSet) -> ActionFault | None:
     if member is None:
         return None if action.new_officer_key is None else ActionFault.MEMBER_UNKNOWN
     roles = books.state.need(ACCOUNTS, account).roles & ~Role.VALIDATOR
-    same = (member.name, member.attester_key, roles) == (action.name, action.attester_key, action.roles)
+    node_key = action.node_key or member.node_key
+    stands = (member.name, member.attester_key, member.node_key, roles)
+    same = stands == (action.name, action.attester_key, node_key, action.roles)
     return ActionFault.NOTHING_TO_CHANGE if same and action.new_officer_key is None else None
 
 
@@ -177,6 +205,8 @@ def _are_keys_free(books: Books, action: MemberSet, account: AccountId, member: 
         wanted.append(action.officer_key)
     if action.attester_key is not None and (member is None or member.attester_key != action.attester_key):
         wanted.append(action.attester_key)
+    if action.node_key is not None and (member is None or member.node_key != action.node_key):
+        wanted.append(action.node_key)
     sealing = member is None or action.new_officer_key is not None
     others = [books.state.need(ACCOUNTS, key).enc_key for key, _ in books.state.items(MEMBERS) if key != account]
     return (
@@ -190,7 +220,12 @@ def _apply_member_set(books: Books, action: MemberSet) -> None:
     account = calculate_account_id(action.officer_key)
     member = books.state.get(MEMBERS, account)
     if member is None:
-        row = Member(name=action.name, attester_key=action.attester_key, admitted_ms=books.now_ms)
+        row = Member(
+            name=action.name,
+            attester_key=action.attester_key,
+            admitted_ms=books.now_ms,
+            node_key=action.node_key,
+        )
         roles = Role(action.roles)
         open_member(books, row, officer_key=action.officer_key, enc_key=action.enc_key, roles=roles)
         _emit_member(books, "member_admitted", account, action)
@@ -205,7 +240,9 @@ def _apply_member_set(books: Books, action: MemberSet) -> None:
     standing = books.state.need(ACCOUNTS, account)
     roles = Role(standing.roles & Role.VALIDATOR | action.roles)
     books.state.put(ACCOUNTS, account, replace(standing, roles=int(roles)))
-    books.state.put(MEMBERS, account, replace(member, name=action.name, attester_key=action.attester_key))
+    node_key = action.node_key or member.node_key
+    changed = replace(member, name=action.name, attester_key=action.attester_key, node_key=node_key)
+    books.state.put(MEMBERS, account, changed)
     _emit_member(books, "member_changed", account, action)
 
 
@@ -223,5 +260,65 @@ def _find_freeze_fault(books: Books, action: Freeze) -> ActionFault | None:
         return ActionFault.ACCOUNT_UNKNOWN
     if (row.frozen, row.frozen_by_vote) == (action.frozen, action.frozen):
         return ActionFault.NOTHING_TO_CHANGE
-    votes = action.frozen and not row.frozen and bool(row.roles & Role.VALIDATOR)
-    return ActionFault.VOTERS_TOO_FEW if votes and not can_freeze_voter(books) else None
+    more = action.frozen and not row.frozen
+    return ActionFault.VOTERS_TOO_FEW if more and not can_freeze_voter(books, action.account) else None
+
+
+# ---------------------------------------------------------------------- seats
+
+
+def _find_seat_fault(books: Books, action: SeatSet) -> ActionFault | None:
+    member = books.state.get(MEMBERS, action.account)
+    if member is None:
+        return ActionFault.MEMBER_UNKNOWN
+    plan = read_plan(read_epoch(books))
+    seats = _calculate_seats(plan, action)
+    fault = _find_keys_fault(books, action, member)
+    if fault is not None:
+        return fault
+    if not 1 <= len(seats) <= VALIDATORS_MAX:
+        return ActionFault.SEATS_OUT_OF_RANGE
+    if not can_seats_decide(books, seats):
+        return ActionFault.VOTERS_TOO_FEW
+    same = seats == plan and action.node_key in (None, member.node_key)
+    return ActionFault.NOTHING_TO_CHANGE if same else None
+
+
+def _find_keys_fault(books: Books, action: SeatSet, member: Member) -> ActionFault | None:
+    """What is wrong with the keys of a seat; the one signature is looked at last."""
+    key, node_key = action.validator_key, action.node_key
+    if key is None:
+        bare = action.proof is None and node_key is None
+        return None if bare else ActionFault.PROOF_INVALID
+    if books.state.get(CONVICTIONS, key) is not None:
+        return ActionFault.KEY_CONVICTED
+    if is_key_known(books, PublicKey(key)) and not _is_own_seat_key(books, action.account, PublicKey(key)):
+        return ActionFault.KEY_TAKEN
+    if node_key not in (None, member.node_key) and (key == node_key or is_key_known(books, PublicKey(node_key))):
+        return ActionFault.KEY_TAKEN
+    if node_key is None and member.node_key is None:
+        return ActionFault.NODE_KEY_MISSING
+    message = calculate_seat_bytes(books.chain_id, AccountId(action.account))
+    signed = action.proof is not None and check_signature(PublicKey(key), message, Signature(action.proof))
+    return None if signed else ActionFault.PROOF_INVALID
+
+
+def _is_own_seat_key(books: Books, account: AccountId, key: PublicKey) -> bool:
+    """Whether the account itself votes, voted or will vote with a key in consensus."""
+    return any((one.account, one.validator_key) == (account, key) for one in list_all_seats(read_epoch(books)))
+
+
+def _calculate_seats(plan: Seats, action: SeatSet) -> Seats:
+    others = tuple(one for one in plan if one.account != action.account)
+    if action.validator_key is None:
+        return others
+    return sort_seats((*others, Seat(account=action.account, validator_key=action.validator_key)))
+
+
+def _apply_seat_set(books: Books, action: SeatSet) -> None:
+    member, plan = books.state.need(MEMBERS, action.account), read_plan(read_epoch(books))
+    seats = _calculate_seats(plan, action)
+    if action.node_key is not None:
+        books.state.put(MEMBERS, action.account, replace(member, node_key=action.node_key))
+    if seats != plan:
+        plan_seats(books, seats)

@@ -9,7 +9,7 @@ One organisation that validates has one vote. What an action does stands in `act
 """
 
 from protocol.crypto import calculate_object_id
-from protocol.ids import Day, ObjectId
+from protocol.ids import AccountId, Day, ObjectId
 from protocol.ledger import seats
 from protocol.ledger.actions import ActionFault, apply_action, find_action_fault, name_action
 from protocol.ledger.books import Books, Call, EventKind
@@ -17,7 +17,7 @@ from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Proposal, ProposalState, Role
 from protocol.ledger.rules import Due, Rule, Rules
 from protocol.ledger.state import MEMBERS, PROPOSALS, replace
-from protocol.ledger.voters import calculate_votes_needed, count_voters
+from protocol.ledger.voters import count_votes, has_vote
 from protocol.limits import PROPOSALS_OPEN_MAX
 from protocol.rejections import Rejection
 from protocol.transactions.governance import Propose, Vote
@@ -85,13 +85,12 @@ def apply_vote(books: Books, call: Call, payload: Vote) -> tuple[Fact, ...]:
 
 def _count(books: Books, proposal_id: ObjectId, proposal: Proposal) -> None:
     """Write an open proposal; it passes with enough ayes, and falls once noes have made that impossible."""
-    voters = count_voters(books)
-    needed = calculate_votes_needed(voters)
+    voters, needed = count_votes(books)
     if len(proposal.approved) >= needed:
-        proposal = replace(proposal, state=ProposalState.PASSED)
+        proposal = replace(proposal, state=ProposalState.PASSED, voters=voters, needed=needed)
         _emit(books, "proposal_passed", proposal_id, proposal)
     elif len(proposal.rejected) > voters - needed:
-        proposal = replace(proposal, state=ProposalState.REJECTED)
+        proposal = replace(proposal, state=ProposalState.REJECTED, voters=voters, needed=needed)
         books.cancel(proposal.effective_ms, EventKind.PROPOSAL, proposal_id)
         _emit(books, "proposal_rejected", proposal_id, proposal)
     _put(books, proposal_id, proposal)
@@ -109,6 +108,20 @@ def _put(books: Books, proposal_id: ObjectId, proposal: Proposal) -> None:
 def begin_epoch(books: Books) -> None:
     """Other validators from this block on, and with them other voters."""
     seats.begin_epoch(books)
+    recount_votes(books)
+
+
+def recount_votes(books: Books) -> None:
+    """Voters have changed: of what is open only votes of those who still have one count, and they may decide it."""
+
+    def keep(accounts: tuple[AccountId, ...]) -> tuple[AccountId, ...]:
+        return tuple(one for one in accounts if has_vote(books, one))
+
+    for _, member in list(books.state.items(MEMBERS)):
+        for proposal_id in member.proposals:
+            proposal = books.state.need(PROPOSALS, proposal_id)
+            kept = replace(proposal, approved=keep(proposal.approved), rejected=keep(proposal.rejected))
+            _count(books, ObjectId(proposal_id), kept)
 
 
 def on_proposal_due(books: Books, proposal_id: ObjectId) -> None:

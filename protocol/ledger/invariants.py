@@ -7,7 +7,7 @@ the design. Never change a row here.
 from typing import Final
 
 from protocol.ledger.execute import Ledger
-from protocol.ledger.laws import assets, distress, governance, lines, loans, money, pools, records
+from protocol.ledger.laws import assets, distress, governance, lines, loans, money, pools, records, seats
 from protocol.ledger.laws.common import Laws, Violations
 
 INVARIANTS: Final[Laws] = {
@@ -16,6 +16,7 @@ INVARIANTS: Final[Laws] = {
     **pools.LAWS,
     **records.LAWS,
     **governance.LAWS,
+    **seats.LAWS,
     **assets.LAWS,
     **distress.LAWS,
     **lines.LAWS,

@@ -11,16 +11,20 @@ from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.records import Fact
 from protocol.ledger.rows import Account, Key, Recovery, Role
 from protocol.ledger.rules import Due, Rule, Rules
-from protocol.ledger.state import ACCOUNTS, KEYS, RECOVERIES, replace
+from protocol.ledger.seats import list_all_seats, read_epoch
+from protocol.ledger.state import ACCOUNTS, CONVICTIONS, KEYS, MEMBERS, RECOVERIES, replace
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind, KeyRecover, KeyRecoverCancel, KeyRotate
 
 
 def is_key_known(books: Books, key: PublicKey) -> bool:
     """Whether a key has signed here, speaks for an account or a node, or waits to speak for an account."""
-    if books.state.get(KEYS, key) is not None:
+    state = books.state
+    if state.get(KEYS, key) is not None or state.get(CONVICTIONS, key) is not None:
         return True
-    return any(key in (one.node_key, one.validator_key) for one in books.genesis.members)
+    return any(key == one.node_key for _, one in state.walk(MEMBERS)) or any(
+        key == one.validator_key for one in list_all_seats(read_epoch(books))
+    )
 
 
 def switch_key(books: Books, account: AccountId, new_key: PublicKey, enc_key: BoxKey) -> None:

@@ -406,7 +406,12 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbi
     effective_ms: TimeMsField
     state: ProposalState
     approved: tuple[AccountIdField, ...]
+    """While it is open, of those who have a vote; who loses it, loses it here too."""
     rejected: tuple[AccountIdField, ...] = ()
+    voters: CountField = 0
+    """Who had a vote when votes decided it; 0 before."""
+    needed: CountField = 0
+    """Ayes that it took then."""
 
 
 class Recovery(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ from protocol.crypto import calculate_account_id
 from protocol.ids import AccountId, Height, PublicKey
 from protocol.ledger.books import Books
 from protocol.ledger.rows import Role
-from protocol.ledger.seatrows import EpochRow, Seat, Seats, list_keys, sort_seats
+from protocol.ledger.seatrows import Conviction, EpochRow, Seat, Seats, list_keys, sort_seats
 from protocol.ledger.state import ACCOUNTS, CONVICTIONS, EPOCH, EPOCH_KEY, MEMBERS, replace
 
 
@@ -38,6 +38,11 @@ def read_plan(row: EpochRow) -> Seats:
     if row.queued is not None:
         return row.queued
     return row.seats if row.next is None else row.next
+
+
+def list_all_seats(row: EpochRow) -> Seats:
+    """Every seat that is, was in the epoch before, or is to come."""
+    return (*row.seats, *row.previous, *(row.next or ()), *(row.queued or ()))
 
 
 def is_fixed(books: Books, row: EpochRow) -> bool:
@@ -76,6 +81,13 @@ def begin_epoch(books: Books) -> None:
     follow_seats(books)
     told = {"epoch": began.epoch, "seats": _tell(books, began.seats)}
     books.emit("epoch_began", _subjects((*began.seats, *began.previous)), told)
+
+
+def convict_key(books: Books, key: PublicKey, conviction: Conviction) -> None:
+    """Keep for good what a key was convicted of."""
+    books.state.put(CONVICTIONS, key, conviction)
+    row = read_epoch(books)
+    books.state.put(EPOCH, EPOCH_KEY, replace(row, suspects=find_convicted(books, row.seats)))
 
 
 def find_convicted(books: Books, seats: Seats) -> tuple[PublicKey, ...]:

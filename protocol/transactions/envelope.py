@@ -4,17 +4,19 @@ Ed25519 over a tag and the body's canonical bytes; PyNaCl alone verifies. What n
 `protocol.ledger`, never here.
 """
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from protocol.batch import BatchItem, calculate_transaction_id
 from protocol.codec import CodecError, decode, encode
-from protocol.crypto import Signer, check_signature
+from protocol.crypto import Signer, check_signed
 from protocol.ids import (
     ChainId,
     ChainIdField,
     CountField,
+    PublicKey,
     PublicKeyField,
     SignatureField,
     TimeMs,
@@ -26,7 +28,7 @@ from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountOpen, CredentialSet, KeyRecover, KeyRecoverCancel, KeyRotate
 from protocol.transactions.assets import AssetRegister, AssetRetire, AssetSeize, AssetSell, AssetTransfer, LeaseEnd
 from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
-from protocol.transactions.governance import Propose, Vote
+from protocol.transactions.governance import Evidence, Propose, Vote
 from protocol.transactions.lending import (
     Accept,
     Apply,
@@ -76,6 +78,7 @@ Payload = (
     | KeyRecoverCancel
     | Propose
     | Vote
+    | Evidence
     # money and pools
     | Mint
     | RedeemRequest
@@ -181,8 +184,24 @@ def sign_transaction(body: TransactionBody, signer: Signer, cosigners: tuple[Sig
     )
 
 
-def decode_transaction(raw: bytes) -> Transaction | Rejection:
-    """The transaction of canonical bytes, or why they are refused. Signatures are not verified here."""
+class Opened(NamedTuple):
+    """A transaction of canonical bytes, and what its signatures say that is still to be verified."""
+
+    transaction: Transaction
+    signed: SignedTransaction
+
+    def list_signed(self) -> list[tuple[PublicKey, bytes]]:
+        """Of the sender and then of each co-signer the key, and the signature with the message behind it."""
+        signed = self.signed
+        message = TRANSACTION_TAG + signed.body
+        return [
+            (self.transaction.body.sender, signed.signature + message),
+            *((one.key, one.signature + message) for one in signed.cosignatures),
+        ]
+
+
+def open_transaction(raw: bytes, transaction_id: TransactionId | None = None) -> Opened | Rejection:
+    """What canonical bytes hold, or why they are refused; `transaction_id` saves hashing them again."""
     if len(raw) > TRANSACTION_BYTES_MAX:
         return Rejection.TOO_LARGE
     try:
@@ -190,22 +209,40 @@ def decode_transaction(raw: bytes) -> Transaction | Rejection:
         body = decode(signed.body, TransactionBody)
     except CodecError as error:
         return Rejection.NOT_CANONICAL if "canonical" in str(error) else Rejection.MALFORMED
-    return Transaction(
-        id=calculate_transaction_id(raw), raw=raw, body=body, cosigners=tuple(one.key for one in signed.cosignatures)
+    transaction = Transaction(
+        id=calculate_transaction_id(raw) if transaction_id is None else transaction_id,
+        raw=raw,
+        body=body,
+        cosigners=tuple([one.key for one in signed.cosignatures]),
     )
+    return Opened(transaction, signed)
+
+
+def decode_transaction(raw: bytes) -> Transaction | Rejection:
+    """The transaction of canonical bytes, or why they are refused. Signatures are not verified here."""
+    opened = open_transaction(raw)
+    return opened if isinstance(opened, Rejection) else opened.transaction
 
 
 def check_signatures(transaction: Transaction) -> Rejection | None:
     """Verify the sender's and each named co-signer's signature (about 55 us each); nobody else may have signed."""
-    signed = decode(transaction.raw, SignedTransaction)
-    message = TRANSACTION_TAG + signed.body
-    if not check_signature(transaction.body.sender, message, signed.signature):
+    return check_opened(Opened(transaction, decode(transaction.raw, SignedTransaction)))
+
+
+def check_opened(opened: Opened) -> Rejection | None:
+    """The same of what was opened."""
+    return judge_signatures(opened, (check_signed(key, signed) for key, signed in opened.list_signed()))
+
+
+def judge_signatures(opened: Opened, good: Iterable[bool]) -> Rejection | None:
+    """What the verdicts on `list_signed`, in its order, come to; they are asked for no further than needed."""
+    verdicts, keys, body = iter(good), opened.transaction.cosigners, opened.transaction.body
+    if not next(verdicts):
         return Rejection.SIGNATURE_INVALID
-    keys = tuple(one.key for one in signed.cosignatures)
-    if keys != transaction.body.cosigners or keys != tuple(sorted(set(keys))) or transaction.body.sender in keys:
-        return Rejection.COSIGNATURE_INVALID
-    for one in signed.cosignatures:
-        if not check_signature(one.key, message, one.signature):
+    if keys or body.cosigners:
+        if keys != body.cosigners or keys != tuple(sorted(set(keys))) or body.sender in keys:
+            return Rejection.COSIGNATURE_INVALID
+        if not all(verdicts):
             return Rejection.COSIGNATURE_INVALID
     return None
 
@@ -222,16 +259,23 @@ def check_sidecars(transaction: Transaction, item: BatchItem) -> Rejection | Non
     return None
 
 
+def open_item(item: BatchItem, chain_id: ChainId, transaction_id: TransactionId | None = None) -> Opened | Rejection:
+    """What can be said of a transaction before any signature is verified, in order of precedence."""
+    opened = open_transaction(item.transaction, transaction_id)
+    if isinstance(opened, Rejection):
+        return opened
+    body = opened.transaction.body
+    if body.version != TRANSACTION_VERSION:
+        return Rejection.WRONG_VERSION
+    return opened if body.chain_id == chain_id else Rejection.WRONG_CHAIN
+
+
 def check_stateless(item: BatchItem, chain_id: ChainId) -> Transaction | Rejection:
     """Everything about a transaction that needs neither books nor clock, in order of precedence."""
-    transaction = decode_transaction(item.transaction)
-    if isinstance(transaction, Rejection):
-        return transaction
-    if transaction.body.version != TRANSACTION_VERSION:
-        return Rejection.WRONG_VERSION
-    if transaction.body.chain_id != chain_id:
-        return Rejection.WRONG_CHAIN
-    return check_signatures(transaction) or check_sidecars(transaction, item) or transaction
+    opened = open_item(item, chain_id)
+    if isinstance(opened, Rejection):
+        return opened
+    return check_opened(opened) or check_sidecars(opened.transaction, item) or opened.transaction
 
 
 def check_valid_to(transaction: Transaction, now_ms: TimeMs) -> Rejection | None:

@@ -1,11 +1,25 @@
-"""Payloads by which validators govern: proposals and votes. Wire shapes only; rules live in `protocol.ledger`."""
+"""Payloads by which validators govern: proposals, votes, evidence. Wire shapes only; rules are `protocol.ledger`'s."""
 
 from typing import Annotated
 
 import msgspec
 
+from protocol.certificate import VoteKind
 from protocol.genesis import Policy
-from protocol.ids import AccountIdField, BoxKeyField, DayField, ObjectIdField, PublicKeyField
+from protocol.ids import (
+    AccountId,
+    AccountIdField,
+    BlockDigestField,
+    BoxKeyField,
+    ChainId,
+    DayField,
+    EpochField,
+    IndexField,
+    ObjectIdField,
+    PublicKeyField,
+    SignatureField,
+    ViewField,
+)
 from protocol.limits import MODEL_BYTES_MAX
 
 
@@ -44,6 +58,8 @@ class MemberSet(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forb
     """Bits of protocol.ledger.rows.Role; VALIDATOR is not among them."""
     new_officer_key: PublicKeyField | None = None
     """Of a member that stands and has lost its officer key: the one that takes its place, with `enc_key`."""
+    node_key: PublicKeyField | None = None
+    """Identity of its node, so that others let it connect; none leaves the one it has."""
 
 
 class PauseSet(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=5):
@@ -60,7 +76,32 @@ class Freeze(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_
     frozen: bool
 
 
-Action = PolicySet | ModelSet | ModelRetire | MemberSet | PauseSet | Freeze
+class SeatSet(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=7):
+    """Let a member validate, give its seat another key, or take the seat away.
+
+    It begins with the next epoch, at least 32 blocks later; while that one is fixed already, with the one after it.
+    A seat brings a vote here, and without one there is none. A new key also ends what evidence has suspended.
+    """
+
+    account: AccountIdField
+    """Of the member."""
+    validator_key: PublicKeyField | None
+    """The key that will vote in consensus; none takes the seat away."""
+    proof: SignatureField | None
+    """That key's own signature over chain and account (`liushui keys seat-proof`): nobody seats a key nobody holds."""
+    node_key: PublicKeyField | None = None
+    """Identity of the node that holds it, known at once; none leaves the one the member has."""
+
+
+SEAT_TAG = b"LSP1"
+
+
+def calculate_seat_bytes(chain_id: ChainId, account: AccountId) -> bytes:
+    """The 68 bytes that a validator key signs to be seated for an account: tag 4 | chain_id 32 | account 32."""
+    return SEAT_TAG + chain_id + account
+
+
+Action = PolicySet | ModelSet | ModelRetire | MemberSet | PauseSet | Freeze | SeatSet
 
 
 class Propose(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=1):
@@ -76,3 +117,31 @@ class Vote(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
 
     proposal: ObjectIdField
     approve: bool
+
+
+class SignedFact(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that a validator signed in consensus."""
+
+    kind: VoteKind
+    """A proposal, or a vote to notarize, nullify or finalize."""
+    view: ViewField
+    digest: BlockDigestField
+    """Of the block; 32 zero bytes to nullify."""
+    signature: SignatureField
+    """Over the bytes that all votes have (docs/consensus.md)."""
+
+
+class Evidence(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=50):
+    """Convict a validator key of two signatures that exclude each other. Signer: any member's officer or attester.
+
+    Conflicting proposals, notarizations or finalizations of one view, or to nullify and to finalize it. The views of
+    the key are skipped at once and its organisation loses its vote; the seat goes with the next epoch not yet fixed,
+    if four validators are left without it. The key never sits again.
+    """
+
+    epoch: EpochField
+    """This one or the last."""
+    index: IndexField
+    """Place of the key among that epoch's validators."""
+    first: SignedFact
+    second: SignedFact

@@ -6,6 +6,7 @@ from typing import Final
 from protocol.genesis import Policy
 from protocol.ledger.execute import Ledger
 from protocol.ledger.laws.common import Laws, Violations
+from protocol.ledger.laws.seats import list_voting
 from protocol.ledger.products import is_on_sale
 from protocol.ledger.rows import Proposal, ProposalState
 from protocol.ledger.state import (
@@ -19,6 +20,7 @@ from protocol.ledger.state import (
     PROPOSALS,
     RECOVERIES,
 )
+from protocol.limits import VALIDATORS_MAX
 from protocol.transactions.accounts import AccountKind
 from protocol.transactions.governance import PolicySet
 
@@ -48,33 +50,42 @@ def check_governed(ledger: Ledger) -> Violations:
 
 
 def check_proposals(ledger: Ledger) -> Violations:
-    """Only those who validate vote, each once; a proposal is open until its votes decide it either way."""
+    """Only those with a vote vote, each once; a proposal is open until votes decide it, by those who then had one."""
     state = ledger.books.state
-    accounts = {key: state.need(ACCOUNTS, key) for key, _ in state.items(MEMBERS)}
-    names = sum(one.validator_key is not None for one in ledger.genesis.members)
-    quorum = (names + (names - 1) // 3) // 2 + 1
+    voting = list_voting(ledger)
+    free = sum(not state.need(ACCOUNTS, one).frozen for one in voting)
+    quorum = max(1, min(_calculate_quorum(len(voting)), free))
     found = []
     for key, one in state.items(PROPOSALS):
         voters = (*one.approved, *one.rejected)
-        lawful = len(set(voters)) == len(voters) and all(voter in accounts for voter in voters)
-        if not lawful or one.proposer not in one.approved or not _is_state_due(one, names, quorum):
+        lawful = len(set(voters)) == len(voters) and all(state.get(MEMBERS, voter) is not None for voter in voters)
+        if one.state is ProposalState.OPEN:
+            lawful &= one.voters == one.needed == 0 and all(voter in voting for voter in voters)
+            lawful &= not _is_decided(one, len(voting), quorum)
+        elif one.voters == 0:
+            lawful &= one.state is ProposalState.LAPSED
+        else:
+            lawful &= _is_state_due(one)
+        if not lawful:
             found.append(f"proposal {key.hex()}: {one.state.name.lower()} with {len(one.approved)} of {quorum} votes")
     return found
 
 
-def _is_state_due(proposal: Proposal, voters: int, quorum: int) -> bool:
-    """Whether a proposal's votes allow its state; one that passed may lapse as well."""
-    passed = len(proposal.approved) >= quorum
-    impossible = len(proposal.rejected) > voters - quorum
-    match proposal.state:
-        case ProposalState.OPEN:
-            return not passed and not impossible
-        case ProposalState.PASSED | ProposalState.DONE:
-            return passed
-        case ProposalState.REJECTED:
-            return impossible and not passed
-        case ProposalState.LAPSED:
-            return passed or not impossible
+def _calculate_quorum(voters: int) -> int:
+    return (voters + (voters - 1) // 3) // 2 + 1
+
+
+def _is_decided(proposal: Proposal, voters: int, quorum: int) -> bool:
+    return len(proposal.approved) >= quorum or len(proposal.rejected) > voters - quorum
+
+
+def _is_state_due(proposal: Proposal) -> bool:
+    """Whether a proposal's votes allow the state they brought about; one that passed may have lapsed since."""
+    if not 1 <= proposal.needed <= _calculate_quorum(proposal.voters) <= proposal.voters <= VALIDATORS_MAX:
+        return False
+    if proposal.state is ProposalState.REJECTED:
+        return len(proposal.rejected) > proposal.voters - proposal.needed and len(proposal.approved) < proposal.needed
+    return len(proposal.approved) >= proposal.needed
 
 
 def check_members(ledger: Ledger) -> Violations:

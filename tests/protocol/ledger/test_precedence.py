@@ -23,10 +23,11 @@ from protocol.transactions.servicing import (
     SalesReport,
 )
 from tests.protocol.ledger.precedence import MONEY, RECORDS, Case, Fault, Scene, find_standing_faults
+from tests.protocol.ledger.precedence_evidence import EVIDENCE
 from tests.protocol.ledger.precedence_lending import LENDING
 from tests.protocol.ledger.precedence_trouble import TROUBLE
 
-CASES: dict[type, Case] = {**MONEY, **RECORDS, **LENDING, **TROUBLE}
+CASES: dict[type, Case] = {**MONEY, **RECORDS, **LENDING, **TROUBLE, **EVIDENCE}
 ELSEWHERE = (
     # accounts and governance
     CredentialSet,

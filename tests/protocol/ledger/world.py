@@ -134,21 +134,25 @@ class World:
     """A ledger and everybody's keys. `do` executes one transaction in a block of its own."""
 
     def __init__(self, **policy: Any) -> None:
-        self.genesis = make_genesis(**policy)
+        self.genesis = self.make_genesis(**policy)
         self.ledger = Ledger.from_genesis(self.genesis)
         self.now_ms = TIME_MS
         self.nonces: dict[str, int] = {}
         self.execution: Execution | None = None
         self.events: list[Any] = []
 
+    def make_genesis(self, **policy: Any) -> Genesis:
+        """The network it begins with."""
+        return make_genesis(**policy)
+
     # ------------------------------------------------------------------ blocks and transactions
 
-    def header(self, height: int | None = None) -> Header:
-        """A header for the next block; only height and time matter to the ledger."""
+    def header(self, height: int | None = None, epoch: int | None = None) -> Header:
+        """A header for the next block; only height, time and epoch matter to the ledger."""
         return Header(
             version=HEADER_VERSION,
             chain_id=self.ledger.chain_id,
-            epoch=Epoch(0),
+            epoch=Epoch(self.ledger.epoch_row.epoch if epoch is None else epoch),
             height=Height(self.ledger.height + 1 if height is None else height),
             view=View(1),
             parent_digest=BlockDigest(ZERO_DIGEST),
@@ -195,10 +199,12 @@ class World:
         """The same intent with real signatures, as bytes."""
         return sign_transaction(transaction.body, make_signer(who), tuple(make_signer(one) for one in cosigners))
 
-    def block(self, *transactions: tuple[Transaction, tuple[Sidecar, ...]], ms: int = 1_000) -> list[Receipt | None]:
-        """Execute a block, `ms` after the last one."""
+    def block(
+        self, *transactions: tuple[Transaction, tuple[Sidecar, ...]], ms: int = 1_000, epoch: int | None = None
+    ) -> list[Receipt | None]:
+        """Execute a block, `ms` after the last one, of the same epoch or the one given."""
         self.now_ms += ms
-        self.ledger.begin_block(self.header())
+        self.ledger.begin_block(self.header(epoch=epoch))
         receipts = [self.ledger.execute(one, sidecars) for one, sidecars in transactions]
         self.execution = self.ledger.end_block()
         self.events += self.execution.events
@@ -216,6 +222,10 @@ class World:
         receipt = self.do(who, payload, **options)
         assert receipt.rejection is None, receipt.rejection
         return receipt
+
+    def begin_epoch(self, *transactions: tuple[Transaction, tuple[Sidecar, ...]], ms: int = 1_000) -> None:
+        """The first block of the next epoch."""
+        self.block(*transactions, ms=ms, epoch=self.ledger.epoch_row.epoch + 1)
 
     def pass_days(self, days: int) -> None:
         """One empty block for each day."""
