@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from node.allowance import Allowance
 from node.gossip.fetch import Fetcher
@@ -16,7 +16,7 @@ from node.mempool import OWN, HeldBatch, Mempool
 from node.verifier import Verifier
 from protocol.batch import Batch, BatchRef, calculate_batch_digest, calculate_transaction_id
 from protocol.codec import CodecError, decode, encode
-from protocol.ids import BatchDigest, PublicKey
+from protocol.ids import BatchDigest, PublicKey, TransactionId
 from protocol.limits import BATCH_BYTES_MAX, TRANSACTION_BYTES_MAX
 from protocol.messages import BatchReply, GetBatch, Message, PushBatch
 from protocol.rejections import Rejection
@@ -32,6 +32,19 @@ BATCH_WEIGHT_MAX: Final = BATCH_BYTES_MAX + TRANSACTION_BYTES_MAX + 65_536
 
 class BatchInvalidError(Exception):
     """A batch whose digest commits to something that can never be valid."""
+
+
+class Named(NamedTuple):
+    """What a batch's transactions say it is, whatever it was called."""
+
+    ids: list[TransactionId]
+    digest: BatchDigest
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Named":
+        """Hashes every transaction once."""
+        ids = [calculate_transaction_id(item.transaction) for item in batch.items]
+        return cls(ids, calculate_batch_digest(ids))
 
 
 class BatchStore(Protocol):
@@ -181,14 +194,14 @@ class BatchRoom:
         return held
 
     async def _take(self, peer: PublicKey, batch: Batch) -> None:
-        digest = calculate_batch_digest([calculate_transaction_id(item.transaction) for item in batch.items])
+        named = Named.of(batch)
+        digest = named.digest
         if self._mempool.get(digest) is not None:
             return
         if self._mempool.check_push(peer, len(batch.items)) is not None and digest not in self._waiters:
             self.pushes_dropped += 1
             return
-        self._get_allowance(peer).spend(self._verifier.count_signatures(batch.items), self._clock_ms())
-        held = await self._verify(batch, peer)
+        held = await self._verify(batch, peer, named=named, charged=peer)
         if isinstance(held, HeldBatch):
             if digest in self._waiters:
                 self._mempool.add_wanted(held)
@@ -196,19 +209,34 @@ class BatchRoom:
             elif self._mempool.add_batch(held):
                 self._on_new(held)
 
-    async def _verify(self, batch: Batch, origin: bytes) -> HeldBatch | BatchInvalidError | None:
-        """The batch ready to hold; None when only this copy is wrong; an error when its digest can never be valid."""
-        raw = encode(batch)
-        if len(raw) > BATCH_WEIGHT_MAX:  # before any signature: a large frame would cost half a second
+    async def _verify(
+        self,
+        batch: Batch,
+        origin: bytes,
+        *,
+        named: Named | None = None,
+        charged: PublicKey | None = None,
+    ) -> HeldBatch | BatchInvalidError | None:
+        """The batch ready to hold; None when only this copy is wrong; an error when its digest can never be valid.
+
+        `named` is the batch's own, when it was calculated before; `charged` pays for its signatures.
+        """
+        raw, named = encode(batch), named or Named.of(batch)
+        heavy = len(raw) > BATCH_WEIGHT_MAX  # before any signature: a large frame would cost half a second
+        opening = None if heavy else self._verifier.open(batch.items, named.ids)
+        if charged is not None:
+            spent = len(batch.items) if opening is None else opening.signatures
+            self._get_allowance(charged).spend(spent, self._clock_ms())
+        if opening is None:
             return None  # ids do not cover sidecars: another copy may be leaner
         transactions: list[Transaction] = []
-        for verdict in await self._verifier.check(batch.items):
+        for verdict in await self._verifier.finish(opening):
             if verdict is Rejection.SIDECAR_MISMATCH:
                 return None
             if isinstance(verdict, Rejection):
                 return BatchInvalidError(verdict.code)
             transactions.append(verdict)
-        return HeldBatch(batch, tuple(transactions), origin, self._clock_ms(), raw)
+        return HeldBatch(batch, tuple(transactions), origin, self._clock_ms(), raw, digest=named.digest)
 
     # ------------------------------------------------------------------ batches that blocks order
 
@@ -277,12 +305,11 @@ class BatchRoom:
 
     async def _take_reply(self, peer: PublicKey, message: BatchReply) -> None:
         digest, batch = message.digest, message.batch
-        if batch is None or digest != calculate_batch_digest(
-            [calculate_transaction_id(item.transaction) for item in batch.items]
-        ):
+        named = None if batch is None else Named.of(batch)
+        if batch is None or named is None or named.digest != digest:
             self._fetcher.offer(digest, peer, None)
             return
-        held = await self._verify(batch, peer)
+        held = await self._verify(batch, peer, named=named)
         if isinstance(held, HeldBatch):
             self._mempool.add_wanted(held)  # whoever wanted it may have gone; the block that names it has not
             self._on_held()

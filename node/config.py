@@ -51,6 +51,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     peers: tuple[PeerAddress, ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = True
+    verify_processes: Annotated[int, msgspec.Meta(ge=-1, le=32)] = -1
+    """Processes that verify signatures beside the node's own. -1: by the machine's cores, none on one or two, cores
+    less two on more, four at most. 0: none; right where several nodes share a machine, so a local network has it."""
 
 
 def load_config(

@@ -36,6 +36,7 @@ from node.store.chain import StoreError
 from node.sync import SyncPlan
 from node.telemetry import get_logger
 from node.verifier import Verifier
+from node.verifypool import choose_processes
 from node.work import WorkWatch
 from protocol.block import FIRST_EPOCH, Block
 from protocol.crypto import check_signature
@@ -71,7 +72,7 @@ class Core:
         self.tip = Tip(tip.height, tip.digest)
         self.peers = tuple(sorted(key for key in roster.names if key != own))
         self.mempool = Mempool()
-        self.verifier = Verifier(self.chain_id)
+        self.verifier = Verifier(self.chain_id, processes=choose_processes(config.verify_processes))
         self.sync = SyncPlan(roster.validators)
         identity = Identity(self.chain_id, keys.node, Digest(secrets.token_bytes(32)), "", roster.names)
         self.gossip = Gossip(identity, config.peers)
@@ -257,7 +258,7 @@ class Core:
     async def start(self, stack: AsyncExitStack) -> int:
         """Remember what was voted, take back what was logged, and listen. Returns the gossip port."""
         opened = self.opened
-        stack.callback(self.verifier.close)
+        stack.push_async_callback(self.verifier.close)
         stack.push_async_callback(self._close_rooms)
         await self._restore_batches()
         self.engine.replay(opened.records)

@@ -35,12 +35,20 @@ class HeldBatch:
     __slots__ = ("arrived_ms", "batch", "digest", "height", "live", "ordered", "origin", "raw", "transactions")
 
     def __init__(
-        self, batch: Batch, transactions: tuple[Transaction, ...], origin: bytes, arrived_ms: int, raw: bytes
+        self,
+        batch: Batch,
+        transactions: tuple[Transaction, ...],
+        origin: bytes,
+        arrived_ms: int,
+        raw: bytes,
+        *,
+        digest: BatchDigest | None = None,
     ) -> None:
+        """`digest` is the batch's own, when the caller has calculated it."""
         assert len(batch.items) == len(transactions)
         self.batch = batch
         self.transactions = transactions
-        self.digest = calculate_batch_digest([one.id for one in transactions])
+        self.digest = calculate_batch_digest([one.id for one in transactions]) if digest is None else digest
         self.raw = raw
         self.origin = origin
         self.arrived_ms = arrived_ms

@@ -163,4 +163,5 @@ def _make_config(place: NodePlace, places: Sequence[NodePlace], members: Sequenc
             for one in places
             if one.name != place.name
         ),
+        verify_processes=-1 if len(places) == 1 else 0,
     )

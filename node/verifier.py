@@ -1,40 +1,51 @@
 """Stateless checks of transactions, once per node: decoding and signatures, the node's dearest work on the processor.
 
+    opening = verifier.open(items)         what is known already, and what must be verified; cheap
+    verdicts = await verifier.finish(opening)
+
 Inline in slices of a few milliseconds that let the loop breathe, or in worker processes where cores are many. Never
 in a thread: beside a busy loop, verification in a thread drops to a quarter of its speed (consensus.md).
 """
 
 import asyncio
-import multiprocessing
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from typing import Final
 
+from node.verifypool import Signed, VerifyPool
 from protocol.batch import BatchItem, calculate_transaction_id
-from protocol.codec import CodecError, decode, encode
 from protocol.ids import ChainId, TransactionId
 from protocol.rejections import Rejection
 from protocol.transactions.envelope import (
-    SignedTransaction,
+    Opened,
     Transaction,
+    check_opened,
     check_sidecars,
-    check_stateless,
-    decode_transaction,
+    judge_signatures,
+    open_item,
 )
 
 SLICE_S: Final = 0.005
 REMEMBERED_MAX: Final = 32_768
-JOB_ITEMS_MAX: Final = 256  # one job of a worker process, about 15 ms
+ELSEWHERE_MIN: Final = 8  # fewer are verified sooner than they are handed over
 
 Verdict = Transaction | Rejection
 
 
-def check_items(chain_id: ChainId, raw: Sequence[bytes]) -> list[int]:
-    """A worker's job: per encoded BatchItem the number of its rejection, or 0."""
-    verdicts = [check_stateless(decode(one, BatchItem), chain_id) for one in raw]
-    return [int(one) if isinstance(one, Rejection) else 0 for one in verdicts]
+class Opening:
+    """Items on their way through the checks: a verdict for each, or what is still to be verified."""
+
+    __slots__ = ("ids", "items", "signatures", "verdicts", "waiting")
+
+    def __init__(self, items: Sequence[BatchItem], ids: Sequence[TransactionId]) -> None:
+        self.items = items
+        self.ids = ids
+        self.verdicts: list[Verdict | None] = [None] * len(items)
+        self.waiting: list[tuple[int, Opened]] = []
+        self.signatures = 0
+        """How many would have to be verified: none of transactions that are remembered; one for garbage, which is
+        refused without verifying anything, but not for nothing."""
 
 
 class Verifier:
@@ -44,77 +55,75 @@ class Verifier:
         self._chain_id = chain_id
         self._verified: OrderedDict[TransactionId, Transaction] = OrderedDict()
         self._turn = asyncio.Lock()
-        context = multiprocessing.get_context("spawn")  # forking a process with threads is not safe
-        self._pool = ProcessPoolExecutor(processes, mp_context=context) if processes else None
+        self.pool = VerifyPool(processes) if processes else None
 
     async def check(self, items: Sequence[BatchItem]) -> list[Verdict]:
         """The transaction of each item, or why it can never be valid, in order."""
-        verdicts: list[Verdict | None] = [self._recall(item) for item in items]
-        missing = [i for i, verdict in enumerate(verdicts) if verdict is None]
-        if self._pool is not None and len(missing) > 8:
-            await self._check_elsewhere(self._pool, items, missing, verdicts)
-        else:
-            await self._check_here(items, missing, verdicts)
-        return [verdict for verdict in verdicts if verdict is not None]
+        return await self.finish(self.open(items))
 
-    def count_signatures(self, items: Sequence[BatchItem]) -> int:
-        """How many signatures `check` would have to verify: none of transactions that it remembers."""
-        count = 0
-        for item in items:
-            if calculate_transaction_id(item.transaction) not in self._verified:
-                try:
-                    count += 1 + len(decode(item.transaction, SignedTransaction).cosignatures)
-                except CodecError:
-                    count += 1  # refused without verifying anything, but not for nothing
-        return count
+    def open(self, items: Sequence[BatchItem], ids: Sequence[TransactionId] | None = None) -> Opening:
+        """Decode what is not remembered; `ids` are the items' own, when the caller knows them already."""
+        if ids is None:
+            ids = [calculate_transaction_id(item.transaction) for item in items]
+        opening = Opening(items, ids)
+        for i, item in enumerate(items):
+            known = self._verified.get(ids[i])
+            if known is not None:
+                opening.verdicts[i] = check_sidecars(known, item) or known  # the id does not cover sidecars
+                continue
+            opened = open_item(item, self._chain_id, ids[i])
+            if isinstance(opened, Rejection):
+                opening.verdicts[i] = opened
+                opening.signatures += 1
+            else:
+                opening.waiting.append((i, opened))
+                opening.signatures += 1 + len(opened.transaction.cosigners)
+        return opening
 
-    def _recall(self, item: BatchItem) -> Verdict | None:
-        transaction = self._verified.get(calculate_transaction_id(item.transaction))
-        if transaction is None:
-            return None
-        return check_sidecars(transaction, item) or transaction  # the id does not cover sidecars
+    async def finish(self, opening: Opening) -> list[Verdict]:
+        """Verify what waits; the verdict on every item, in order."""
+        if opening.waiting and not await self._check_elsewhere(opening):
+            await self._check_here(opening)
+        return [verdict for verdict in opening.verdicts if verdict is not None]
 
-    def _remember(self, transaction: Transaction) -> None:
+    def _settle(self, opening: Opening, i: int, opened: Opened, refused: Rejection | None) -> None:
+        if refused is None:
+            refused = check_sidecars(opened.transaction, opening.items[i])
+        if refused is not None:
+            opening.verdicts[i] = refused
+            return
+        opening.verdicts[i] = transaction = opened.transaction
         self._verified[transaction.id] = transaction
         if len(self._verified) > REMEMBERED_MAX:
             self._verified.popitem(last=False)
 
-    async def _check_here(
-        self, items: Sequence[BatchItem], missing: Sequence[int], verdicts: list[Verdict | None]
-    ) -> None:
-        at = 0
-        while at < len(missing):
+    async def _check_here(self, opening: Opening) -> None:
+        waiting, at = opening.waiting, 0
+        while at < len(waiting):
             async with self._turn:  # one slice per turn of the loop, however many batches are being verified
                 until_s = time.monotonic() + SLICE_S
-                while at < len(missing) and time.monotonic() < until_s:
-                    verdict = check_stateless(items[missing[at]], self._chain_id)
-                    if isinstance(verdict, Transaction):
-                        self._remember(verdict)
-                    verdicts[missing[at]] = verdict
+                while at < len(waiting) and time.monotonic() < until_s:
+                    i, opened = waiting[at]
+                    self._settle(opening, i, opened, check_opened(opened))
                     at += 1
-                if at < len(missing):
+                if at < len(waiting):
                     await asyncio.sleep(0)
 
-    async def _check_elsewhere(
-        self,
-        pool: ProcessPoolExecutor,
-        items: Sequence[BatchItem],
-        missing: Sequence[int],
-        verdicts: list[Verdict | None],
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        jobs = [missing[at : at + JOB_ITEMS_MAX] for at in range(0, len(missing), JOB_ITEMS_MAX)]
-        answers = await asyncio.gather(
-            *(loop.run_in_executor(pool, check_items, self._chain_id, [encode(items[i]) for i in job]) for job in jobs)
-        )
-        for job, numbers in zip(jobs, answers, strict=True):
-            for i, number in zip(job, numbers, strict=True):
-                verdict = Rejection(number) if number else decode_transaction(items[i].transaction)
-                if isinstance(verdict, Transaction):
-                    self._remember(verdict)
-                verdicts[i] = verdict
+    async def _check_elsewhere(self, opening: Opening) -> bool:
+        """Whether worker processes have verified everything; when not, nothing was."""
+        if self.pool is None or len(opening.waiting) <= ELSEWHERE_MIN:
+            return False
+        jobs: list[Signed] = [one for _, opened in opening.waiting for one in opened.list_signed()]
+        answers = await self.pool.verify(jobs)
+        if answers is None:
+            return False
+        verdicts = iter(answers)
+        for i, opened in opening.waiting:
+            own = [next(verdicts) == 1 for _ in range(1 + len(opened.signed.cosignatures))]
+            self._settle(opening, i, opened, judge_signatures(opened, own))
+        return True
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the worker processes."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        if self.pool is not None:
+            await self.pool.close()

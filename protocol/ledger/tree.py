@@ -30,8 +30,12 @@ PATH_LENGTH = LEVELS * (FANOUT - 1)
 BUCKET_ROWS_MAX = 65_536
 """A bound on what a proof may hold; honest buckets hold rows / 65,536."""
 
-_KEY_TAG = b"\x07row-key"
-_VALUE_TAG = b"\x09row-value"
+_KEY = sha256(b"\x07row-key")
+_VALUE = sha256(b"\x09row-value")
+_NODE = sha256(b"\x02")
+"""Hashers that have taken in a tag, to be copied. A node of sixteen has a prefix of its own: it can pass neither for a
+bucket nor for a node of a tree of pairs."""
+_TABLES = tuple(bytes((number,)) for number in range(256))
 
 TableField = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Pair = tuple[DigestField, DigestField]
@@ -39,12 +43,16 @@ Pair = tuple[DigestField, DigestField]
 
 def hash_row_key(table: int, key: bytes) -> bytes:
     """Where a row stands: H(table | key)."""
-    return sha256(_KEY_TAG + table.to_bytes(1, "big") + key).digest()
+    hasher = _KEY.copy()
+    hasher.update(_TABLES[table] + key)
+    return hasher.digest()
 
 
 def hash_row_value(value: bytes) -> bytes:
     """What a row says: H(canonical bytes)."""
-    return sha256(_VALUE_TAG + value).digest()
+    hasher = _VALUE.copy()
+    hasher.update(value)
+    return hasher.digest()
 
 
 def _hash_bucket(pairs: Iterable[tuple[bytes, bytes]]) -> Digest:
@@ -52,8 +60,9 @@ def _hash_bucket(pairs: Iterable[tuple[bytes, bytes]]) -> Digest:
 
 
 def _hash_node(children: Sequence[bytes]) -> Digest:
-    """A prefix of its own: a node of sixteen can pass neither for a bucket nor for a node of a tree of pairs."""
-    return Digest(sha256(b"\x02" + b"".join(children)).digest())
+    hasher = _NODE.copy()
+    hasher.update(b"".join(children))
+    return Digest(hasher.digest())
 
 
 _EMPTY_LEVELS = [_hash_bucket(())]

@@ -19,7 +19,7 @@ from node.batches import (
 )
 from node.gossip.fetch import Fetcher, NobodyHasItError
 from node.mempool import HeldBatch, Mempool
-from node.verifier import REMEMBERED_MAX, Verdict, Verifier, check_items
+from node.verifier import REMEMBERED_MAX, Opening, Verdict, Verifier
 from protocol.batch import (
     Batch,
     BatchItem,
@@ -28,9 +28,8 @@ from protocol.batch import (
     calculate_batch_digest,
     calculate_transaction_id,
 )
-from protocol.codec import encode
 from protocol.crypto import KeySigner
-from protocol.ids import BatchDigest, ChainId, Digest, ModelId, PublicKey
+from protocol.ids import BatchDigest, ChainId, Digest, ModelId, PublicKey, TransactionId
 from protocol.messages import BatchReply, GetBatch, Message, PushBatch
 from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction, sign_transaction
@@ -166,12 +165,14 @@ class CountingVerifier(Verifier):
         super().__init__(CHAIN)
         self.checked = 0
 
-    def count_signatures(self, items: Sequence[BatchItem]) -> int:
-        return self.weight * super().count_signatures(items)
+    def open(self, items: Sequence[BatchItem], ids: Sequence[TransactionId] | None = None) -> Opening:
+        opening = super().open(items, ids)
+        opening.signatures *= self.weight
+        return opening
 
-    async def check(self, items: Sequence[BatchItem]) -> list[Verdict]:
-        self.checked += len(items)
-        return await super().check(items)
+    async def finish(self, opening: Opening) -> list[Verdict]:
+        self.checked += len(opening.items)
+        return await super().finish(opening)
 
 
 async def test_a_batch_that_is_too_heavy_is_refused_before_any_signature_is_verified() -> None:
@@ -237,9 +238,9 @@ async def test_signatures_are_counted_before_they_are_verified_and_known_ones_ar
     body = msgspec.structs.replace(make_transaction(alone).body, cosigners=tuple(one.public_key for one in others))
     together = BatchItem(transaction=sign_transaction(body, SENDER, others))
     items = [alone, together, BatchItem(transaction=b"\xc1")]
-    assert verifier.count_signatures(items) == 1 + 3 + 1
+    assert verifier.open(items).signatures == 1 + 3 + 1
     await verifier.check(items)
-    assert verifier.count_signatures(items) == 1
+    assert verifier.open(items).signatures == 1
 
 
 async def test_a_batch_on_its_way_is_awaited_and_not_asked_for() -> None:
@@ -330,7 +331,7 @@ async def test_a_search_gives_up_in_time_and_two_who_want_the_same_share_it() ->
 
 
 async def test_a_signature_is_verified_once_and_sidecars_every_time() -> None:
-    """The verdict is remembered by id, which does not cover sidecars; workers say the same as the loop."""
+    """The verdict is remembered by id, which does not cover sidecars."""
     verifier = Verifier(CHAIN)
     items = [make_item(i, sender=KeySigner(bytes([i + 1]) * 32)) for i in range(40)]
     bad = BatchItem(transaction=items[0].transaction, sidecars=(SIDECAR,))
@@ -340,16 +341,4 @@ async def test_a_signature_is_verified_once_and_sidecars_every_time() -> None:
     assert again[0] is first[0]
     assert again[1] is Rejection.SIDECAR_MISMATCH
     assert again[2] is first[1]
-    assert check_items(CHAIN, [encode(items[0]), encode(bad)]) == [0, int(Rejection.SIDECAR_MISMATCH)]
     assert REMEMBERED_MAX > 0
-
-
-async def test_worker_processes_give_the_verdicts_of_the_loop() -> None:
-    """The option for machines with many cores changes no verdict."""
-    items = [make_item(i) for i in range(20)]
-    items[3] = make_item(3, chain=ChainId(bytes(32)))
-    verifier = Verifier(CHAIN, processes=1)
-    try:
-        assert await verifier.check(items) == await Verifier(CHAIN).check(items)
-    finally:
-        verifier.close()
