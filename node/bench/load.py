@@ -22,7 +22,9 @@ from protocol.codec import decode, encode
 
 RETRY_AFTER_S: Final = 1.0
 OVERTIME_S: Final = 10.0
-"""How long after the last group is due a busy node is still asked."""
+OVERTIME_SHARE: Final = 2
+"""How long after the last group is due a slow or busy node is still asked: so many times the load's own time, at least
+so many seconds. What has not been taken then is given up."""
 BUSY: Final = frozenset({"busy", "not_ready"})
 
 
@@ -90,7 +92,8 @@ class Load:
             raise failed.exceptions[0] from failed
 
     async def _run_lane(self, number: int, lane: Lane) -> None:
-        until_s = self.began_s + self._layout.groups * self._step_s + OVERTIME_S
+        planned_s = self._layout.groups * self._step_s
+        until_s = self.began_s + planned_s + max(OVERTIME_S, OVERTIME_SHARE * planned_s)
         groups = self._layout.list_groups(number)
         for (first, count), body in zip(groups, read_spool(lane.spool), strict=True):
             due_s = self.began_s + first // self._layout.group * self._step_s
@@ -105,8 +108,7 @@ class Load:
     async def _submit(self, client: NodeClient, body: bytes, serials: Sequence[int], until_s: float) -> Sequence[int]:
         """Submit a group, and again what the node was too busy for; what it did not take until time was up."""
         whole, left = body, list(serials)
-        while True:
-            pause_s = RETRY_AFTER_S
+        while time.perf_counter() < until_s:
             try:
                 answer = await self._ask(client, body)
                 left = [serial for serial, one in zip(left, answer.results, strict=True) if not self._note(serial, one)]
@@ -125,10 +127,12 @@ class Load:
                 self.busy_answers += 1
             except NodeUnreachable:
                 self._check_alive()
+                pause_s = RETRY_AFTER_S
                 self.unanswered_requests += 1
             if time.perf_counter() + pause_s > until_s:
-                return left
+                break
             await asyncio.sleep(pause_s)
+        return left
 
     async def _ask(self, client: NodeClient, body: bytes) -> _Answer:
         try:

@@ -3,6 +3,7 @@
 Linux only; `node.bench.site.check_machine` says so before. Never a figure that a process tells about itself.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -15,31 +16,59 @@ MEGA: Final = 1_000_000
 
 
 class Usage(NamedTuple):
-    """What one process has used since it began."""
+    """What one node has used since it began: its process and those that it started itself."""
 
     processor_s: float
-    """All its threads, user and system (proc(5), stat fields 14 and 15)."""
+    """All threads, user and system, of processes that live and of children that have ended (proc(5), stat)."""
     memory_now_mb: float
-    """Resident, MB of 10^6 bytes."""
+    """Resident, MB of 10^6 bytes; pages that its processes share count for each."""
     memory_peak_mb: float
     disk_written_bytes: int
     """Handed to the disk (proc(5), io)."""
 
 
-def read_processor_s(pid: int) -> float:
-    """Processor seconds of a process."""
-    fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+def list_session(leader: int) -> list[int]:
+    """The processes of a session, its leader first: every node is started in a session of its own (setsid(2)).
+
+    Raises ProcessLookupError when the leader has gone.
+    """
+    members = [leader] if (PROC / str(leader)).exists() else []
+    for entry in PROC.iterdir():
+        if entry.name.isdecimal() and int(entry.name) != leader:
+            with contextlib.suppress(OSError):
+                if int(_read_stat(int(entry.name))[3]) == leader:
+                    members.append(int(entry.name))
+    if members[:1] != [leader]:
+        raise ProcessLookupError(leader)
+    return members
 
 
-def read_usage(pid: int) -> Usage:
-    """What a process has used. Raises OSError when it has gone."""
+def _read_stat(pid: int) -> list[str]:
+    """Fields of proc(5)'s stat from the third on: behind the name, which may hold anything."""
+    return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+
+
+def read_usage(leader: int) -> Usage:
+    """What a node has used, by the process that was started for it. Raises OSError when that has gone."""
+    used = [_read_process(leader)]
+    for pid in list_session(leader)[1:]:
+        with contextlib.suppress(OSError):  # one of its helpers that has just ended: counted with the leader's children
+            used.append(_read_process(pid))
+    return Usage(
+        processor_s=sum(one.processor_s for one in used),
+        memory_now_mb=sum(one.memory_now_mb for one in used),
+        memory_peak_mb=sum(one.memory_peak_mb for one in used),
+        disk_written_bytes=sum(one.disk_written_bytes for one in used),
+    )
+
+
+def _read_process(pid: int) -> Usage:
     memory = _read_fields(PROC / str(pid) / "status", "VmRSS", "VmHWM")
     written = _read_fields(PROC / str(pid) / "io", "write_bytes")
     return Usage(
-        processor_s=read_processor_s(pid),
-        memory_now_mb=memory["VmRSS"] * 1_024 / MEGA,
-        memory_peak_mb=memory["VmHWM"] * 1_024 / MEGA,
+        processor_s=sum(int(ticks) for ticks in _read_stat(pid)[11:15]) / TICKS_PER_S,
+        memory_now_mb=memory.get("VmRSS", 0) * 1_024 / MEGA,
+        memory_peak_mb=memory.get("VmHWM", 0) * 1_024 / MEGA,
         disk_written_bytes=written["write_bytes"],
     )
 

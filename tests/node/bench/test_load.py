@@ -108,6 +108,7 @@ async def test_a_node_that_stays_busy_is_given_up_when_time_is_up(
 ) -> None:
     """The load ends by itself, and what was not taken is counted as that."""
     monkeypatch.setattr(load_module, "OVERTIME_S", 0.5)
+    monkeypatch.setattr(load_module, "OVERTIME_SHARE", 1)
 
     async def submit(request: web.Request) -> web.StreamResponse:
         return web.json_response({"code": "busy"}, status=503, headers={"Retry-After": "60"})
@@ -117,6 +118,22 @@ async def test_a_node_that_stays_busy_is_given_up_when_time_is_up(
         load, tally = await run_load(url, Layout(6, 1, 2), tmp_path / "lane", rate=20)
     assert time.perf_counter() - began < 2
     assert (load.busy_answers, tally.accepted, tally.not_taken) == (3, 0, 6)
+
+
+async def test_a_slow_node_is_not_asked_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every group waits for the answer before it; those whose turn has not come when time is up are not taken."""
+    monkeypatch.setattr(load_module, "OVERTIME_S", 0.3)
+    monkeypatch.setattr(load_module, "OVERTIME_SHARE", 1)
+
+    async def submit(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.2)
+        return accept(1)
+
+    async with paper_node(submit) as url:
+        began = time.perf_counter()
+        load, tally = await run_load(url, Layout(10, 1, 1), tmp_path / "lane", rate=100)
+    assert time.perf_counter() - began < 1.5
+    assert (tally.accepted, tally.not_taken, load.busy_answers) == (2, 8, 0)
 
 
 async def test_what_a_full_node_left_is_sent_again_alone(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """What a bench is asked for: defaults that follow from the validators, and every wish that cannot be met refused."""
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +15,8 @@ from node.bench import site
 from node.bench.plan import Kind, Plan, PlanError, make_plan
 from node.cli.common import EXIT_REFUSED, EXIT_USAGE
 from node.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def plan(**wishes: Any) -> Plan:
@@ -120,3 +125,23 @@ def test_the_file_system_of_a_directory_is_the_nearest_mount(monkeypatch: pytest
     )
     assert site.find_filesystem(inner) in site.MEMORY_FILESYSTEMS
     assert site.find_filesystem(tmp_path) == "ext4"
+
+
+def test_the_development_script_runs_the_same_command(tmp_path: Path) -> None:
+    """`./dev bench consensus FLAGS` is `liushui bench FLAGS`, from wherever it is called; other names are looked up."""
+    environment = Path(sys.prefix)
+    if not (environment / ".liushui-dev").exists():
+        pytest.skip("not run inside the development environment")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(ROOT / "dev"), "bench", *arguments]
+        env = {**os.environ, "LIUSHUI_VENV": str(environment), "LANG": "C"}
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    wrong = run("consensus", "--validators", "4", "--dead", "2")
+    assert (wrong.returncode, "at most 1 may be dead" in wrong.stderr) == (EXIT_USAGE, True)
+    unknown = run("network")
+    assert (unknown.returncode, unknown.stderr) == (
+        1,
+        "dev: there is no benchmark 'network': './dev bench' lists them\n",
+    )
