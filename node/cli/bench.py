@@ -53,16 +53,21 @@ def bench(*, data_dir: Path | None, keep: bool, as_json: bool, lang: str, kind: 
 
     \b
     Measured, in this order:
-      idle network        share of a core per node, over 10 s
-      lone transaction    20, one after another, from submission to final answer
-      load                final transactions per second; accepted, refused, lost, done twice; latency p50, p95, p99;
-                          blocks and views per second; processor, memory (now, peak), disk (kept, written) and
-                          bytes of gossip (sent, received) per node and transaction; the generator's own processor
-      load, f dead        the same with as many validators killed as may be
-      a new observer      with --sync: transactions per second, and per second of its processor time, all verified
+      idle network      share of a core per node, over 10 s
+      lone transaction  20, one after another, until the answer says final
+      load              final transactions per second; latency p50, p95, p99;
+                        accepted, refused, lost, executed twice; blocks and
+                        views per second; per node and per transaction:
+                        processor, memory (now, peak), bytes written to disk,
+                        bytes of gossip sent and received; and the processor
+                        of the load generator, which is in no node's figure
+      load, f dead      the same with as many validators killed as may be
+      a new observer    with --sync: transactions per second, and per second
+                        of its processor, all verified from the first block on
+      disk              what one validator keeps after a clean stop
 
     Exit code 0 when nothing was lost or done twice and all nodes agree, else 1. Ctrl-C ends every process and removes
-    the directory. A million transactions take 11 minutes at 1500 a second and some 2 GB of disk per node.
+    the directory. `--transactions 1000000 --rate 1500` takes 11 minutes and about 1.2 GB of disk per node.
     """
     from node.bench.plan import Kind, PlanError, make_plan
     from node.bench.run import BenchError, run_bench

@@ -164,3 +164,20 @@ def test_people_read_it_in_two_languages(measured: tuple[dict[str, Any], Path]) 
     assert all(len(pair) == 2 and all(pair) for table in (LABELS, VALUES) for pair in table.values())
     assert dict(chinese)["终局、执行并落盘"].startswith(f"{report.loads[-1].final_tx_per_s} 笔/秒")
     assert dict(english)["final, executed and saved"].startswith(f"{report.loads[-1].final_tx_per_s} tx/s")
+
+
+@pytest.mark.long
+def test_payments_run_on_loans_that_were_really_made(tmp_path: Path) -> None:
+    """64 loans applied for, attested, offered and accepted first; then every payment is final once."""
+    directory = tmp_path / "data"
+    process = begin(
+        "--kind", "pay", "--validators", "2", "--rate", "400", "--seconds", "3", "--load-only", "--json",
+        "--data-dir", str(directory),
+    )  # fmt: skip
+    out, error = process.communicate(timeout=115)
+    assert process.returncode == 0, out[-2_000:] + error[-2_000:]
+    report = json.loads(out)
+    assert report["asked"]["accounts"] == 64
+    (load,) = report["loads"]
+    assert (load["final"], load["failed"], load["lost"], load["executed_twice"]) == (1_200, 0, 0, 0)
+    assert find_processes(directory) == []
