@@ -1,7 +1,8 @@
 """The receipt file: one transaction's outcome, provable offline with the genesis file alone.
 
     signed transaction -> receipt -> receipts of its block -> exec_root of its height -> later exec_roots
-      -> the one a header names -> a finalised descendant -> signatures of a quorum of the genesis' validators
+      -> the one a header names -> a finalised descendant -> signatures of a quorum of its epoch's validators
+      <- the boundary headers that lead from the genesis' validators to those
 
 It proves the outcome, not only inclusion. Every field is bound by a hash or a signature, so no byte can be changed
 unnoticed. Never add a field that nothing binds.
@@ -13,23 +14,26 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from protocol.block import FIRST_EPOCH, Header, calculate_genesis_digest
+from protocol.block import Header
 from protocol.certificate import Certificate, VoteKind, calculate_signers, check_certificate
 from protocol.codec import CodecError, decode, encode
 from protocol.crypto import check_signature
+from protocol.epochs import EpochFault, EpochProof, follow_epochs
 from protocol.genesis import Genesis
-from protocol.ids import Digest, DigestField, Height, PublicKey
+from protocol.ids import Digest, DigestField, Epoch, Height
 from protocol.ledger.records import ExecLink, Receipt, bind_receipts, calculate_exec_root
 from protocol.limits import BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, VIEW_WINDOW_PAST
 from protocol.merkle import calculate_path, calculate_root, check_path
 from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction, check_signatures, decode_transaction
-from protocol.validators import make_validator_set
+from protocol.validators import ValidatorSet
 
-RECEIPT_FILE_VERSION = 1
-RECEIPT_FILE_BYTES_MAX = 1_048_576
+RECEIPT_FILE_VERSION = 2
+RECEIPT_FILE_BYTES_MAX = 4_194_304
 LINKS_MAX = 4_096
 """Heights between a receipt and the next header that names an executed height; honest ones stay under 16."""
+EPOCHS_MAX = 1_024
+"""Changes of validators before a receipt: at 32 validators about 3 MiB of proofs, a second of verification."""
 
 
 class ReceiptFile(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +57,8 @@ class ReceiptFile(msgspec.Struct, frozen=True, array_like=True, kw_only=True, fo
     """The header that names the exec_root, and its descendants down to the finalised one."""
     finalization: Certificate
     """Of the last header."""
+    epochs: Annotated[tuple[EpochProof, ...], msgspec.Meta(max_length=EPOCHS_MAX)]
+    """How each epoch before the finalization's ended, the first one first."""
 
 
 class ReceiptFault(Enum):
@@ -65,6 +71,7 @@ class ReceiptFault(Enum):
     PATH = ("receipt_path", "The receipt does not stand among the receipts of its block.")
     EXECUTION = ("receipt_execution", "The receipt's block does not lead to the executed state a header names.")
     HEADERS = ("receipt_headers", "The headers inside do not follow one another.")
+    EPOCHS = ("receipt_epochs", "The changes of validators inside do not lead from the genesis to these headers.")
     FINALIZATION = ("receipt_finalization", "No quorum of the network's validators finalised these headers.")
 
     @property
@@ -85,8 +92,10 @@ class VerifiedReceipt(NamedTuple):
     receipt: Receipt
     header: Header
     """Finalised; names the executed state that holds the outcome."""
+    epoch: Epoch
+    """In which it was finalised; 0 while the genesis' own validators validate."""
     signers: tuple[str, ...]
-    """Names of the validators whose signatures finalised it."""
+    """The validators whose signatures finalised it: names of the genesis, or of later keys their first digits."""
 
     @property
     def rejection(self) -> Rejection | None:
@@ -137,18 +146,24 @@ def _leads_to(file: ReceiptFile, header: Header) -> bool:
 def _check_finalization(
     file: ReceiptFile, genesis: Genesis, transaction: Transaction
 ) -> VerifiedReceipt | ReceiptFault:
-    chain_id = genesis.calculate_chain_id()
-    validators = make_validator_set(genesis.calculate_validator_keys(), calculate_genesis_digest(chain_id))
     finalization, last = file.finalization, file.headers[-1]
-    if finalization.kind is not VoteKind.FINALIZE or finalization.epoch != FIRST_EPOCH or last.epoch != FIRST_EPOCH:
+    sets = follow_epochs(genesis, file.epochs)
+    if isinstance(sets, EpochFault) or len(file.epochs) != last.epoch:
+        return ReceiptFault.EPOCHS
+    if finalization.kind is not VoteKind.FINALIZE or finalization.epoch != last.epoch:
         return ReceiptFault.FINALIZATION
     if finalization.digest != last.calculate_digest():
         return ReceiptFault.FINALIZATION
-    if check_certificate(finalization, validators, chain_id, check_signature) is not None:
+    if check_certificate(finalization, sets[-1], genesis.calculate_chain_id(), check_signature) is not None:
         return ReceiptFault.FINALIZATION
+    signers = _name_signers(genesis, sets[-1], finalization)
+    return VerifiedReceipt(transaction, file.receipt, file.headers[0], last.epoch, signers)
+
+
+def _name_signers(genesis: Genesis, validators: ValidatorSet, finalization: Certificate) -> tuple[str, ...]:
     names = {member.validator_key: member.name for member in genesis.members if member.validator_key is not None}
-    signers = tuple(names[PublicKey(validators.keys[index])] for index in calculate_signers(finalization))
-    return VerifiedReceipt(transaction, file.receipt, file.headers[0], signers)
+    keys = (validators.keys[index] for index in calculate_signers(finalization))
+    return tuple(names.get(key) or f"validator {key.hex()[:8]}" for key in keys)
 
 
 def make_receipt_file(
@@ -161,8 +176,12 @@ def make_receipt_file(
     links: Sequence[ExecLink],
     headers: Sequence[Header],
     finalization: Certificate,
+    epochs: Sequence[EpochProof] = (),
 ) -> bytes:
-    """Canonical bytes of a receipt file from what a node stores; `receipts` are all canonical receipts of the block."""
+    """Canonical bytes of a receipt file from what a node stores; `receipts` are all canonical receipts of the block.
+
+    `epochs` are the proofs of all epochs before the finalization's.
+    """
     return encode(
         ReceiptFile(
             version=RECEIPT_FILE_VERSION,
@@ -176,5 +195,6 @@ def make_receipt_file(
             links=tuple(links),
             headers=tuple(headers),
             finalization=finalization,
+            epochs=tuple(epochs),
         )
     )

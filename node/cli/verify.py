@@ -35,7 +35,10 @@ def verify(*, receipt: Path, genesis_path: Path, as_json: bool) -> None:
     if as_json:
         print_json({"verified": True, **facts})
         return
-    click.echo("Proved: this transaction was executed, and a quorum of the network's validators finalised the outcome.")
+    click.echo(
+        "Proved: this transaction was executed, and a quorum of the network's validators finalised the outcome"
+        f" in {_tell_epoch(proved.epoch)}."
+    )
     print_facts((name, ", ".join(value) if isinstance(value, list) else value) for name, value in facts.items())
 
 
@@ -67,8 +70,15 @@ def _describe(proved: Any, network: str) -> dict[str, Any]:
         "index": receipt.index,
         "named_by_header": header.height,
         "header_time": at.isoformat().replace("+00:00", "Z"),
+        "epoch": proved.epoch,
         "signed_by": list(proved.signers),
     }
+
+
+def _tell_epoch(epoch: int) -> str:
+    if epoch == 0:
+        return "epoch 0, whose validators the genesis names"
+    return f"epoch {epoch}, whose validators follow from the genesis by {epoch} finalised change{'s' * (epoch > 1)}"
 
 
 def _tell(fact: Any) -> str:

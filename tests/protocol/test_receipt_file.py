@@ -1,4 +1,4 @@
-"""A receipt file proves an outcome from the genesis alone, and no byte of it can be changed."""
+"""A receipt file proves an outcome from the genesis alone, in any epoch, and no byte of it can be changed."""
 
 from functools import cache
 from typing import NamedTuple
@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from protocol.batch import BatchItem
-from protocol.block import Header, calculate_genesis_digest
+from protocol.block import Header
 from protocol.certificate import Certificate, VoteKind, calculate_vote_bytes
 from protocol.codec import decode, encode
-from protocol.ids import Digest, Epoch, TimeMs, View
+from protocol.epochs import EpochProof, make_first_set
+from protocol.ids import Digest, Epoch, Height, PublicKey, TimeMs, View
 from protocol.ledger.execute import Execution
 from protocol.ledger.records import ExecLink
 from protocol.money import Amount
@@ -18,8 +19,8 @@ from protocol.receipt import ReceiptFault, ReceiptFile, VerifiedReceipt, make_re
 from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction, check_stateless
 from protocol.transactions.money import Transfer
-from protocol.validators import make_validator_set
-from tests.protocol.ledger.world import CNY, LENDERS, World, make_genesis, make_signer
+from protocol.validators import ValidatorSet, calculate_validators_hash, make_validator_set
+from tests.protocol.ledger.world import CNY, World, make_genesis, make_signer
 
 
 class Proof(NamedTuple):
@@ -30,17 +31,26 @@ class Proof(NamedTuple):
     transaction: Transaction
 
 
-def finalize(world: World, header: Header) -> Certificate:
-    """A quorum of the lenders' validators signs the header."""
+VALIDATORS = (("harbour", "jade", "plum"), ("harbour", "jade", "plum", "peony"), ("jade", "plum", "peony", "iris"))
+"""Who validates in the epochs 0, 1 and 2."""
+
+
+def get_keys(names: tuple[str, ...]) -> tuple[PublicKey, ...]:
+    """Validator keys of some names, ascending."""
+    return tuple(sorted(make_signer(f"{name}/validator").public_key for name in names))
+
+
+def finalize(world: World, header: Header, validators: ValidatorSet) -> Certificate:
+    """A quorum of the validators signs the header."""
     chain_id = world.ledger.chain_id
-    validators = make_validator_set(world.genesis.calculate_validator_keys(), calculate_genesis_digest(chain_id))
-    signers = {make_signer(f"{name}/validator").public_key: make_signer(f"{name}/validator") for name in LENDERS}
+    names = sorted({name for names in VALIDATORS for name in names})
+    signers = {make_signer(f"{name}/validator").public_key: make_signer(f"{name}/validator") for name in names}
     digest = header.calculate_digest()
-    message = calculate_vote_bytes(VoteKind.FINALIZE, chain_id, Epoch(0), View(7), digest)
+    message = calculate_vote_bytes(VoteKind.FINALIZE, chain_id, Epoch(header.epoch), View(7), digest)
     voters = range(validators.quorum)
     return Certificate(
         kind=VoteKind.FINALIZE,
-        epoch=Epoch(0),
+        epoch=header.epoch,
         view=View(7),
         digest=digest,
         signers=sum(1 << index for index in voters),
@@ -48,12 +58,35 @@ def finalize(world: World, header: Header) -> Certificate:
     )
 
 
-def make_headers(world: World, named: Execution, count: int) -> list[Header]:
+def end_epoch(world: World, epoch: int, validators: ValidatorSet) -> EpochProof:
+    """The boundary block of an epoch, finalised by its validators, which announces the next ones."""
+    following = get_keys(VALIDATORS[epoch + 1])
+    header = msgspec.structs.replace(
+        world.header(40 * (epoch + 1)),
+        epoch=Epoch(epoch),
+        epoch_end=Height(40 * (epoch + 1)),
+        next_validators_hash=calculate_validators_hash(following),
+    )
+    return EpochProof(header=header, finalization=finalize(world, header, validators), validators=following)
+
+
+def pass_epochs(world: World, count: int) -> tuple[list[EpochProof], ValidatorSet]:
+    """Proofs of so many epochs, and the validators after them."""
+    proofs: list[EpochProof] = []
+    validators = make_first_set(world.genesis)
+    for epoch in range(count):
+        proofs.append(end_epoch(world, epoch, validators))
+        validators = make_validator_set(get_keys(VALIDATORS[epoch + 1]), proofs[-1].header.calculate_digest())
+    return proofs, validators
+
+
+def make_headers(world: World, named: Execution, count: int, epoch: int) -> list[Header]:
     """Headers after the last block, the first naming an executed state, each the parent of the next."""
     headers: list[Header] = []
     for step in range(count):
         header = msgspec.structs.replace(
             world.header(world.ledger.height + 1 + step),
+            epoch=Epoch(epoch),
             exec_height=named.height,
             exec_root=named.exec_root,
             time_ms=TimeMs(world.now_ms + 1 + step),
@@ -65,7 +98,7 @@ def make_headers(world: World, named: Execution, count: int) -> list[Header]:
 
 
 @cache
-def prove() -> Proof:
+def prove(epoch: int = 0) -> Proof:
     """The third of five transfers in one block; the state is named two heights later, and finalised one header on."""
     world = World()
     for person in ("ann", "bob"):
@@ -84,7 +117,8 @@ def prove() -> Proof:
         world.pass_days(1)
         executions.append(world.execution)
     first, *later = (one for one in executions if one is not None)
-    headers = make_headers(world, later[-1], 2)
+    headers = make_headers(world, later[-1], 2, epoch)
+    proofs, validators = pass_epochs(world, epoch)
     raw = make_receipt_file(
         transaction=calls[2].raw,
         receipts=[encode(one) for one in receipts],
@@ -93,25 +127,39 @@ def prove() -> Proof:
         previous_exec_root=first.previous_exec_root,
         links=[ExecLink(state_root=one.state_root, receipts_root=one.receipts_root) for one in later],
         headers=headers,
-        finalization=finalize(world, headers[-1]),
+        finalization=finalize(world, headers[-1], validators),
+        epochs=proofs,
     )
     return Proof(raw, world, calls[2])
 
 
-def test_a_receipt_is_verified_by_the_genesis_alone() -> None:
+@pytest.mark.parametrize(("epoch", "signers"), [(0, 2), (1, 3), (2, 3)])
+def test_a_receipt_is_verified_by_the_genesis_alone(epoch: int, signers: int) -> None:
     """It says which transaction came to what: here, that it failed for want of funds."""
-    raw, world, transaction = prove()
+    raw, world, transaction = prove(epoch)
     found = verify_receipt_file(raw, world.genesis)
     assert isinstance(found, VerifiedReceipt)
     assert found.transaction == transaction
     assert found.rejection is Rejection.FUNDS_SHORT
     assert found.receipt.index == 2
-    assert len(found.signers) == 2
+    assert (found.epoch, len(found.signers)) == (epoch, signers)
 
 
-def test_no_byte_can_be_changed() -> None:
+def test_signers_are_named_by_the_genesis_or_by_their_key() -> None:
+    """Who was seated later has no name in the genesis: the first digits of the key stand for it."""
+    raw, world, _ = prove(2)
+    found = verify_receipt_file(raw, world.genesis)
+    assert isinstance(found, VerifiedReceipt)
+    names = {make_signer(f"{name}/validator").public_key: name for name in ("jade", "plum")}
+    wanted = [names.get(key) or f"validator {key.hex()[:8]}" for key in get_keys(VALIDATORS[2])[:3]]
+    assert list(found.signers) == wanted
+    assert any(one.startswith("validator ") for one in wanted)
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_no_byte_can_be_changed(epoch: int) -> None:
     """Every position, several flips: each changed file is refused, with a fault and not an exception."""
-    raw, world, _ = prove()
+    raw, world, _ = prove(epoch)
     for position, byte in enumerate(raw):
         for changed in (byte ^ 1, byte ^ 0x80, (byte + 1) % 256):
             forged = raw[:position] + bytes((changed,)) + raw[position + 1 :]
@@ -134,7 +182,7 @@ def test_another_genesis_refuses_it() -> None:
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
-        ({"version": 2}, ReceiptFault.VERSION),
+        ({"version": 1}, ReceiptFault.VERSION),
         ({"receipts_count": 6}, ReceiptFault.EXECUTION),
         ({"path": ()}, ReceiptFault.PATH),
         ({"links": ()}, ReceiptFault.EXECUTION),
@@ -162,6 +210,32 @@ def test_each_link_of_the_proof_is_checked(fields: dict[str, object], fault: Rec
     changes = {name: alternatives[each] if isinstance(each, str) else each for name, each in fields.items()}
     forged = encode(msgspec.structs.replace(file, **changes))
     assert verify_receipt_file(forged, world.genesis) is fault
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("none", ReceiptFault.EPOCHS),
+        ("one short", ReceiptFault.EPOCHS),
+        ("one more", ReceiptFault.EPOCHS),
+        ("swapped", ReceiptFault.EPOCHS),
+        ("last signed by the first", ReceiptFault.FINALIZATION),
+    ],
+)
+def test_every_change_of_validators_is_shown(change: str, fault: ReceiptFault) -> None:
+    """No proof may be missing, too many or out of its place; validators of another epoch finalise nothing."""
+    raw, world, _ = prove(2)
+    file = decode(raw, ReceiptFile)
+    first, second = file.epochs
+    old = finalize(world, file.headers[-1], make_first_set(world.genesis))
+    changes: dict[str, dict[str, object]] = {
+        "none": {"epochs": ()},
+        "one short": {"epochs": (first,)},
+        "one more": {"epochs": (first, second, second)},
+        "swapped": {"epochs": (second, first)},
+        "last signed by the first": {"finalization": old},
+    }
+    assert verify_receipt_file(encode(msgspec.structs.replace(file, **changes[change])), world.genesis) is fault
 
 
 def test_faults_have_codes_and_sentences() -> None:
