@@ -157,13 +157,11 @@ def prove_certificate(m: Machine, slot: Slot | None, certificate: Certificate) -
 
 def accept_certificate(m: Machine, slot: Slot, certificate: Certificate) -> None:
     """Log a proven certificate before any vote it permits, and note what it may permit."""
-    view, kind = certificate.view, certificate.kind
+    view = certificate.view
     m.persist(CertificateRecord(certificate=certificate))
     install_certificate(m, slot, certificate)
     for index in calculate_signers(certificate):
         m.heard[index] = max(m.heard[index], view)
-    if kind is not VoteKind.NULLIFY:
-        m.pace.nullified_in_a_row = 0
     m.dirty = True
 
 

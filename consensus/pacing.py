@@ -11,7 +11,7 @@ from consensus.pacemaker import Turn
 from consensus.slot import Slot
 from consensus.voting import nullify_what_nobody_holds
 from protocol.block import GENESIS_HEIGHT
-from protocol.certificate import VoteKind
+from protocol.certificate import Certificate, VoteKind
 from protocol.ids import TimeMs, View
 from protocol.limits import EXECUTION_LAG_MAX, VIEW_WINDOW_PAST
 
@@ -23,10 +23,7 @@ def try_enter(m: Machine, now_ms: TimeMs) -> None:
         return
     m.next_entry = None
     m.entry = certificate
-    if certificate.kind is VoteKind.NULLIFY:
-        m.pace.nullified_in_a_row += 1
-    else:
-        m.pace.nullified_in_a_row = 0
+    m.pace.nullified_in_a_row = m.pace.nullified_in_a_row + 1 if _was_given_up(m, certificate) else 0
     m.view = View(certificate.view + 1)
     disarm(m)
     m.turn = Turn(m.view)
@@ -35,6 +32,16 @@ def try_enter(m: Machine, now_ms: TimeMs) -> None:
     if slot is not None and _has_foreign(m, slot):
         m.turn.engaged = True
     set_heartbeat(m, now_ms)
+
+
+def _was_given_up(m: Machine, certificate: Certificate) -> bool:
+    """Whether the view did not last: nullified, or notarized only after I gave it up and could not finalize it.
+
+    Where messages take longer than D, every view may be notarized too late: only a longer D leads out of that.
+    """
+    slot = m.slots.get(certificate.view)
+    late = certificate.kind is VoteKind.NOTARIZE and slot is not None and slot.mine.nullified
+    return late or certificate.kind is VoteKind.NULLIFY
 
 
 def _has_foreign(m: Machine, slot: Slot) -> bool:

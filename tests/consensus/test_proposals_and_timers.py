@@ -239,12 +239,27 @@ def test_the_delay_is_clamped_grows_by_half_and_is_capped() -> None:
 
 
 def test_any_notarization_resets_the_growth() -> None:
-    """k counts nullified views in a row."""
+    """k counts views in a row that did not last."""
     bench = make_follower()
     bench.nullify_up_to(5)
     assert bench.engine._machine.pace.nullified_in_a_row == 4
     bench.drive(ReceivedCertificate(certificate=bench.certificate(N, 5, BlockDigest(bytes(31) + b"\x05"))))
     assert bench.engine._machine.pace.nullified_in_a_row == 0
+
+
+def test_a_notarization_that_comes_after_one_gave_its_view_up_lengthens_d() -> None:
+    """Messages take longer than D: such views are notarized late for ever and never final, unless D grows."""
+    bench = make_follower()
+    for view in (1, 2, 3):
+        bench.drive(WorkChanged(has_work=True))
+        assert votes_in(bench.drive(TimerFired(name=TimerName.VIEW, view=View(view))), U)
+        digest = BlockDigest(bytes(31) + bytes((view,)))
+        bench.drive(ReceivedCertificate(certificate=bench.certificate(N, view, digest)))
+        assert (bench.engine.view, bench.engine._machine.pace.nullified_in_a_row) == (view + 1, view)
+    late = BlockDigest(bytes(31) + b"\x09")
+    bench.nullify_up_to(5)
+    bench.drive(ReceivedCertificate(certificate=bench.certificate(N, 4, late)))
+    assert bench.engine._machine.pace.nullified_in_a_row == 4, "a view that is left says nothing of the present D"
 
 
 def test_retry_says_again_what_may_have_been_lost() -> None:

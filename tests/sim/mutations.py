@@ -246,6 +246,11 @@ PROGRESS = (
     ),
     Mutation("D never shrinks", progress.never_forgive_the_wait, Law(timers.test_any_notarization_resets_the_growth)),
     Mutation(
+        "D shrinks by late notarizations",
+        progress.forgive_the_wait_too_soon,
+        Law(timers.test_a_notarization_that_comes_after_one_gave_its_view_up_lengthens_d),
+    ),
+    Mutation(
         "help without end",
         progress.help_without_end,
         Law(timers.test_a_repeated_vote_of_an_old_view_is_answered_with_what_let_me_go_on),

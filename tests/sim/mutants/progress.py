@@ -207,6 +207,11 @@ def never_forgive_the_wait(patch: Patch) -> None:
     patch.setattr("consensus.machine.Pacemaker", Growing)
 
 
+def forgive_the_wait_too_soon(patch: Patch) -> None:
+    """A notarization that came too late to finalize its view counts as success."""
+    patch.setattr(pacing, "_was_given_up", lambda _, certificate: certificate.kind is VoteKind.NULLIFY)
+
+
 def help_without_end(patch: Patch) -> None:
     honest = certifying.help_laggard
 
