@@ -176,8 +176,7 @@ class Load:
 
     async def measure_service(self, since_s: float, *, within_s: float) -> float:
         """Seconds from `since_s` (monotonic) until a transfer signed now is final at some node, sent to all alive."""
-        intent = self._make_transfer(self._prober)
-        self.sent.add(intent.id.hex())
+        intent = self.make_probe()
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             names = self._processes.alive
@@ -192,6 +191,12 @@ class Load:
                 await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.sleep(PAUSE_S)
         raise AssertionError(f"no service within {within_s:.0f} s: {await self.describe()}")
+
+    def make_probe(self) -> Intent:
+        """A transfer of its own sender, to be sent by the caller."""
+        intent = self._make_transfer(self._prober)
+        self.sent.add(intent.id.hex())
+        return intent
 
     async def _probe(self, name: str, intent: Intent) -> bool:
         try:

@@ -28,12 +28,12 @@ class Scene:
         self.measured.append(f"{what}: {seconds:.2f} s")
         print(self.measured[-1])
 
-    async def expect_service(self, what: str, since_s: float | None = None) -> None:
+    async def expect_service(self, what: str, since_s: float | None = None, *, within_s: float = RESUME_S) -> None:
         """A transfer signed now becomes final soon after `since_s` (monotonic; now when None)."""
         since_s = time.monotonic() if since_s is None else since_s
-        took_s = await self.load.measure_service(since_s, within_s=RESUME_S)
+        took_s = await self.load.measure_service(since_s, within_s=within_s)
         self.note(what, took_s)
-        assert took_s <= RESUME_S, f"{what}: {took_s:.1f} s"
+        assert took_s <= within_s, f"{what}: {took_s:.1f} s"
 
     async def expect_level(self, what: str, names: Sequence[str] | None = None) -> None:
         """These nodes come to where the others are."""
