@@ -9,8 +9,9 @@ from protocol.crypto import KeySigner, calculate_hash
 from protocol.genesis import Genesis, Member
 from protocol.ids import BlockDigest, BoxKey, Day, Epoch, ObjectId, Signature, ValidatorIndex, View
 from protocol.ledger.invariants import find_violations
-from protocol.ledger.rows import ProposalState
+from protocol.ledger.rows import ProposalState, Role
 from protocol.ledger.seatrows import Seats
+from protocol.ledger.state import ACCOUNTS
 from protocol.transactions.governance import (
     Action,
     Evidence,
@@ -61,10 +62,6 @@ class SeatedWorld(World):
         """Who validates now."""
         return self.ledger.epoch_row.seats
 
-    def name_of(self, account: bytes) -> str:
-        """The name behind a member's account."""
-        return next(one.name for one in self.genesis.members if one.account == account)
-
     def list_seated(self, seats: Seats | None) -> list[str] | None:
         """Names behind some seats, in alphabetical order."""
         names = {self.account(one): one for one in (*self.names, "agent", "issuer", "eye", "court", "peony", "iris")}
@@ -88,9 +85,8 @@ class SeatedWorld(World):
 
     def can_vote(self, who: str) -> bool:
         """Whether a proposal of theirs would be heard."""
-        from protocol.ledger.voters import has_vote
-
-        return has_vote(self.ledger.books, self.account(who))
+        row = self.ledger.books.state.need(ACCOUNTS, self.account(who))
+        return bool(row.roles & Role.VALIDATOR) and not row.frozen
 
     def enact(self, *actions: Action) -> list[ProposalState]:
         """Let actions pass and their day come, all in one block; how they ended."""
