@@ -5,14 +5,19 @@ Linux only; `node.bench.site.check_machine` says so before. Never a figure that 
 
 import contextlib
 import os
+import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from protocol.crypto import KeySigner, check_signature
+
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 PROC: Final = Path("/proc")
 MEGA: Final = 1_000_000
+CHECKS: Final = 500
+MESSAGE: Final = bytes(200)  # about a transfer
 
 
 class Usage(NamedTuple):
@@ -87,6 +92,18 @@ def read_machine_s() -> tuple[float, float]:
     ticks = [int(one) for one in (PROC / "stat").read_text().splitlines()[0].split()[1:9]]
     idle = ticks[3] + ticks[4]
     return (sum(ticks) - idle) / TICKS_PER_S, sum(ticks) / TICKS_PER_S
+
+
+def measure_signature_check_us() -> float:
+    """Processor time of one Ed25519 verification, median of many: how fast a core is while others share the machine."""
+    signer = KeySigner(bytes(32))
+    signature = signer.sign(MESSAGE)
+    took: list[float] = []
+    for _ in range(CHECKS):
+        began_s = time.thread_time()
+        assert check_signature(signer.public_key, MESSAGE, signature), "it was signed a moment ago"
+        took.append((time.thread_time() - began_s) * 1e6)
+    return statistics.median(took)
 
 
 def measure_files(directory: Path) -> dict[str, int]:

@@ -24,7 +24,7 @@ from node.bench.accounts import ACCOUNTS, LOANS, People, SetUpError
 from node.bench.joining import measure_sync
 from node.bench.load import LoadError
 from node.bench.loading import measure_load
-from node.bench.meter import measure_files
+from node.bench.meter import measure_files, measure_signature_check_us
 from node.bench.plan import Kind, Plan, PlanError
 from node.bench.progress import Progress
 from node.bench.quiet import measure_idle, measure_lone
@@ -61,7 +61,9 @@ class _Stopper:
         self._cancel: Callable[[], object] | None = None
 
     def __enter__(self) -> "_Stopper":
-        self._before = {number: signal.signal(number, self._on_signal) for number in STOP_SIGNALS}
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means that the terminal may go
+                self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(
@@ -202,6 +204,7 @@ def _describe_machine(site: Site) -> Machine:
         platform=platform.platform(),
         filesystem=site.filesystem,
         load_average_before=round(os.getloadavg()[0], 2),
+        signature_check_us=round(measure_signature_check_us(), 1),
     )
 
 

@@ -40,8 +40,8 @@ VALUES: Final[dict[str, tuple[str, str]]] = {
         "{validators} 个验证节点，{observers} 个观察节点，{kind}，{accounts} 个付款方",
     ),
     "machine": (
-        "{cores} cores, Python {python}, {filesystem}, load average before {load}",
-        "{cores} 核，Python {python}，{filesystem}，此前平均负载 {load}",
+        "{cores} cores, Python {python}, {filesystem}; before: load average {load}, {us} us per signature check",
+        "{cores} 核，Python {python}，{filesystem}；此前平均负载 {load}，每次验签 {us} 微秒",
     ),
     "idle": ("{percent} % (busiest node)", "{percent} %（最忙节点）"),
     "load": (
@@ -110,6 +110,7 @@ def make_rows(report: Report, language: str) -> Sequence[tuple[str, str]]:
         python=machine.python,
         filesystem=machine.filesystem or "?",
         load=machine.load_average_before,
+        us=machine.signature_check_us,
     )
     if report.idle is not None:
         rows.add("idle", percent=report.idle.processor_percent_of_core_max)

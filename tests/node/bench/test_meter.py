@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from node.bench.meter import list_session, read_machine_s, read_usage
+from node.bench.meter import list_session, measure_signature_check_us, read_machine_s, read_usage
 from node.bench.progress import TEXTS, Progress
 
 BURN = """
@@ -55,6 +55,11 @@ def test_the_machine_is_busy_at_most_all_of_the_time() -> None:
         pass
     busy, whole = read_machine_s()
     assert 0.1 < busy - busy_before <= whole - all_before + 0.05
+
+
+def test_the_speed_of_a_core_is_told_in_signature_checks() -> None:
+    """Processor time, so waiting for a core does not count; between what is possible and what would be absurd."""
+    assert 20 < measure_signature_check_us() < 1_000
 
 
 def test_progress_is_one_line_in_either_language_and_nothing_when_nobody_watches(
