@@ -17,6 +17,7 @@ from consensus.events import Event, Executed, ReceivedBlock, Started, WorkChange
 from consensus.pacemaker import Timing
 from node.batches import BatchRoom
 from node.catchup import CatchUp
+from node.conduct import Conduct, SignatureWatch
 from node.config import NodeConfig
 from node.documents import DocumentRoom
 from node.door import Door
@@ -76,10 +77,12 @@ class Core:
         self.sync = SyncPlan(roster.validators)
         identity = Identity(self.chain_id, keys.node, Digest(secrets.token_bytes(32)), "", roster.names)
         self.gossip = Gossip(identity, config.peers)
+        self.watch = SignatureWatch(check_signature)
+        self.conduct = Conduct(self.gossip, read_steady_ms)
         self.engine = Engine(
             chain_id=self.chain_id,
             signers=opened.signers,
-            verify=check_signature,
+            verify=self.watch,
             floor=opened.floor,
             timing=Timing(),
         )
@@ -153,7 +156,14 @@ class Core:
             silence=self._silence,
             resume=self._resume,
         )
-        self.driver = Driver(self.engine, self.guard, self.duties, read_clock_ms)
+        self.driver = Driver(
+            self.engine,
+            self.guard,
+            self.duties,
+            read_clock_ms,
+            watch=self.watch,
+            on_falsehood=self.conduct.on_falsehood,
+        )
         self.guard.recall(opened.keys.validators)
 
     def _silence(self, code: str) -> None:

@@ -2,12 +2,12 @@
 
 Rule 1: nothing is sent before everything that was to be persisted is durable. All events that are ready share one
 group commit. Rule 2: the next event is stepped only after the effects of the last are carried out, so the engine never
-speaks from a state the disk does not know. Never decide anything about blocks or votes here.
+speaks from a state the disk does not know. Rule 3: nobody's words wait behind those of another peer. Never decide
+anything about blocks or votes here.
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -30,15 +30,17 @@ from consensus.events import (
     TimerName,
 )
 from consensus.records import Record
+from node.conduct import SignatureWatch
 from node.stops import describe_stop
 from node.telemetry import get_logger
+from node.turns import Turns
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote
-from protocol.ids import TimeMs, View
+from protocol.ids import PublicKey, TimeMs, View
 from protocol.messages import Propose
 
 SLICE_S: Final = 0.005  # events are stepped for this long before their effects are carried out
-QUEUE_EVENTS_MAX: Final = 8_192  # peers wait beyond this; one's own events never do
+EVENTS_PER_TURN_MAX: Final = 16  # of one peer, on average: then others are heard again
 
 Message = Propose | Vote | Certificate
 
@@ -73,41 +75,47 @@ class Duties(Protocol):
 class Driver:
     """Owns the engine of one node."""
 
-    def __init__(self, machine: Machine, records: RecordLog, duties: Duties, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        records: RecordLog,
+        duties: Duties,
+        clock_ms: Callable[[], int],
+        *,
+        watch: SignatureWatch | None = None,
+        on_falsehood: Callable[[PublicKey], bool] | None = None,
+    ) -> None:
+        """`clock_ms` is the wall clock; `on_falsehood` says whether a peer is to be heard no more."""
         self._machine = machine
         self._records = records
         self._duties = duties
         self._clock_ms = clock_ms
-        self._events: deque[tuple[Event, asyncio.Future[None] | None]] = deque()
-        self._filled = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._watch = watch
+        self._on_falsehood = on_falsehood
+        self._turns = Turns(lambda: time.monotonic_ns() // 1_000_000)
+        self._turn_began = (clock_ms(), time.monotonic())
         self._timers: dict[TimerName, asyncio.TimerHandle] = {}
         self._log = get_logger("driver")
         self.silenced = ""
         """Code of why this node does not vote (node.stops); empty while it does."""
         self.evidence = 0
+        self.falsehoods = 0
         self.records_written = 0
 
     # ------------------------------------------------------------------ events
 
     def post(self, event: Event) -> None:
         """Queue an event of one's own; never waits."""
-        self._events.append((event, None))
-        self._filled.set()
+        self._turns.put(event)
 
-    async def post_from_peer(self, event: Event) -> None:
-        """Queue what a peer said; waits while the engine is far behind, which holds up that peer alone."""
-        while len(self._events) >= QUEUE_EVENTS_MAX:
-            self._room.clear()
-            await self._room.wait()
-        self.post(event)
+    async def post_from_peer(self, peer: PublicKey, event: Event) -> None:
+        """Queue what a peer said; waits while it has said too much, which holds up that peer alone."""
+        await self._turns.put_from(peer, event)
 
     async def post_and_wait(self, event: Event) -> None:
         """Queue an event and return when its effects are carried out."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._events.append((event, done))
-        self._filled.set()
+        self._turns.put(event, done)
         await done
 
     def silence(self, code: str) -> None:
@@ -127,9 +135,7 @@ class Driver:
     async def run(self) -> None:
         """Step events until cancelled."""
         while True:
-            if not self._events:
-                self._filled.clear()
-                await self._filled.wait()
+            await self._turns.wait_filled()
             await self.turn()
             await asyncio.sleep(0)  # readers, timers and the executor get their turn
 
@@ -137,17 +143,37 @@ class Driver:
         """Step the events that are ready, then carry out their effects as one group."""
         effects: list[Effect] = []
         waiting: list[asyncio.Future[None]] = []
-        until_s = time.monotonic() + SLICE_S
-        while self._events and time.monotonic() < until_s:
-            event, done = self._events.popleft()
-            effects += self._machine.step(event, TimeMs(self._clock_ms()))
+        self._turn_began = (self._clock_ms(), time.monotonic())
+        until_s = self._turn_began[1] + SLICE_S
+        left = EVENTS_PER_TURN_MAX * max(1, self._turns.peers)
+        while self._turns and left > 0 and time.monotonic() < until_s:
+            event, peer, done = self._turns.pop()
+            effects += self._step(event, peer)
+            left -= peer is not None
             if done is not None:
                 waiting.append(done)
-        self._room.set()
         await self.carry_out(effects)
         for done in waiting:
             if not done.done():
                 done.set_result(None)
+
+    def _step(self, event: Event, peer: PublicKey | None) -> list[Effect]:
+        """Step one event; who said what must be known to be false is reported, and perhaps heard no more."""
+        watch = self._watch
+        failed = watch.failed if watch is not None else 0
+        effects = self._machine.step(event, self._calculate_now_ms())
+        if peer is not None and watch is not None and watch.failed > failed:
+            self.falsehoods += 1
+            if self._on_falsehood is not None and self._on_falsehood(peer):
+                self._turns.forget(peer)
+        return effects
+
+    def _calculate_now_ms(self) -> TimeMs:
+        """The wall clock's time as of this turn's beginning and what has passed since: no step of it comes between a
+        timer's due time and the wait for it.
+        """
+        wall_ms, began_s = self._turn_began
+        return TimeMs(wall_ms + int((time.monotonic() - began_s) * 1000))
 
     async def carry_out(self, effects: Sequence[Effect]) -> None:
         """Persist what the effects say, payloads before the votes that speak of them; then the rest, in order."""
@@ -198,7 +224,7 @@ class Driver:
 
     def _set_timer(self, name: TimerName, view: View, due_ms: TimeMs) -> None:
         self._stop_timer(name)
-        delay_s = max(0, due_ms - self._clock_ms()) / 1000
+        delay_s = max(0, due_ms - self._calculate_now_ms()) / 1000
         self._timers[name] = asyncio.get_running_loop().call_later(delay_s, self._fire, name, view)
 
     def _stop_timer(self, name: TimerName) -> None:
@@ -214,7 +240,4 @@ class Driver:
         """Stop the timers and let nobody wait."""
         for name in list(self._timers):
             self._stop_timer(name)
-        for _, done in self._events:
-            if done is not None:
-                done.cancel()
-        self._events.clear()
+        self._turns.close()

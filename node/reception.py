@@ -116,10 +116,10 @@ class Reception:
         self._log = get_logger("reception")
         self.requests_dropped = 0
         self._table: dict[type[object], Callable[[PublicKey, Any], Awaitable[None] | None]] = {
-            Vote: lambda _, message: driver.post_from_peer(ReceivedVote(vote=message)),
-            Propose: lambda _, message: driver.post_from_peer(ReceivedProposal(propose=message)),
-            Certificate: lambda _, message: driver.post_from_peer(ReceivedCertificate(certificate=message)),
-            Certificates: lambda _, message: driver.post_from_peer(ReceivedCertificates(certificates=message)),
+            Vote: lambda peer, message: driver.post_from_peer(peer, ReceivedVote(vote=message)),
+            Propose: lambda peer, message: driver.post_from_peer(peer, ReceivedProposal(propose=message)),
+            Certificate: lambda peer, message: driver.post_from_peer(peer, ReceivedCertificate(certificate=message)),
+            Certificates: lambda peer, message: driver.post_from_peer(peer, ReceivedCertificates(certificates=message)),
             Status: self._on_status,
             PushBatch: batches.on_push,
             BatchReply: batches.on_reply,

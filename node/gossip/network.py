@@ -183,6 +183,16 @@ class Gossip:
                 reached += 1
         return reached
 
+    def ban(self, peer: PublicKey, seconds: int) -> None:
+        """End the link to a peer and take none for a while."""
+        self._penalise(peer, seconds)
+        if (link := self._links.get(peer)) is not None:
+            link.drop(CloseCode.PENALTY)
+
+    def _penalise(self, peer: PublicKey, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        self._penalty_until_s[peer] = max(until_s, self._penalty_until_s.get(peer, until_s))
+
     def get_connected(self) -> tuple[PublicKey, ...]:
         """Peers that can be reached, in order of key."""
         return tuple(sorted(self._links))
@@ -191,12 +201,16 @@ class Gossip:
         """Whether a peer can be reached."""
         return peer in self._links
 
+    def get_name(self, peer: PublicKey) -> str:
+        """The member's name."""
+        return self._identity.members.get(peer, peer.hex()[:16])
+
     def get_status(self, peer: PublicKey) -> LinkStatus:
         """How a member looks from here; silence is -1 when nothing was ever heard."""
         link = self._links.get(peer)
         heard_s = link.heard_s if link is not None else self._heard_s.get(peer)
         silent_ms = -1 if heard_s is None else int((time.monotonic() - heard_s) * 1000)
-        return LinkStatus(self._identity.members.get(peer, peer.hex()[:16]), link is not None, silent_ms)
+        return LinkStatus(self.get_name(peer), link is not None, silent_ms)
 
     # ------------------------------------------------------------------ links
 
@@ -354,7 +368,7 @@ class Gossip:
             self.closed[_name(code)] += 1
             self._heard_s[peer] = link.heard_s
             if code in _CAUSES:
-                self._penalty_until_s[peer] = time.monotonic() + PENALTY_S
+                self._penalise(peer, PENALTY_S)
             if self._links.get(peer) is link:
                 del self._links[peer]
                 if peer in self._probes and not self._probes[peer][1].done():

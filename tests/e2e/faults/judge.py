@@ -81,9 +81,10 @@ def check_books(processes: Processes, load: Load, name: str, *, all_of_it: bool)
 
 
 def check_log(processes: Processes, name: str) -> None:
-    """Whatever happened was said in sentences."""
+    """Whatever happened was said in sentences, and nobody was taken for a liar."""
     lines = processes.read_log(name)
     for i, line in enumerate(lines):
         is_trace = "Traceback" in line or "never retrieved" in line
         assert not is_trace, f"{name}: " + "\n".join(lines[i : i + 40])
+        assert '"peer_banned"' not in line, f"{name} banned an honest peer: {line}"
         assert '"level": "error"' not in line or '"reason"' in line, f"{name}: {line}"

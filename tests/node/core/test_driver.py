@@ -17,9 +17,20 @@ from consensus.effects import (
     SetTimer,
     StopTimer,
 )
-from consensus.events import Event, Executed, ReceivedCertificate, ReceivedVote, Started, TimerFired, TimerName
+from consensus.events import (
+    Event,
+    Executed,
+    ReceivedCertificate,
+    ReceivedCertificates,
+    ReceivedVote,
+    Started,
+    TimerFired,
+    TimerName,
+)
 from consensus.records import Record, VoteRecord
-from node.driver import QUEUE_EVENTS_MAX, Driver, Message
+from node.conduct import SignatureWatch
+from node.driver import EVENTS_PER_TURN_MAX, Driver, Message
+from node.turns import EVENTS_AT_ONCE, EVENTS_PER_PEER_MAX, Turns
 from protocol.block import Block, Header
 from protocol.certificate import Certificate, Vote, VoteKind
 from protocol.ids import (
@@ -28,11 +39,13 @@ from protocol.ids import (
     ChainId,
     Epoch,
     Height,
+    PublicKey,
     Signature,
     TimeMs,
     ValidatorIndex,
     View,
 )
+from protocol.messages import Certificates
 
 Script = Callable[[Event], list[Effect]]
 
@@ -277,16 +290,99 @@ async def test_duties_keep_their_place_among_sends() -> None:
         assert bench.story[1:5] == ["send Certificate 1", "duty Commit", "duty FetchBlocks", "send Vote 2"]
 
 
-async def test_peers_wait_when_the_engine_is_far_behind_and_own_events_do_not() -> None:
-    """The queue is bounded for peers; backpressure holds up who floods."""
+A, B = (PublicKey(bytes((one,)) * 32) for one in (1, 2))
+
+
+async def test_a_peer_that_says_too_much_waits_alone_and_own_events_never_do() -> None:
+    """What waits of one peer is bounded; others still find room, and are heard in turn."""
     bench = Bench(lambda _: [])
-    vote = ReceivedVote(vote=make_vote(1))
-    for _ in range(QUEUE_EVENTS_MAX):
-        await bench.driver.post_from_peer(vote)
-    waiting = asyncio.create_task(bench.driver.post_from_peer(vote))
+    for _ in range(EVENTS_PER_PEER_MAX):
+        await bench.driver.post_from_peer(A, ReceivedVote(vote=make_vote(1)))
+    waiting = asyncio.create_task(bench.driver.post_from_peer(A, ReceivedVote(vote=make_vote(1))))
     await settle()
     assert not waiting.done()
+    await bench.driver.post_from_peer(B, ReceivedVote(vote=make_vote(2)))
     bench.driver.post(Started())
     await bench.driver.turn()
+    assert bench.stepped[0] == Started()
+    assert ReceivedVote(vote=make_vote(2)) in bench.stepped[1:3]
+    assert len(bench.stepped) <= 1 + 2 * EVENTS_PER_TURN_MAX
     await settle()
     assert waiting.done()
+    bench.driver.close()
+
+
+async def test_a_peer_that_goes_on_saying_much_is_slowed_down_to_its_allowance() -> None:
+    """Cheap words cost reading them too: after a burst a flood is taken at a steady rate."""
+    now_ms = 0
+    turns = Turns(lambda: now_ms)
+    event = ReceivedVote(vote=make_vote(1))
+    for _ in range(EVENTS_AT_ONCE):
+        await turns.put_from(A, event)
+        turns.pop()
+    slowed = asyncio.create_task(turns.put_from(A, event))
+    await turns.put_from(B, event)
+    assert turns.pop().peer == B
+    assert not slowed.done()
+    await slowed
+    assert turns.pop().peer == A
+    page = ReceivedCertificates(certificates=Certificates(certificates=(make_certificate(1),) * 40))
+    await turns.put_from(B, page)
+    assert turns._allowances[B]._level_milli <= (EVENTS_AT_ONCE - 41) * 1000
+
+
+class Liars:
+    """A verification that fails for odd views, and who was reported for it."""
+
+    def __init__(self) -> None:
+        self.reported: list[PublicKey] = []
+        self.watch = SignatureWatch(lambda _, message, __: message != b"false")
+
+    def step(self, event: Event) -> list[Effect]:
+        """Verify what a vote of an odd view stands for."""
+        if isinstance(event, ReceivedVote):
+            message = b"false" if event.vote.view % 2 else b"true"
+            self.watch(A, message, Signature(bytes(64)))
+        return []
+
+    def on_falsehood(self, peer: PublicKey) -> bool:
+        """Enough at the second."""
+        self.reported.append(peer)
+        return self.reported.count(peer) == 2
+
+
+async def test_only_the_peer_that_said_what_does_not_hold_is_reported_and_at_last_not_heard_out() -> None:
+    """A falsehood is of whoever said it, never of the one before or after, nor of this node itself."""
+    liars = Liars()
+    bench = Bench(liars.step)
+    bench.driver = Driver(bench, bench, bench, lambda: 1_000, watch=liars.watch, on_falsehood=liars.on_falsehood)
+    bench.driver.post(ReceivedVote(vote=make_vote(1)))  # one's own word is nobody's falsehood
+    for view in (2, 3, 4, 5, 7):
+        await bench.driver.post_from_peer(A, ReceivedVote(vote=make_vote(view)))
+        await bench.driver.post_from_peer(B, ReceivedVote(vote=make_vote(2 * view)))
+    await bench.driver.turn()
+    assert liars.reported == [A, A]
+    heard = [one.vote.view for one in bench.stepped if isinstance(one, ReceivedVote)]
+    assert 7 not in heard
+    assert heard[-1] == 14
+    assert bench.driver.falsehoods == 2
+
+
+async def test_a_step_of_the_wall_clock_does_not_move_a_timer() -> None:
+    """The clock goes back an hour while a group is made durable: the timer fires when it was meant to."""
+
+    def script(event: Event) -> list[Effect]:
+        if isinstance(event, Started):
+            record = Persist(record=VoteRecord(vote=make_vote(1)))
+            return [record, SetTimer(name=TimerName.LEAD, view=View(1), due_ms=TimeMs(3_600_000_020))]
+        return []
+
+    async with running(script) as bench:
+        bench.now_ms = 3_600_000_000
+        bench.disk.clear()
+        bench.driver.post(Started())
+        await settle()
+        bench.now_ms = 1_000
+        bench.disk.set()
+        await asyncio.sleep(0.08)
+        assert bench.stepped[1:] == [TimerFired(name=TimerName.LEAD, view=View(1))]
