@@ -1,7 +1,8 @@
 """Submits a signed load open loop: each group when it is due, over one connection per node, whatever became of others.
 
-A node that says "busy, retry after" is asked again after that time with the same bytes; the group stays due when it
-was, so waiting counts as latency. A group not taken when the load's time is up is given up and counted.
+A gateway that waited for an answer sends all that has become due meanwhile in one request. A node that says "busy,
+retry after" is asked again after that time with the same bytes; a group stays due when it was, so waiting counts as
+latency. What is not taken when the load's time is up is given up and counted.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from node.bench.tally import Answered, Tally
 from node.client.http import ApiError, NodeClient, NodeUnreachable
 from protocol.batch import BatchItem
 from protocol.codec import decode, encode
+from protocol.limits import BATCH_TRANSACTIONS_MAX
 
 RETRY_AFTER_S: Final = 1.0
 OVERTIME_S: Final = 10.0
@@ -44,6 +46,16 @@ class Result(msgspec.Struct):
 class _Answer(msgspec.Struct):
     results: list[Result]
     retry_after_ms: int | None = None
+
+
+def join_lists(bodies: Sequence[bytes], count: int) -> bytes:
+    """One canonical list of `count` items from lists of fewer: msgpack writes a head of one byte up to fifteen items
+    and one of three bytes up to 65,535.
+    """
+    if len(bodies) == 1:
+        return bodies[0]
+    head = bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+    return head + b"".join(body[3 if body[0] == 0xDC else 1 :] for body in bodies)
 
 
 class LoadError(Exception):
@@ -94,28 +106,40 @@ class Load:
     async def _run_lane(self, number: int, lane: Lane) -> None:
         planned_s = self._layout.groups * self._step_s
         until_s = self.began_s + planned_s + max(OVERTIME_S, OVERTIME_SHARE * planned_s)
-        groups = self._layout.list_groups(number)
-        for (first, count), body in zip(groups, read_spool(lane.spool), strict=True):
-            due_s = self.began_s + first // self._layout.group * self._step_s
-            wait_s = due_s - time.perf_counter()
+        groups = zip(self._layout.list_groups(number), read_spool(lane.spool), strict=True)
+        waiting = next(groups, None)
+        while waiting is not None:
+            wait_s = self._find_due_s(waiting[0][0]) - time.perf_counter()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             self.late_s_max = max(self.late_s_max, -wait_s)
-            left = await self._submit(lane.client, body, range(first, first + count), until_s)
-            for serial in left:
+            serials: list[int] = []
+            bodies: list[bytes] = []
+            now_s = time.perf_counter()
+            while waiting is not None:
+                (first, count), body = waiting
+                if serials and (len(serials) + count > BATCH_TRANSACTIONS_MAX or self._find_due_s(first) > now_s):
+                    break
+                serials += range(first, first + count)
+                bodies.append(body)
+                waiting = next(groups, None)
+            for serial in await self._submit(lane.client, join_lists(bodies, len(serials)), serials, until_s):
                 self._tally.on_answer(serial, Answered.NOT_TAKEN)
 
+    def _find_due_s(self, serial: int) -> float:
+        return self.began_s + serial // self._layout.group * self._step_s
+
     async def _submit(self, client: NodeClient, body: bytes, serials: Sequence[int], until_s: float) -> Sequence[int]:
-        """Submit a group, and again what the node was too busy for; what it did not take until time was up."""
-        whole, left = body, list(serials)
+        """Submit transactions, and again what the node was too busy for; what it did not take until time was up."""
+        whole, left = body, list(range(len(serials)))
         while time.perf_counter() < until_s:
             try:
                 answer = await self._ask(client, body)
-                left = [serial for serial, one in zip(left, answer.results, strict=True) if not self._note(serial, one)]
+                left = [at for at, one in zip(left, answer.results, strict=True) if not self._note(serials[at], one)]
                 if not left:
-                    return left
+                    break
                 items = decode(whole, list[BatchItem])
-                body = encode([items[serial - serials[0]] for serial in left])
+                body = encode([items[at] for at in left])
                 pause_s = (answer.retry_after_ms or 0) / 1_000 or RETRY_AFTER_S
                 self.busy_answers += 1
             except ApiError as error:
@@ -132,7 +156,7 @@ class Load:
             if time.perf_counter() + pause_s > until_s:
                 break
             await asyncio.sleep(pause_s)
-        return left
+        return [serials[at] for at in left]
 
     async def _ask(self, client: NodeClient, body: bytes) -> _Answer:
         try:

@@ -48,7 +48,7 @@ def bench(*, data_dir: Path | None, keep: bool, as_json: bool, lang: str, kind: 
 
     Transactions are signed beforehand, by processes of their own, and submitted over the public API open loop: each
     group when it is due, whatever became of earlier ones, over one connection per validator, as a lender's gateway
-    would. A node that answers "busy, retry after" is asked again then. Latency runs from the moment a group was due
+    would, which sends in one request all that became due while it waited for an answer. A node that answers "busy, retry after" is asked again then. Latency runs from the moment a group was due
     until a node's event stream says that its block is executed and saved.
 
     \b

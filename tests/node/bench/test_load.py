@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from node.bench import load as load_module
 from node.bench.layout import Layout
-from node.bench.load import Lane, Load, LoadError
+from node.bench.load import Lane, Load, LoadError, join_lists
 from node.bench.plan import Kind
 from node.bench.signing import HEAD_BYTES
 from node.bench.tally import Tally, TransferNames
@@ -40,8 +40,8 @@ async def paper_node(submit: Handler | None = None, events: Handler | None = Non
 def write_spool(path: Path, layout: Layout) -> None:
     """Requests of the right sizes; what is in them does not matter to a node of paper."""
     with path.open("wb") as file:
-        for _, count in layout.list_groups(0):
-            body = encode([BatchItem(transaction=bytes([place])) for place in range(count)])
+        for first, count in layout.list_groups(0):
+            body = encode([BatchItem(transaction=bytes([serial])) for serial in range(first, first + count)])
             file.write(len(body).to_bytes(HEAD_BYTES, "big") + body)
 
 
@@ -66,22 +66,49 @@ async def run_load(url: str, layout: Layout, spool: Path, *, rate: int, alive: b
 
 
 async def test_groups_go_out_when_they_are_due(tmp_path: Path) -> None:
-    """Not before, in groups of the layout, the last one shorter, and a slow answer delays no due time."""
-    came: list[float] = []
+    """Not before, and in groups of the layout, the last one shorter."""
+    came: list[tuple[float, int]] = []
 
     async def submit(request: web.Request) -> web.StreamResponse:
-        came.append(time.perf_counter())
-        await request.read()
-        await asyncio.sleep(0.3 if len(came) == 1 else 0)
-        return accept(4 if len(came) < 6 else 1)
+        count = len(decode(await request.read(), list[BatchItem]))
+        came.append((time.perf_counter(), count))
+        return accept(count)
 
     async with paper_node(submit) as url:
-        load, tally = await run_load(url, Layout(21, 1, 4), tmp_path / "lane", rate=40)
-    due = [round(one - load.began_s, 6) for one in load.due_s]
-    assert due == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
-    assert all(at >= when for at, when in zip(came, load.due_s, strict=True))
+        load, tally = await run_load(url, Layout(21, 1, 4), tmp_path / "lane", rate=20)
+    assert [round(one - load.began_s, 6) for one in load.due_s] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert [count for _, count in came] == [4, 4, 4, 4, 4, 1]
+    assert all(at >= when for (at, _), when in zip(came, load.due_s, strict=True))
     assert tally.accepted == 21
-    assert load.late_s_max >= 0.15  # groups 2 and 3 waited for the answer to the first
+
+
+async def test_what_became_due_while_a_gateway_waited_goes_out_at_once(tmp_path: Path) -> None:
+    """In one canonical list, in order, with each transaction once; what is due later still waits for its time."""
+    came: list[tuple[float, list[BatchItem]]] = []
+
+    async def submit(request: web.Request) -> web.StreamResponse:
+        came.append((time.perf_counter(), decode(await request.read(), list[BatchItem])))
+        await asyncio.sleep(0.55 if len(came) == 1 else 0)
+        return accept(len(came[-1][1]))
+
+    async with paper_node(submit) as url:
+        load, tally = await run_load(url, Layout(70, 1, 10), tmp_path / "lane", rate=100)
+    assert [len(items) for _, items in came] == [10, 50, 10]
+    assert came[2][0] - load.began_s >= 0.6
+    assert [item for _, items in came for item in items] == [BatchItem(transaction=bytes([at])) for at in range(70)]
+    assert 0.4 <= load.late_s_max < 1.0
+    assert tally.accepted == 70
+
+
+def test_lists_join_to_the_very_bytes_of_the_whole() -> None:
+    """With heads of one byte and of three on either side."""
+    for sizes in ((1, 1), (7, 8), (8, 8), (20, 3), (3, 20), (500, 500, 24)):
+        items = [BatchItem(transaction=at.to_bytes(2, "big")) for at in range(sum(sizes))]
+        parts, at = [], 0
+        for size in sizes:
+            parts.append(encode(items[at : at + size]))
+            at += size
+        assert join_lists(parts, len(items)) == encode(items)
 
 
 async def test_busy_is_asked_again_when_the_node_said(tmp_path: Path) -> None:
@@ -121,19 +148,21 @@ async def test_a_node_that_stays_busy_is_given_up_when_time_is_up(
 
 
 async def test_a_slow_node_is_not_asked_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every group waits for the answer before it; those whose turn has not come when time is up are not taken."""
-    monkeypatch.setattr(load_module, "OVERTIME_S", 0.3)
-    monkeypatch.setattr(load_module, "OVERTIME_SHARE", 1)
+    """What has not been sent when time is up, since the node took so long over the rest, is not taken."""
+    monkeypatch.setattr(load_module, "OVERTIME_S", 0.1)
+    monkeypatch.setattr(load_module, "OVERTIME_SHARE", 0)
+    asked: list[int] = []
 
     async def submit(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(0.2)
-        return accept(1)
+        asked.append(len(decode(await request.read(), list[BatchItem])))
+        await asyncio.sleep(0.8)
+        return accept(asked[-1])
 
     async with paper_node(submit) as url:
-        began = time.perf_counter()
-        load, tally = await run_load(url, Layout(10, 1, 1), tmp_path / "lane", rate=100)
-    assert time.perf_counter() - began < 1.5
-    assert (tally.accepted, tally.not_taken, load.busy_answers) == (2, 8, 0)
+        load, tally = await run_load(url, Layout(100, 1, 10), tmp_path / "lane", rate=100)
+    assert len(asked) == 2
+    assert tally.accepted == sum(asked) < 100
+    assert (tally.accepted + tally.not_taken, load.busy_answers) == (100, 0)
 
 
 async def test_what_a_full_node_left_is_sent_again_alone(tmp_path: Path) -> None:
