@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "version": Entry("node.cli.version:version", "Print the version."),
     "demo": Entry("node.cli.demo:demo", "Run a whole lending network on this machine and tell its story."),
     "bench": Entry("node.cli.bench:bench", "Measure a throw-away network of real nodes on this machine."),
+    "sim": Entry("node.cli.sim:sim", "Try the consensus code against simulated faults, by seed; needs no node."),
     "testnet": Entry("node.cli.found:testnet", "Lay out a network of your own: genesis, nodes, keys."),
     "init": Entry("node.cli.found:init", "Make the keys and settings of one member's node."),
     "start": Entry("node.cli.start:start", "Run the node of a data directory."),

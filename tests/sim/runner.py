@@ -34,7 +34,7 @@ def run_world(world: World, repeat: str) -> Outcome:
     except Exception as error:  # any exception of an engine is a failure of the run
         frame = traceback.extract_tb(error.__traceback__)[-1]
         failure = (
-            f"FAILED python -m tests.sim {repeat}: {type(error).__name__}: {error}"
+            f"FAILED liushui sim {repeat}: {type(error).__name__}: {error}"
             f" [{frame.name}:{frame.lineno}, {world.now_ms} ms, n={world.plan.size} {','.join(world.plan.byzantine)}]"
         )
     return Outcome(failure, world)
