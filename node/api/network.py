@@ -1,7 +1,6 @@
-"""Reads of what the validators' votes set: policy, pauses, members with their roles, models, and the proposals.
+"""Reads of what the validators' votes set: policy, pauses, members with their roles, models, seats and the proposals.
 
-What a network was founded with stands in its genesis; what is in force today stands here. Keys of the transport and of
-consensus are the genesis' alone and are never shown here.
+What a network was founded with stands in its genesis; what is in force today stands here.
 """
 
 from typing import Any
@@ -20,7 +19,8 @@ from protocol.ids import ModelId, ObjectId
 from protocol.ledger.actions import name_action
 from protocol.ledger.rows import Member, Proposal
 from protocol.ledger.rules import Pause
-from protocol.ledger.state import ACCOUNTS, MEMBERS, MODELS, PROPOSALS
+from protocol.ledger.seatrows import Conviction, Seats
+from protocol.ledger.state import ACCOUNTS, CONVICTIONS, MEMBERS, MODELS, PROPOSALS
 from protocol.ledger.voters import count_votes
 
 
@@ -35,6 +35,8 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
     officer_key: Hex32
     enc_key: Hex32
     attester_key: Hex32 | None
+    node_key: Hex32 | None
+    """Identity of its node on the network."""
     admitted_ms: int
 
 
@@ -51,6 +53,44 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
     """Canonical JSON."""
 
 
+class SeatView(msgspec.Struct, frozen=True, kw_only=True):
+    """One organisation's place among the validators; its place in the list is the index that votes name."""
+
+    account: Hex32
+    name: str
+    validator_key: Hex32
+    convicted: bool
+    """Evidence has convicted the key: its views are skipped and the organisation has no vote."""
+
+
+class EpochView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who validates, and who will."""
+
+    epoch: int
+    """From 0, the genesis' own validators."""
+    since_height: int
+    seats: list[SeatView]
+    next: list[SeatView] | None
+    """Of the next epoch, once planned."""
+    planned_at: int | None
+    """Height whose execution planned it; the epoch ends at least 32 blocks later."""
+    queued: list[SeatView] | None
+    """Of the epoch after that one."""
+
+
+class ConvictionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A validator key that signed two things that exclude each other."""
+
+    validator_key: Hex32
+    account: Hex32
+    name: str
+    epoch: int
+    view: int
+    height: int
+    reporter: Hex32
+    reporter_name: str
+
+
 class NetworkView(msgspec.Struct, frozen=True, kw_only=True):
     """What is in force."""
 
@@ -62,6 +102,8 @@ class NetworkView(msgspec.Struct, frozen=True, kw_only=True):
     """Families of transactions that are refused for now."""
     members: list[MemberView]
     models: list[ModelView]
+    validators: EpochView
+    convictions: list[ConvictionView]
 
 
 class ProposalView(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +143,8 @@ async def get_network(request: web.Request) -> web.Response:
             )
             for key, row in list_rows(node, MODELS)
         ],
+        validators=_view_epoch(node),
+        convictions=[_view_conviction(node, key, row) for key, row in list_rows(node, CONVICTIONS)],
     )
     return respond(view, height=view.height)
 
@@ -116,7 +160,49 @@ def _view_member(node: NodePort, account: bytes, row: Member) -> MemberView:
         officer_key=standing.key.hex(),
         enc_key=standing.enc_key.hex(),
         attester_key=None if row.attester_key is None else row.attester_key.hex(),
+        node_key=None if row.node_key is None else row.node_key.hex(),
         admitted_ms=row.admitted_ms,
+    )
+
+
+def _view_epoch(node: NodePort) -> EpochView:
+    row = node.ledger.epoch_row
+    seats = _view_seats(node, row.seats)
+    assert seats is not None, "an epoch has validators"
+    return EpochView(
+        epoch=row.epoch,
+        since_height=row.since,
+        seats=seats,
+        next=_view_seats(node, row.next),
+        planned_at=row.next_at or None,
+        queued=_view_seats(node, row.queued),
+    )
+
+
+def _view_seats(node: NodePort, seats: Seats | None) -> list[SeatView] | None:
+    if seats is None:
+        return None
+    return [
+        SeatView(
+            account=one.account.hex(),
+            name=find_name(node, one.account) or one.account.hex(),
+            validator_key=one.validator_key.hex(),
+            convicted=find_row(node, CONVICTIONS, one.validator_key) is not None,
+        )
+        for one in seats
+    ]
+
+
+def _view_conviction(node: NodePort, key: bytes, row: Conviction) -> ConvictionView:
+    return ConvictionView(
+        validator_key=key.hex(),
+        account=row.account.hex(),
+        name=find_name(node, row.account) or row.account.hex(),
+        epoch=row.epoch,
+        view=row.view,
+        height=row.height,
+        reporter=row.reporter.hex(),
+        reporter_name=find_name(node, row.reporter) or row.reporter.hex(),
     )
 
 

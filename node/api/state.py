@@ -29,10 +29,10 @@ def find_account(node: NodePort, key: PublicKey) -> AccountId | None:
     row = find_row(node, KEYS, key)
     if row is not None and row.account is not None:
         return AccountId(row.account)
-    for member in node.genesis.members:
-        if key in (member.node_key, member.validator_key):
-            return member.account
-    return None
+    for account, member in list_rows(node, MEMBERS):
+        if key == member.node_key:
+            return AccountId(account)
+    return next((one.account for one in node.ledger.epoch_row.seats if one.validator_key == key), None)
 
 
 def find_data(node: NodePort, data: ObjectId) -> Data | None:

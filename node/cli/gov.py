@@ -1,4 +1,4 @@
-"""`liushui gov`: what the validators decide together: policy, models, members, pauses, freezes. Propose, vote, look.
+"""`liushui gov`: what the validators decide: policy, models, members, seats, pauses, freezes. Propose, vote, look.
 
 A proposal is a signed action with a day; each validator's officer votes once. Never an action's own rule here.
 """
@@ -11,12 +11,13 @@ import click
 
 from node.cli.common import fail, json_option, node_option, print_facts, print_json, print_table
 from node.cli.desk import Desk, signing
-from node.cli.typed import FILE, day_option, read_id
+from node.cli.proposing import effective, propose_action
+from node.cli.seats import seat, seats
+from node.cli.typed import FILE, read_id
 
 if TYPE_CHECKING:
-    from protocol.transactions.governance import Action
+    from protocol.genesis import Member
 
-DAYS_AHEAD: Final = 7
 ROLES: Final = ("lender", "settlement_agent", "issuer", "observer", "arbiter")
 FAMILIES: Final = ("accounts", "money", "pools", "products", "lending", "servicing")
 STATES: Final = ("open", "passed", "done", "rejected", "lapsed")
@@ -32,32 +33,14 @@ def propose() -> None:
     """Put an action before the validators. A validator's officer signs, and so votes for it."""
 
 
-def _effective(function: Any) -> Any:
-    function = day_option(
-        "--on",
-        "effective_on",
-        f"Network day on which it takes effect; by default in {DAYS_AHEAD} days.",
-        required=False,
-    )(function)
-    return signing(function)
-
-
-def _propose(desk: Desk, action: "Action", effective_on: int | None, beside: list[tuple[str, object]]) -> None:
-    from protocol.ids import Day
-    from protocol.transactions.governance import Propose
-
-    today = desk.calculate_today()
-    day = today + DAYS_AHEAD if effective_on is None else effective_on
-    if day <= today:
-        raise click.UsageError("A proposal takes effect on a later day: give --on a date after today.")
-    currency = desk.network.currencies[0].code
-    desk.sign("Propose:", Propose(action=action, effective_on=Day(day)), currency=currency, beside=beside)
+gov.add_command(seats)
+propose.add_command(seat)
 
 
 @propose.command()
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="One limit to change. May be repeated.")
 @click.option("--file", "path", type=FILE, default=None, help="JSON object of limits to change.")
-@_effective
+@effective
 def policy(*, desk: Desk, changes: tuple[str, ...], path: Path | None, effective_on: int | None) -> None:
     """Other limits for loans to come; what is not named stays as it is. liushui tx types Propose explains each.
 
@@ -82,7 +65,7 @@ def policy(*, desk: Desk, changes: tuple[str, ...], path: Path | None, effective
     ]
     if not beside:
         fail("nothing_to_change", "The policy in force says all of this already.")
-    _propose(desk, PolicySet(policy=after), effective_on, list(beside))
+    propose_action(desk, PolicySet(policy=after), effective_on, list(beside))
 
 
 def _split(text: str) -> tuple[str, Any]:
@@ -109,7 +92,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 @propose.command()
 @click.argument("path", metavar="FILE", type=FILE)
-@_effective
+@effective
 def model(*, desk: Desk, path: Path, effective_on: int | None) -> None:
     """Register the scoring model of FILE (JSON) for new products and applications.
 
@@ -130,12 +113,12 @@ def model(*, desk: Desk, path: Path, effective_on: int | None) -> None:
     if len(text) > MODEL_BYTES_MAX:
         fail("model_invalid", f"{path} is larger than a transaction can carry ({MODEL_BYTES_MAX} bytes).")
     beside = [("model", f"{found.name} for {found.currency}"), ("model id", found.id.hex())]
-    _propose(desk, ModelSet(text=text), effective_on, list(beside))
+    propose_action(desk, ModelSet(text=text), effective_on, list(beside))
 
 
 @propose.command(name="retire-model")
 @click.argument("model_id", metavar="MODEL")
-@_effective
+@effective
 def retire_model(*, desk: Desk, model_id: str, effective_on: int | None) -> None:
     """Let no new application be scored by MODEL; what was scored stays.
 
@@ -143,7 +126,7 @@ def retire_model(*, desk: Desk, model_id: str, effective_on: int | None) -> None
     """
     from protocol.transactions.governance import ModelRetire
 
-    _propose(desk, ModelRetire(model=read_id(model_id, "a model")), effective_on, [])
+    propose_action(desk, ModelRetire(model=read_id(model_id, "a model")), effective_on, [])
 
 
 @propose.command()
@@ -154,7 +137,9 @@ def retire_model(*, desk: Desk, model_id: str, effective_on: int | None) -> None
 @click.option("--enc-key", default=None, metavar="HEX", help="Of a new member, the key statements are sealed to.")
 @click.option("--attester-key", default=None, metavar="HEX", help="The key that attests; 'none' takes it away.")
 @click.option("--new-officer-key", default=None, metavar="HEX", help="For a member that lost its officer key.")
-@_effective
+@click.option("--node-key", default=None, metavar="HEX", help="Its node's identity, so that others let it connect.")
+@click.option("--entry", type=FILE, default=None, help="Of a new member, what liushui init printed: all its keys.")
+@effective
 def member(
     *,
     desk: Desk,
@@ -165,9 +150,13 @@ def member(
     enc_key: str | None,
     attester_key: str | None,
     new_officer_key: str | None,
+    node_key: str | None,
+    entry: Path | None,
     effective_on: int | None,
 ) -> None:
     """Admit the organisation NAME, or change what it may do. Roles that are not named are taken away.
+
+    Whether it validates is another decision: liushui gov propose seat.
 
     Example: liushui gov propose member lender2 --role lender --role issuer --officer-dir mynet/lender1
     """
@@ -178,6 +167,11 @@ def member(
     if bool(roles) == suspend:
         raise click.UsageError("Name what it may do with --role, or give --suspend for no role at all.")
     stands = next((one for one in desk.read("/v1/network")["members"] if one["name"] == name), None)
+    if entry is not None:
+        told = _read_entry(entry, name)
+        officer_key, enc_key = officer_key or told.officer_key.hex(), enc_key or told.enc_key.hex()
+        attester_key = attester_key or (None if told.attester_key is None else told.attester_key.hex())
+        node_key = node_key or told.node_key.hex()
     officer = _find_officer_key(desk, name, stands, officer_key)
     sealing = enc_key or (None if stands is None else stands["enc_key"])
     if sealing is None:
@@ -190,9 +184,27 @@ def member(
         attester_key=None if attests in (None, "none") else _read_key(attests, "an attester key"),
         roles=sum(int(Role[one.upper()]) for one in set(roles)),
         new_officer_key=None if new_officer_key is None else _read_key(new_officer_key, "an officer key"),
+        node_key=None if node_key is None else _read_key(node_key, "a node key"),
     )
     now = "is no member" if stands is None else ", ".join(stands["roles"]) or "suspended"
-    _propose(desk, payload, effective_on, [("so far", now)])
+    propose_action(desk, payload, effective_on, [("so far", now)])
+
+
+def _read_entry(path: Path, name: str) -> "Member":
+    """The public entry that `liushui init` prints."""
+    import msgspec
+
+    from protocol.genesis import Member
+
+    try:
+        entry = msgspec.json.decode(path.read_bytes(), type=Member)
+    except OSError as error:
+        fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
+    except msgspec.MsgspecError as error:
+        fail("entry_malformed", f"{path} is not what liushui init prints: {error}.")
+    if entry.name != name:
+        fail("entry_mismatch", f"{path} is the entry of {entry.name}, not of {name}.")
+    return entry
 
 
 def _read_key(text: str, what: str) -> Any:
@@ -220,7 +232,7 @@ def _find_officer_key(desk: Desk, name: str, stands: dict[str, Any] | None, type
 @propose.command()
 @click.argument("families", nargs=-1, type=click.Choice(FAMILIES))
 @click.option("--none", "nothing", is_flag=True, help="Pause nothing any more.")
-@_effective
+@effective
 def pause(*, desk: Desk, families: tuple[str, ...], nothing: bool, effective_on: int | None) -> None:
     """Pause FAMILIES of transactions, and no others. Paying and leaving can never be paused.
 
@@ -232,7 +244,7 @@ def pause(*, desk: Desk, families: tuple[str, ...], nothing: bool, effective_on:
     if bool(families) == nothing:
         raise click.UsageError(f"Name what to pause ({', '.join(FAMILIES)}), or give --none.")
     bits = sum(int(Pause[one.upper()]) for one in sorted(set(families)))
-    _propose(
+    propose_action(
         desk, PauseSet(families=bits), effective_on, [("paused so far", ", ".join(desk.network.paused) or "nothing")]
     )
 
@@ -240,7 +252,7 @@ def pause(*, desk: Desk, families: tuple[str, ...], nothing: bool, effective_on:
 @propose.command()
 @click.argument("account", metavar="ACCOUNT")
 @click.option("--free", is_flag=True, help="Free it instead.")
-@_effective
+@effective
 def freeze(*, desk: Desk, account: str, free: bool, effective_on: int | None) -> None:
     """Freeze ACCOUNT, a member's too. A frozen account can still repay.
 
@@ -248,7 +260,7 @@ def freeze(*, desk: Desk, account: str, free: bool, effective_on: int | None) ->
     """
     from protocol.transactions.governance import Freeze
 
-    _propose(desk, Freeze(account=desk.resolve(account), frozen=not free), effective_on, [])
+    propose_action(desk, Freeze(account=desk.resolve(account), frozen=not free), effective_on, [])
 
 
 @gov.command()
@@ -283,8 +295,9 @@ def _tell_terms(told: dict[str, Any], network: dict[str, Any]) -> list[tuple[str
         ]
         return found or [("  nothing", "it is the policy in force")]
     flags = {"roles": Role, "families": Pause}
+    names = {one["account"]: f"{one['account']} ({one['name']})" for one in network["members"]}
     return [
-        (f"  {name}", _tell_flags(flags[name], value) if name in flags else _tell(value))
+        (f"  {name}", _tell_flags(flags[name], value) if name in flags else names.get(str(value), _tell(value)))
         for name, value in terms.items()
     ]
 
@@ -294,6 +307,8 @@ def _tell_flags(kind: Any, bits: int) -> str:
 
 
 def _tell(value: Any) -> str:
+    if value is None:
+        return "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

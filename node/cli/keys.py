@@ -1,4 +1,4 @@
-"""`liushui keys`: a person's own key file, and its replacement on the ledger.
+"""`liushui keys`: a person's own key file and its replacement on the ledger, and a validator key's proof for its seat.
 
 The passphrase comes from a prompt, a file or a descriptor, never from argv.
 Never print a seed. Words to write down are offered only by a release that carries a word list; this one does not.
@@ -20,6 +20,7 @@ from node.cli.common import (
     read_passphrase,
 )
 from node.cli.desk import Desk, Party, signing
+from node.cli.seats import seat_proof
 from node.cli.typed import DIRECTORY, FILE
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 @click.group()
 def keys() -> None:
     """Make and show your own key file, and change the key of your account."""
+
+
+keys.add_command(seat_proof)
 
 
 @keys.command()

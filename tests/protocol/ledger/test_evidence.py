@@ -178,7 +178,7 @@ def test_a_second_conviction_of_the_same_key_is_refused() -> None:
 
 
 def test_of_four_the_convicted_one_is_suspended_and_stays() -> None:
-    """Three could not lose one more: its views are skipped and its vote is gone; its seat is the validators' to take."""
+    """Three could not lose one more: its views are skipped, its vote is gone; the seat is the validators' to take."""
     world = SeatedWorld(4)
     assert tell(world, accuse(world, "plum")) is None
     assert event(world)["removed"] is False
