@@ -131,6 +131,11 @@ class Engine:
         return self._machine.index
 
     @property
+    def is_between_epochs(self) -> bool:
+        """Whether an epoch has ended here and the next has not begun: nothing is voted for and no block taken."""
+        return self._machine.ended is not None
+
+    @property
     def view(self) -> View:
         """The current view."""
         return self._machine.view

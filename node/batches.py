@@ -89,10 +89,8 @@ class BatchRoom:
         self._verifier = verifier
         self._store = store
         self._mesh = mesh
-        self._validators = tuple(validators)
         self._clock_ms = clock_ms
         self._on_held = on_held
-        self._grace_s = PUSH_GRACE_S if is_pushed_to else 0.0
         self._inbox: dict[PublicKey, deque[Batch]] = {}
         self._replies: deque[tuple[PublicKey, BatchReply]] = deque()
         self._allowances: dict[PublicKey, Allowance] = {}
@@ -102,6 +100,12 @@ class BatchRoom:
         self._waiters: dict[BatchDigest, asyncio.Event] = {}
         self._fetcher: Fetcher[BatchDigest, HeldBatch | BatchInvalidError] = Fetcher(self._ask, mesh.get_connected)
         self.pushes_dropped = 0
+        self.set_validators(validators, is_pushed_to=is_pushed_to)
+
+    def set_validators(self, validators: Sequence[PublicKey], *, is_pushed_to: bool) -> None:
+        """To whom batches are pushed from now on, and whether others push to this node."""
+        self._validators = tuple(validators)
+        self._grace_s = PUSH_GRACE_S if is_pushed_to else 0.0
 
     # ------------------------------------------------------------------ own batches
 

@@ -13,9 +13,10 @@ from node.batches import Mesh
 from node.driver import Driver
 from node.duties import Tip
 from node.executor import Executor
+from node.roster import Roster
 from node.sync import SyncPlan
 from node.telemetry import get_logger
-from protocol.ids import Height, PublicKey
+from protocol.ids import Height
 from protocol.messages import Status
 
 STATUS_EVERY_S: Final = 2.0
@@ -33,7 +34,8 @@ class CatchUp:
         tip: Tip,
         executor: Executor,
         mesh: Mesh,
-        peers: tuple[PublicKey, ...],
+        roster: Roster,
+        is_between: Callable[[], bool],
         make_status: Callable[[], Status],
         clock_ms: Callable[[], int],
     ) -> None:
@@ -42,7 +44,8 @@ class CatchUp:
         self._tip = tip
         self._executor = executor
         self._mesh = mesh
-        self._peers = peers
+        self._roster = roster
+        self._is_between = is_between
         self._make_status = make_status
         self._clock_ms = clock_ms
         self._news = asyncio.Event()
@@ -57,7 +60,7 @@ class CatchUp:
     async def run_status(self) -> None:
         """Tell everybody, every two seconds."""
         while True:
-            self._mesh.broadcast(self._make_status(), self._peers)
+            self._mesh.broadcast(self._make_status(), self._roster.everybody)
             await asyncio.sleep(STATUS_EVERY_S)
 
     async def run(self) -> None:
@@ -72,7 +75,8 @@ class CatchUp:
     async def look(self) -> None:
         """Hand on what has come, then ask for what is missing."""
         plan, tip = self._plan, self._tip
-        while (window := plan.pop_ready(tip.height)) is not None:
+        # Between two epochs the engine takes nothing: what peers brought waits for the validators to be known.
+        while not self._is_between() and (window := plan.pop_ready(tip.height)) is not None:
             before = tip.height
             await self._driver.post_and_wait(ReceivedBlocks(blocks=window.blocks))
             plan.on_stepped(window, tip.height, self._clock_ms())

@@ -24,13 +24,14 @@ from node.door import Door
 from node.driver import Driver
 from node.duties import EngineDuties, Tip
 from node.executor import Executor
+from node.following import Following
 from node.gossip.handshake import Identity
 from node.gossip.network import Gossip
 from node.guard import VotingGuard
 from node.mempool import Mempool
 from node.opening import Opened
 from node.reception import Reception
-from node.roster import make_roster
+from node.roster import Roster
 from node.standing import Standing
 from node.store.appendlog import LogError
 from node.store.chain import StoreError
@@ -39,7 +40,7 @@ from node.telemetry import get_logger
 from node.verifier import Verifier
 from node.verifypool import choose_processes
 from node.work import WorkWatch
-from protocol.block import FIRST_EPOCH, Block
+from protocol.block import Block
 from protocol.crypto import check_signature
 from protocol.ids import Digest, Height, PublicKey, ValidatorIndex
 from protocol.ledger.records import Execution
@@ -68,14 +69,13 @@ class Core:
         self.opened = opened
         genesis, keys, tip = opened.genesis, opened.keys, opened.tip
         self.chain_id = genesis.calculate_chain_id()
-        self.roster = roster = make_roster(genesis)
         own = keys.node.public_key
+        self.roster = Roster(own)
         self.tip = Tip(tip.height, tip.digest)
-        self.peers = tuple(sorted(key for key in roster.names if key != own))
         self.mempool = Mempool()
         self.verifier = Verifier(self.chain_id, processes=choose_processes(config.verify_processes))
-        self.sync = SyncPlan(roster.validators)
-        identity = Identity(self.chain_id, keys.node, Digest(secrets.token_bytes(32)), "", roster.names)
+        self.sync = SyncPlan(())
+        identity = Identity(self.chain_id, keys.node, Digest(secrets.token_bytes(32)), "", self.roster.names)
         self.gossip = Gossip(identity, config.peers)
         self.watch = SignatureWatch(check_signature)
         self.conduct = Conduct(self.gossip, read_steady_ms)
@@ -87,12 +87,12 @@ class Core:
             timing=Timing(),
         )
         self._wire_batches(own)
-        self._wire_driver(own)
-        self._wire_peers(own)
+        self._wire_driver()
+        self._wire_peers()
 
     def _wire_batches(self, own: PublicKey) -> None:
         """Pool, batches, execution: the way of a transaction apart from its order."""
-        opened, roster = self.opened, self.roster
+        opened = self.opened
         self.work = WorkWatch(
             self.mempool, opened.ledger, read_clock_ms, lambda has_work: self._post(WorkChanged(has_work=has_work))
         )
@@ -101,10 +101,10 @@ class Core:
             verifier=self.verifier,
             store=opened.store,
             mesh=self.gossip,
-            validators=tuple(key for key in roster.validators if key != own),
+            validators=(),
             clock_ms=read_steady_ms,
             on_held=self.work.refresh,
-            is_pushed_to=own in roster.validators,
+            is_pushed_to=False,
         )
         self.executor = Executor(
             ledger=opened.ledger,
@@ -129,11 +129,10 @@ class Core:
             find_hindrance=self.standing.find_hindrance,
         )
 
-    def _wire_driver(self, own: PublicKey) -> None:
+    def _wire_driver(self) -> None:
         """The engine's shell and what it asks for."""
         opened = self.opened
         self.duties = EngineDuties(
-            own=own,
             roster=self.roster,
             mesh=self.gossip,
             mempool=self.mempool,
@@ -156,8 +155,17 @@ class Core:
             silence=self._silence,
             resume=self._resume,
         )
+        self.following = Following(
+            machine=self.engine,
+            roster=self.roster,
+            ledger=opened.ledger,
+            sync=self.sync,
+            batches=self.batches,
+            mesh=self.gossip,
+            guard=self.guard,
+        )
         self.driver = Driver(
-            self.engine,
+            self.following,
             self.guard,
             self.duties,
             read_clock_ms,
@@ -185,15 +193,14 @@ class Core:
         except LogError as error:
             log.error("evidence_not_kept", code=error.code, reason=error.sentence)
 
-    def _wire_peers(self, own: PublicKey) -> None:
+    def _wire_peers(self) -> None:
         """What peers say and are told."""
         opened = self.opened
-        accounts = {member.node_key: member.account for member in opened.genesis.members}
         self.documents = DocumentRoom(
             opened.vault,
             self.gossip,
-            accounts,
-            own=accounts[own],
+            self.roster.find_account,
+            find_own=lambda: self.roster.own_account,
             books=opened.ledger.books,
             now_ms=read_clock_ms,
         )
@@ -203,7 +210,8 @@ class Core:
             tip=self.tip,
             executor=self.executor,
             mesh=self.gossip,
-            peers=self.peers,
+            roster=self.roster,
+            is_between=lambda: self.engine.is_between_epochs,
             make_status=self.make_status,
             clock_ms=read_steady_ms,
         )
@@ -232,14 +240,22 @@ class Core:
         return await self.executor.wait_beyond(Height(goal - 1), LEVEL_WITHIN_S) >= goal
 
     def _on_executed(self, execution: Execution, block: Block) -> None:
-        self.driver.post(Executed(height=execution.height, exec_root=execution.exec_root))
+        self.following.on_executed(execution.changes)
+        self.driver.post(
+            Executed(
+                height=execution.height,
+                exec_root=execution.exec_root,
+                next_validators=execution.next_validators,
+                suspects=execution.suspects,
+            )
+        )
         self.guard.on_saved(execution.height, block.header.calculate_digest(), execution.exec_root)
         self.work.refresh()
 
     def make_status(self) -> Status:
         """Where this node stands, as peers hear it."""
         return Status(
-            epoch=FIRST_EPOCH,
+            epoch=self.engine.epoch,
             view=self.engine.view,
             final_height=self.tip.height,
             final_digest=self.tip.digest,
@@ -257,11 +273,11 @@ class Core:
         return f"{what} in view {waiting.view}" + (f": {whom}" if whom else "")
 
     def _describe_validator(self, index: ValidatorIndex) -> str:
-        key = self.roster.validators[index]
+        key, name = self.roster.validators[index], self.roster.get_name(index)
         link = self.gossip.get_status(key)
         if key == self.opened.keys.node.public_key:
-            return f"{link.name} (this node)"
-        return f"{link.name} silent {link.silent_ms // 1000} s" if link.connected else f"{link.name} not connected"
+            return f"{name} (this node)"
+        return f"{name} silent {link.silent_ms // 1000} s" if link.connected else f"{name} not connected"
 
     # ------------------------------------------------------------------ life
 

@@ -4,7 +4,7 @@ The vault decides who may see what, and the ledger whether its owner withdrew th
 Every hand-out is logged. Never open a document here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from node.batches import Mesh
@@ -53,29 +53,29 @@ async def hand_out(vault: Vault, books: Books, digest: Digest, reader: AccountId
 
 
 class DocumentRoom:
-    """Serves and fetches documents for one node: that of the member `own`. `now_ms` is the clock for grants' ends."""
+    """Serves and fetches documents for one node, that of `find_own`'s member. `now_ms` tells when grants end."""
 
     def __init__(
         self,
         vault: Vault,
         mesh: Mesh,
-        accounts: Mapping[PublicKey, AccountId],
+        find_account: Callable[[PublicKey], AccountId | None],
         *,
-        own: AccountId,
+        find_own: Callable[[], AccountId | None],
         books: Books,
         now_ms: Callable[[], int],
     ) -> None:
         self._vault = vault
         self._mesh = mesh
-        self._accounts = accounts
-        self._own = own
+        self._find_account = find_account
+        self._find_own = find_own
         self._books = books
         self._now_ms = now_ms
         self._fetcher: Fetcher[Digest, bytes] = Fetcher(self._ask, mesh.get_connected)
 
     async def on_get(self, peer: PublicKey, message: GetDocument) -> DocumentReply:
         """The envelope with the asker's own grants, or nothing, which does not say whether it is held."""
-        account = self._accounts.get(peer)
+        account = self._find_account(peer)
         if account is None:
             return DocumentReply(digest=message.digest, envelope=None)
         digest = Digest(message.digest)
@@ -117,8 +117,8 @@ class DocumentRoom:
             return False
         if envelope.digest != digest or check_envelope(envelope) is not None:
             return False
-        now_ms = self._now_ms()
-        return any(one.recipient == self._own and now_ms <= one.until_ms for one in envelope.grants)
+        now_ms, own = self._now_ms(), self._find_own()
+        return any(one.recipient == own and now_ms <= one.until_ms for one in envelope.grants)
 
     def _ask(self, peer: PublicKey, digest: Digest) -> bool:
         return self._mesh.send(peer, GetDocument(digest=digest))

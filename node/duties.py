@@ -57,7 +57,6 @@ class EngineDuties:
     def __init__(
         self,
         *,
-        own: PublicKey,
         roster: Roster,
         mesh: Mesh,
         mempool: Mempool,
@@ -80,8 +79,6 @@ class EngineDuties:
         self._post = post
         self._on_ordered = on_ordered
         self._on_alarm = on_alarm
-        self._validators = tuple(key for key in roster.validators if key != own)
-        self._everybody = tuple(sorted(key for key in roster.names if key != own))
         self._checks: dict[BlockDigest, tuple[Height, asyncio.Task[None]]] = {}
         self._asks: set[asyncio.Task[None]] = set()
         self._blocks: Fetcher[BlockDigest, Block] = Fetcher(self._ask_block, mesh.get_connected)
@@ -106,7 +103,7 @@ class EngineDuties:
         if isinstance(message, Propose):
             block = message.block
             self._mempool.pin([ref.digest for ref in block.batches], block.header.height)
-        self._mesh.broadcast(message, self._validators if isinstance(message, Vote) else self._everybody)
+        self._mesh.broadcast(message, self._roster.others if isinstance(message, Vote) else self._roster.everybody)
 
     def on_effect(self, effect: Effect) -> None:
         """Begin what the effect asks for."""
@@ -185,7 +182,7 @@ class EngineDuties:
         self._blocks.offer(reply.digest, peer, block)
 
     def _fetch_certificates(self, view_from: View, epoch: Epoch) -> None:
-        connected = [peer for peer in self._validators if self._mesh.is_connected(peer)]
+        connected = [peer for peer in self._roster.others if self._mesh.is_connected(peer)]
         for _ in range(min(CERTIFICATE_PEERS, len(connected))):
             self._turn += 1
             peer = connected[self._turn % len(connected)]

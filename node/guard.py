@@ -115,6 +115,14 @@ class VotingGuard:
         elif own and all(key in dead for key in own):
             self._silence(dead[own[-1]])
 
+    def on_epoch(self) -> None:
+        """Another epoch began: a dead key that has no seat any more keeps nobody from voting with another."""
+        seat = self._seat.seat
+        dead = {stop.validator_key: stop.code for stop in self._file.stops if stop.validator_key}
+        if seat is not None and self._seat.validators.keys[seat].hex() not in dead:
+            for code in dead.values():
+                self._resume(code)
+
     async def append(self, records: Sequence[Record]) -> None:
         """Return when the records are durable."""
         await self._votes.append(records)

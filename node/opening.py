@@ -23,13 +23,15 @@ from node.store.stopfile import Stop, StopFile
 from node.store.votelog import VOTES, VoteLog, set_aside_vote_log
 from node.telemetry import get_logger
 from node.vault.store import Vault, VaultError
-from protocol.block import GENESIS_HEIGHT, GENESIS_VIEW, Block, calculate_genesis_digest
+from protocol.block import FIRST_EPOCH, GENESIS_HEIGHT, GENESIS_VIEW, Block
+from protocol.certificate import Certificate
 from protocol.codec import encode
 from protocol.crypto import KeySigner, calculate_hash
+from protocol.epochs import make_first_set
 from protocol.genesis import Genesis, GenesisError, decode_genesis
-from protocol.ids import BatchDigest, BlockDigest, Digest, Height
+from protocol.ids import BatchDigest, BlockDigest, Digest, Epoch, Height, PublicKey
 from protocol.ledger.execute import Ledger, LedgerError
-from protocol.validators import make_validator_set
+from protocol.validators import ValidatorSet, make_validator_set
 
 DATABASE: Final = "ledger.sqlite"
 VAULT: Final = "vault.sqlite"
@@ -83,25 +85,23 @@ def read_genesis(path: Path) -> Genesis:
         raise StartError("genesis_invalid", f"{path}: {error}.") from error
 
 
-def read_keys(config: NodeConfig, genesis: Genesis) -> NodeKeys:
-    """The node's keys, matched with its entry in the genesis and its role. Raises StartError."""
+def read_keys(config: NodeConfig) -> NodeKeys:
+    """The node's keys, as its role needs them. Raises StartError.
+
+    Whether the network knows them is for its books to say, and those may not be here yet: a node that nobody has
+    admitted, or whose validator key has no seat, starts and follows.
+    """
     try:
         keys = load_node_keys(Path(config.data_dir))
     except KeyFileError as error:
         raise StartError(error.code, error.sentence) from error
-    member = next((one for one in genesis.members if one.node_key == keys.node.public_key), None)
-    if member is None:
-        raise StartError(
-            "not_a_member",
-            "This node's key is not in genesis.json: use the genesis of its own network, or have the key added.",
-        )
     if config.role == "observer":
         return keys._replace(validators=())  # an observer never votes, whatever keys lie there
-    if member.validator_key not in [one.public_key for one in keys.validators]:
+    if not keys.validators:
         raise StartError(
             "not_a_validator",
-            f"The role is validator, but the validator key is not {member.name}'s in genesis.json:"
-            " put the right key in place, or set role to observer.",
+            "The role is validator, but there is no validator key: put it in place, make one with"
+            " liushui keys validator-new, or set role to observer.",
         )
     return keys
 
@@ -110,13 +110,13 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
     """Open what lies in the data directory; `stack` closes it in reverse order. Raises StartError."""
     directory = Path(config.data_dir)
     genesis = read_genesis(Path(config.genesis))
-    keys = read_keys(config, genesis)
+    keys = read_keys(config)
     try:
         store = await ChainStore.open(directory / DATABASE, genesis)
         stack.push_async_callback(store.close)
         tip = await store.load_tip()
         ledger, genesis_root, genesis_rows = await _load_ledger(genesis, store, tip)
-        floor = await load_floor(genesis, store, tip, ledger.exec_root, genesis_root)
+        floor = await load_floor(genesis, store, tip, ledger, genesis_root)
         stops = StopFile.open(directory)
         votes, records = open_vote_log(directory / VOTES, stops, keys)
         stack.push_async_callback(votes.close)
@@ -197,9 +197,20 @@ def calculate_params_hash(genesis: Genesis) -> Digest:
     return calculate_hash("params", encode(genesis.policy))
 
 
-async def load_floor(
-    genesis: Genesis, store: ChainStore, tip: SavedTip, exec_root: Digest, genesis_root: Digest
-) -> Floor:
+async def load_epoch(genesis: Genesis, store: ChainStore, epoch: Epoch) -> tuple[ValidatorSet, Certificate | None]:
+    """The validators of an epoch that has begun here, and the finalization of the block that ended the one before."""
+    if epoch == FIRST_EPOCH:
+        return make_first_set(genesis), None
+    proofs = await store.read_epochs(Epoch(epoch - 1), 1)
+    if not proofs or proofs[0].header.epoch != epoch - 1:
+        raise StoreError(
+            "database_damaged", f"The database does not say how epoch {epoch} began: restore a backup, or sync anew."
+        )
+    keys = tuple(PublicKey(key) for key in proofs[0].validators)
+    return make_validator_set(keys, proofs[0].header.calculate_digest()), proofs[0].finalization
+
+
+async def load_floor(genesis: Genesis, store: ChainStore, tip: SavedTip, ledger: Ledger, genesis_root: Digest) -> Floor:
     """Where the engine starts: the last saved block, which is executed as well."""
     header = tip.header
     recent = await store.read_exec_rows(Height(max(1, tip.height - ROOTS_RECALLED)), tip.height)
@@ -227,15 +238,20 @@ async def load_floor(
         unnamed = await store.read_blocks(Height(header.exec_height + 1), header.height - header.exec_height)
         nonempty = max((block.header.height for block in unnamed if block.batches), default=GENESIS_HEIGHT)
     proof = tip.finalization
+    epoch = FIRST_EPOCH if header is None else header.epoch
+    validators, boundary = await load_epoch(genesis, store, epoch)
     return Floor(
         point=point,
         finalization=proof if proof is not None and proof.digest == tip.digest else None,
         exec_height=point.height,
-        exec_root=exec_root,
+        exec_root=ledger.exec_root,
         params_hash=calculate_params_hash(genesis),
-        validators=make_validator_set(
-            genesis.calculate_validator_keys(), calculate_genesis_digest(genesis.calculate_chain_id())
-        ),
+        validators=validators,
+        epoch=epoch,
+        next_validators=ledger.next_validators,
+        next_at=ledger.epoch_row.next_at,
+        suspects=ledger.suspects,
+        boundary=boundary,
         nonempty_height=nonempty,
         roots=((GENESIS_HEIGHT, genesis_root), *((row.height, row.exec_root) for row in recent)),
     )

@@ -1,11 +1,12 @@
-"""Gathers from the store what a receipt file needs: the outcome's place, the links to a named root, a finalization.
+"""Gathers from the store what a receipt file needs: the outcome's place, the links to a named root, a finalization,
+and how the epochs before it ended.
 
 What a receipt file proves and how is `protocol.receipt`'s. Never wait here: without a finalised header that names the
 executed state there is no proof yet.
 """
 
 from node.store.chain import ChainStore
-from protocol.block import Header
+from protocol.block import FIRST_EPOCH, Header
 from protocol.certificate import Certificate
 from protocol.ids import Digest, Height, TransactionId
 from protocol.ledger.records import ExecLink
@@ -37,6 +38,7 @@ async def prove_transaction(store: ChainStore, transaction_id: TransactionId, ge
         links=[ExecLink(state_root=row.state_root, receipts_root=row.receipts_root) for row in rows[1:]],
         headers=headers,
         finalization=finalization,
+        epochs=await store.read_epochs(FIRST_EPOCH, headers[-1].epoch),
     )
 
 

@@ -1,33 +1,83 @@
-"""Who is who in the network: node keys, names and validator positions, as the genesis says. No behaviour, no IO."""
+"""Who is who in the network now: members' nodes by the books, and validators' nodes by the present epoch.
 
-from collections.abc import Mapping
-from typing import NamedTuple
+It follows the executed blocks: a member that is admitted may connect, and a validator's batches go to its node, without
+anybody's restart. One object, read by many rooms; only `update` changes it. No IO, and no opinion of who should be in.
+"""
 
-from protocol.genesis import Genesis
-from protocol.ids import PublicKey, ValidatorIndex
+from collections.abc import Iterable
+from operator import itemgetter
+
+from protocol.ids import AccountId, PublicKey, ValidatorIndex
+from protocol.ledger.execute import Ledger
+from protocol.ledger.records import Change
+from protocol.ledger.seatrows import EpochRow
+from protocol.ledger.state import EPOCH, MEMBERS
+
+_TABLES = frozenset({EPOCH.number, MEMBERS.number})
 
 
-class Roster(NamedTuple):
-    """The members of one network."""
+def concerns_roster(changes: Iterable[Change]) -> bool:
+    """Whether rows that the roster is read from are among those that a block changed."""
+    return not _TABLES.isdisjoint(map(itemgetter(0), changes))
 
-    names: Mapping[PublicKey, str]
-    """Name by node key, of every member."""
-    validators: tuple[PublicKey, ...]
-    """Node key of each validator, by its position in the epoch's set."""
-    keys: tuple[PublicKey, ...]
-    """Validator keys in that order."""
+
+class Roster:
+    """The members of one network, as seen from the node `own`."""
+
+    def __init__(self, own: PublicKey) -> None:
+        self._own = own
+        self.names: dict[PublicKey, str] = {}
+        """Name by node key, of every member that has a node."""
+        self.accounts: dict[PublicKey, AccountId] = {}
+        """Account by node key."""
+        self.keys: tuple[PublicKey, ...] = ()
+        """Validator keys of the present epoch, in the order of their places."""
+        self.validators: tuple[PublicKey, ...] = ()
+        """Node key of each validator, in the same order."""
+        self.everybody: tuple[PublicKey, ...] = ()
+        """Node keys of all members but this node's, ascending."""
+        self.others: tuple[PublicKey, ...] = ()
+        """Node keys of the validators but this node's."""
+
+    @property
+    def is_validator(self) -> bool:
+        """Whether this node speaks for one of the validators."""
+        return self._own in self.validators
+
+    @property
+    def own_account(self) -> AccountId | None:
+        """Of the member that this node belongs to; None while the books do not know it."""
+        return self.accounts.get(self._own)
+
+    def find_account(self, node_key: PublicKey) -> AccountId | None:
+        """Of the member that a node belongs to."""
+        return self.accounts.get(node_key)
 
     def get_name(self, index: ValidatorIndex) -> str:
         """The name of a validator."""
-        return self.names[self.validators[index]]
+        return self.names.get(self.validators[index], f"validator {self.keys[index].hex()[:8]}")
+
+    def update(self, ledger: Ledger, keys: tuple[PublicKey, ...]) -> None:
+        """Take over the books between two blocks, and the validators of the present epoch.
+
+        The epoch may be one that the books have planned and not seen a block of.
+        """
+        nodes = ledger.list_nodes()
+        names = {one.node_key: one.name for one in nodes}
+        for key in self.names.keys() - names.keys():
+            del self.names[key]
+        self.names.update(names)
+        self.accounts = {one.node_key: one.account for one in nodes}
+        homes = {one.account: one.node_key for one in nodes}
+        holders = _list_holders(ledger.epoch_row)
+        self.keys = keys
+        # A validator whose node nobody knows stands for itself: nobody can be reached by a validator key.
+        self.validators = tuple(homes.get(holders[key], key) if key in holders else key for key in keys)
+        self.everybody = tuple(sorted(key for key in self.names if key != self._own))
+        self.others = tuple(key for key in self.validators if key != self._own)
 
 
-def make_roster(genesis: Genesis) -> Roster:
-    """The roster of a genesis."""
-    node_keys = {one.validator_key: one.node_key for one in genesis.members if one.validator_key is not None}
-    keys = genesis.calculate_validator_keys()
-    return Roster(
-        names={one.node_key: one.name for one in genesis.members},
-        validators=tuple(node_keys[key] for key in keys),
-        keys=keys,
-    )
+def _list_holders(row: EpochRow) -> dict[PublicKey, AccountId]:
+    """The account of every validator key of the last, present and coming epochs."""
+    seats = (*row.previous, *(row.queued or ()), *(row.next or ()), *row.seats)
+    return {PublicKey(one.validator_key): AccountId(one.account) for one in seats}

@@ -124,7 +124,7 @@ class Node:
         now = core.make_status()
         peers: list[PeerStatus] = []
         known = {bytes.fromhex(one.node_key) for one in self._config.peers}.union(core.roster.validators)
-        for key in core.peers:  # members without a node of their own (authorities) are no peers to speak of
+        for key in core.roster.everybody:  # members without a node of their own (authorities) are no peers to speak of
             if key in known or core.gossip.is_connected(key):
                 link, height = core.gossip.get_status(key), core.sync.get_claim(key)
                 peers.append(

@@ -45,11 +45,12 @@ class SyncPlan:
     """What is known of peers' heights, what was asked of them and what they brought."""
 
     def __init__(self, validators: Sequence[PublicKey]) -> None:
-        self._validators = frozenset(validators)
-        self._liars_max = max(0, len(validators) - 1) // 3
+        self.set_validators(validators)
         self._lies: dict[PublicKey, int] = {}
         self._progress_ms: int | None = None
         self._claims: dict[PublicKey, tuple[Height, int]] = {}
+        self._saved: dict[PublicKey, Height] = {}
+        """What each peer can show: it says what is final a moment before it has saved it."""
         self._heard_ms: dict[PublicKey, int] = {}
         self._asked: dict[PublicKey, Asked] = {}
         self._windows: dict[Height, Window] = {}
@@ -58,11 +59,17 @@ class SyncPlan:
         self._known = GENESIS_HEIGHT
         self._pages: list[Window] = []
 
+    def set_validators(self, validators: Sequence[PublicKey]) -> None:
+        """Whose word counts from now on: node keys of the present epoch's validators."""
+        self._validators = frozenset(validators)
+        self._liars_max = max(0, len(validators) - 1) // 3
+
     # ------------------------------------------------------------------ what peers say
 
     def on_status(self, peer: PublicKey, status: Status, now_ms: int) -> None:
         """A peer said where it stands; the time of a claim is when it first passed the one before."""
         self._heard_ms[peer] = now_ms
+        self._saved[peer] = Height(min(status.final_height, status.exec_height))
         held = self._claims.get(peer)
         if held is None or status.final_height != held[0]:
             self._claims[peer] = (status.final_height, now_ms)
@@ -70,6 +77,7 @@ class SyncPlan:
     def on_gone(self, peer: PublicKey) -> None:
         """A peer cannot be reached any more: what was asked of it is free for others."""
         self._claims.pop(peer, None)
+        self._saved.pop(peer, None)
         self._heard_ms.pop(peer, None)
         self._asked.pop(peer, None)
 
@@ -136,7 +144,7 @@ class SyncPlan:
             if peer in self._asked or not self._believes(peer, now_ms):
                 continue
             start = self._find_gap(final_height)
-            count = min(SYNC_BLOCKS_PER_REPLY_MAX, self._claims[peer][0] - start + 1)
+            count = min(SYNC_BLOCKS_PER_REPLY_MAX, self._saved[peer] - start + 1)
             if count < 1 or start > final_height + WINDOWS_AHEAD_MAX * SYNC_BLOCKS_PER_REPLY_MAX:
                 continue
             self._asked[peer] = Asked(start, Height(start + count - 1), now_ms)

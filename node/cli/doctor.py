@@ -90,7 +90,7 @@ def _check_directory(directory: Path) -> list[Finding]:
         findings.append(
             Finding("genesis", True, f"{genesis.name}, this node is {member.name}")
             if member is not None
-            else Finding("genesis", False, "it does not name this node's key: ask the founders to add the entry.")
+            else Finding("genesis", True, f"{genesis.name}; this node is none of its founders: votes must admit it.")
         )
     except KeyFileError as error:
         findings.append(Finding("keys", False, error.sentence))

@@ -47,7 +47,7 @@ class Identity(NamedTuple):
     """Random per process start."""
     listen: str
     members: Mapping[PublicKey, str]
-    """Name by node key, for every member of the genesis, this node included."""
+    """Name by node key, of every member with a node; it changes as members come and go."""
 
 
 class Role(Enum):
@@ -85,12 +85,15 @@ def make_hello(identity: Identity, challenge: Digest) -> Hello:
 
 
 def check_hello(identity: Identity, hello: Hello, expected: PublicKey | None) -> CloseCode | None:
-    """Why a greeting is refused, in order of precedence. `expected` is the key dialled, None when being dialled."""
+    """Why a greeting is refused, in order of precedence. `expected` is the key dialled, None when being dialled.
+
+    Whom the settings name is let in unknown: a node that was away does not know yet who has been admitted meanwhile.
+    """
     if hello.version != GOSSIP_VERSION:
         return CloseCode.WRONG_VERSION
     if hello.chain_id != identity.chain_id:
         return CloseCode.WRONG_CHAIN
-    if hello.node_key not in identity.members or (expected is not None and hello.node_key != expected):
+    if hello.node_key not in identity.members if expected is None else hello.node_key != expected:
         return CloseCode.STRANGER
     if hello.node_key == identity.signer.public_key and hello.instance == identity.instance:
         return CloseCode.SELF  # our own address came back to us; harmless

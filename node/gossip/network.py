@@ -100,6 +100,7 @@ class Gossip:
         self._identity = identity
         self._own = identity.signer.public_key
         self._peers = peers
+        self._configured = {PublicKey(bytes.fromhex(one.node_key)): one.name for one in peers}
         self._handler: Handler
         self._links: dict[PublicKey, Link] = {}
         self._heard_s: dict[PublicKey, float] = {}
@@ -203,7 +204,7 @@ class Gossip:
 
     def get_name(self, peer: PublicKey) -> str:
         """The member's name."""
-        return self._identity.members.get(peer, peer.hex()[:16])
+        return self._identity.members.get(peer) or self._configured.get(peer) or peer.hex()[:16]
 
     def get_status(self, peer: PublicKey) -> LinkStatus:
         """How a member looks from here; silence is -1 when nothing was ever heard."""
@@ -213,6 +214,12 @@ class Gossip:
         return LinkStatus(self.get_name(peer), link is not None, silent_ms)
 
     # ------------------------------------------------------------------ links
+
+    def on_members_changed(self) -> None:
+        """Part from those that are members no more, unless the settings name them."""
+        for peer, link in list(self._links.items()):
+            if peer not in self._identity.members and peer not in self._configured:
+                link.drop(CloseCode.STRANGER)
 
     async def _dial(self, peer: PeerAddress, key: PublicKey) -> None:
         backoff = Backoff(random.random)
@@ -299,7 +306,7 @@ class Gossip:
         if choice is Choice.PROBE_HELD and held is not None:
             word = await self._probe(held, greeted.facts.instance)
             if word is not None:
-                self._log.warning("peer_key_used_twice", peer=self._identity.members[peer])
+                self._log.warning("peer_key_used_twice", peer=self.get_name(peer))
                 await self._introduce(held, socket, greeted.facts.instance, word)
                 raise RefusedError(CloseCode.KEY_IN_USE)
 
@@ -357,7 +364,7 @@ class Gossip:
         held = self._links.get(peer)
         self._links[peer] = link
         if held is None:
-            self._log.info("peer_connected", peer=self._identity.members[peer])
+            self._log.info("peer_connected", peer=self.get_name(peer))
             self._handler.on_link_up(peer)
         else:
             held.retire(link, LINGER_S)
@@ -373,7 +380,7 @@ class Gossip:
                 del self._links[peer]
                 if peer in self._probes and not self._probes[peer][1].done():
                     self._probes[peer][1].set_result(None)
-                self._log.info("peer_disconnected", peer=self._identity.members[peer], reason=_name(code))
+                self._log.info("peer_disconnected", peer=self.get_name(peer), reason=_name(code))
                 self._handler.on_link_down(peer)
                 if (released := self._released.get(peer)) is not None:
                     released.set()

@@ -17,13 +17,24 @@ import aiosqlite
 import msgspec
 
 from node.store.blockwriter import BlockWriter, Rows
+from node.store.epochs import make_epoch_rows
 from node.store.schema import PRAGMAS, SCHEMA_VERSION, TABLES
 from protocol.batch import Batch, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
 from protocol.codec import CodecError, decode, encode
+from protocol.epochs import EpochProof
 from protocol.genesis import Genesis
-from protocol.ids import BatchDigest, BlockDigest, Digest, Height, TransactionId, View
+from protocol.ids import (
+    BatchDigest,
+    BlockDigest,
+    Digest,
+    Epoch,
+    Height,
+    PublicKeyField,
+    TransactionId,
+    View,
+)
 from protocol.ledger.execute import Execution
 from protocol.ledger.records import Receipt
 from protocol.merkle import NO_MOUNTAINS, Mountains
@@ -244,6 +255,21 @@ class ChainStore:
         )
         return (rows[0][0], _decode_row(rows[0][1], Certificate)) if rows else None
 
+    async def read_epochs(self, first: Epoch, count: int) -> tuple[EpochProof, ...]:
+        """How so many epochs ended, from `first` on, as far as they have."""
+        rows = await self._fetch(
+            "SELECT header, finalization, validators FROM epochs WHERE epoch >= ? ORDER BY epoch LIMIT ?",
+            (first, count),
+        )
+        return tuple(
+            EpochProof(
+                header=_decode_row(row[0], Header),
+                finalization=_decode_row(row[1], Certificate),
+                validators=_decode_row(row[2], tuple[PublicKeyField, ...]),
+            )
+            for row in rows
+        )
+
     async def read_batch(self, digest: BatchDigest) -> bytes | None:
         """Canonical bytes of a batch that a saved block orders."""
         rows = await self._fetch("SELECT raw FROM batches WHERE digest = ?", (digest,))
@@ -328,6 +354,7 @@ def _make_tables(
         meta.append(("finalization", certificate))
     return [
         Rows("INSERT INTO blocks VALUES", [(height, digest, encode(block), certificate, *roots)]),
+        make_epoch_rows(block, finalization, execution),
         Rows(
             "INSERT OR IGNORE INTO batches (digest, height, raw) VALUES", [(one, height, raw) for one, raw in batches]
         ),

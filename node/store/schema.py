@@ -1,5 +1,7 @@
 """Tables of `ledger.sqlite`. Append-only (height, index) keys: several times faster than random ids. No logic here."""
 
+from node.store import epochs
+
 SCHEMA_VERSION = 1
 
 PRAGMAS = (
@@ -23,6 +25,7 @@ TABLES = (
         receipts_root BLOB NOT NULL,
         exec_root BLOB NOT NULL)""",
     "CREATE UNIQUE INDEX IF NOT EXISTS blocks_by_digest ON blocks (digest)",
+    epochs.TABLE,
     """CREATE TABLE IF NOT EXISTS batches (
         serial INTEGER PRIMARY KEY,
         digest BLOB NOT NULL,

@@ -17,7 +17,8 @@ from node.opening import open_everything
 from node.setup import Testnet, make_testnet
 from protocol.batch import BatchItem
 from protocol.crypto import KeySigner, calculate_account_id
-from protocol.ids import AccountId, Digest, Height, TimeMs, TransactionId
+from protocol.genesis import DAY_MS
+from protocol.ids import AccountId, Digest, Height, PublicKey, TimeMs, TransactionId
 from protocol.money import Amount, Currency
 from protocol.transactions.envelope import Payload, TransactionBody, sign_transaction
 from protocol.transactions.money import Mint, Transfer
@@ -37,6 +38,16 @@ class Purse:
         self._chain_id = chain_id
         self._nonce = 0
         self.account: AccountId = calculate_account_id(self._signer.public_key)
+
+    @property
+    def key(self) -> PublicKey:
+        """The public key."""
+        return self._signer.public_key
+
+    @property
+    def nonce(self) -> int:
+        """Of the next transaction."""
+        return self._nonce
 
     def sign(self, payload: Payload) -> BatchItem:
         """The next transaction of this key."""
@@ -146,10 +157,17 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(directory: Path, *, start: Sequence[str] = (*LENDERS, OBSERVER)) -> AsyncIterator[Cluster]:
+async def cluster(
+    directory: Path, *, start: Sequence[str] = (*LENDERS, OBSERVER), day_ms: int = DAY_MS
+) -> AsyncIterator[Cluster]:
     """A new network of four validators and an observer, with these nodes started."""
     testnet = make_testnet(
-        directory / "net", lenders=LENDERS, observers=(OBSERVER,), time_ms=TimeMs(read_clock_ms()), currency=CURRENCY
+        directory / "net",
+        lenders=LENDERS,
+        observers=(OBSERVER,),
+        time_ms=TimeMs(read_clock_ms()),
+        day_ms=day_ms,
+        currency=CURRENCY,
     )
     here = Cluster(testnet)
     try:

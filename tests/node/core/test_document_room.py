@@ -47,7 +47,7 @@ def seal(*recipients: AccountId, until_ms: int = NOW + 1) -> VaultEnvelope:
 
 
 def make_room(vault: Vault, mesh: "Around") -> DocumentRoom:
-    return DocumentRoom(vault, mesh, ACCOUNTS, own=OWN, books=BOOKS, now_ms=lambda: NOW)
+    return DocumentRoom(vault, mesh, ACCOUNTS.get, find_own=lambda: OWN, books=BOOKS, now_ms=lambda: NOW)
 
 
 class Around:

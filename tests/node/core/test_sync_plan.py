@@ -23,14 +23,14 @@ A, B, C = (PublicKey(bytes([one]) * 32) for one in (1, 2, 3))
 PAGE = SYNC_BLOCKS_PER_REPLY_MAX
 
 
-def status(height: int) -> Status:
-    """A peer at a final height."""
+def status(height: int, saved: int | None = None) -> Status:
+    """A peer at a final height, which it has saved unless told."""
     return Status(
         epoch=Epoch(0),
         view=View(height),
         final_height=Height(height),
         final_digest=BlockDigest(bytes(32)),
-        exec_height=Height(height),
+        exec_height=Height(height if saved is None else saved),
         exec_root=ZERO_DIGEST,
     )
 
@@ -205,3 +205,14 @@ def test_distrust_grows_with_every_lie_up_to_a_bound_and_ends_with_good_blocks()
     plan.on_blocks(A, Blocks(blocks=(), finalization=None), now_ms)
     assert asked(plan, 40, now_ms + DISTRUST_MS - 1) == []
     assert len(asked(plan, 40, now_ms + DISTRUST_MS)) == 1
+
+
+def test_a_peer_is_asked_only_for_what_it_has_saved() -> None:
+    """What it calls final and cannot show yet would make a liar of it."""
+    plan = SyncPlan(())
+    plan.on_status(A, status(30, saved=28), 0)
+    assert asked(plan, 10, 1_000) == [(A, 11, 18)]
+    plan.on_gone(A)
+    plan.on_status(B, status(30, saved=10), 2_000)
+    assert asked(plan, 10, 9_000) == []
+    assert plan.has_ahead(Height(10), 9_000)
