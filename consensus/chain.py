@@ -109,9 +109,11 @@ def make_genesis_floor(
 class Succession:
     """Whom the executed states name as the validators to come: the present ones, until a state plans others."""
 
-    __slots__ = ("current_hash", "keys", "next_at", "next_hash")
+    __slots__ = ("current_hash", "keys", "next_at", "next_hash", "notice")
 
-    def __init__(self, current: ValidatorSet, keys: tuple[PublicKey, ...], next_at: Height) -> None:
+    def __init__(self, current: ValidatorSet, keys: tuple[PublicKey, ...], next_at: Height, notice: int) -> None:
+        self.notice = notice
+        """Blocks from the header that announces others to the one that ends the epoch."""
         self.current_hash = current.calculate_hash()
         self.keys: tuple[PublicKey, ...] = ()
         """The planned ones, () when none are. A plan is never changed before its epoch begins."""
@@ -182,13 +184,13 @@ class Path(NamedTuple):
 class Chain:
     """The tree above the last finalised block."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Floor, notice: int) -> None:
         assert floor.point.mountains.size == floor.point.height, "the mountains cover every header up to the floor"
         self.final = floor.point
         own = floor.finalization is not None and floor.finalization.digest == floor.point.digest
         self.finalization = floor.finalization if own else None
         self.params_hash = floor.params_hash
-        self.succession = Succession(floor.validators, floor.next_validators, floor.next_at)
+        self.succession = Succession(floor.validators, floor.next_validators, floor.next_at, notice)
         self.entries: dict[BlockDigest, Entry] = {}
         self.recent: dict[BlockDigest, Block] = {}
         self.executed = floor.exec_height
@@ -311,7 +313,7 @@ class Chain:
         self.final = self.final._replace(view=GENESIS_VIEW, epoch_end=GENESIS_HEIGHT)
         self.finalization = None
         self.known = {}
-        self.succession = Succession(validators, (), GENESIS_HEIGHT)
+        self.succession = Succession(validators, (), GENESIS_HEIGHT, self.succession.notice)
 
 
 def make_point(header: Header, digest: BlockDigest, parent: Point) -> Point:

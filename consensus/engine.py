@@ -34,6 +34,7 @@ from protocol.block import Block
 from protocol.certificate import Certificate, VerifySignature, Vote
 from protocol.crypto import Signer
 from protocol.ids import BlockDigest, ChainId, Epoch, Height, TimeMs, ValidatorIndex, View
+from protocol.limits import EPOCH_NOTICE
 from protocol.validators import ValidatorSet
 
 
@@ -48,8 +49,12 @@ class Engine:
         verify: VerifySignature,
         floor: Floor,
         timing: Timing = DEFAULT_TIMING,
+        notice: int = EPOCH_NOTICE,
     ) -> None:
-        self._machine = Machine(chain_id=chain_id, signers=signers, verify=verify, floor=floor, timing=timing)
+        """`notice` is agreed by the whole network; only a test has another."""
+        self._machine = Machine(
+            chain_id=chain_id, signers=signers, verify=verify, floor=floor, timing=timing, notice=notice
+        )
         epochs.resume(self._machine)
         self._table: dict[type[Any], Callable[[Any, TimeMs], None]] = {
             ReceivedVote: lambda event, now_ms: certifying.on_vote(self._machine, event.vote, now_ms),

@@ -53,6 +53,7 @@ class Machine:
         verify: VerifySignature,
         floor: Floor,
         timing: Timing,
+        notice: int,
     ) -> None:
         self.chain_id = chain_id
         self.signers = tuple(signers)
@@ -60,7 +61,7 @@ class Machine:
         self.verify = verify
         self.timing = timing
         self.pace = Pacemaker(timing)
-        self.chain = Chain(floor)
+        self.chain = Chain(floor, notice)
         self.convicted = floor.suspects
         """Keys that my own execution knows to have contradicted themselves."""
         self.past: Past | None = None

@@ -14,7 +14,7 @@ from consensus.events import Verdict
 from consensus.slot import Slot
 from protocol.block import HEADER_VERSION, Block, Header, calculate_batches_root
 from protocol.ids import BlockDigest, ChainId, Digest, Epoch, Height, TimeMs, ValidatorIndex, View
-from protocol.limits import BLOCK_TIME_AHEAD_MS_MAX, EPOCH_NOTICE, EXECUTION_LAG_MAX
+from protocol.limits import BLOCK_TIME_AHEAD_MS_MAX, EXECUTION_LAG_MAX
 from protocol.messages import Propose
 
 # ---------------------------------------------------------------------- the five safety rules
@@ -137,7 +137,7 @@ def calculate_epoch_end(parent: Point, next_validators_hash: Digest, succession:
     """Where a child's epoch ends: as its parent says, or a notice after the header that first announces others."""
     if parent.epoch_end or next_validators_hash == succession.current_hash:
         return parent.epoch_end
-    return Height(parent.height + 1 + EPOCH_NOTICE)
+    return Height(parent.height + 1 + succession.notice)
 
 
 def check_epoch(header: Header, parent: Point, succession: Succession) -> str | None:

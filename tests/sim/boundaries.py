@@ -16,14 +16,19 @@ from protocol.codec import decode, encode
 from protocol.ids import BatchDigest, ChainId, Digest
 from tests.sim.disk import Disk
 from tests.sim.invariants import BrokenLawError
+from tests.sim.keys import SimSigner
 from tests.sim.node import SimNode
-from tests.sim.plan import CALM, Plan, Weather
+from tests.sim.plan import CALM, Change, Plan, Weather
+from tests.sim.seats import Seats, Step
 from tests.sim.world import World
 
 VIEWS = 20
 EVENTS_MAX = 150_000
 FINALS_AFTER_CRASH = 3
 COUNTING_MS_MAX = 600_000
+CHANGED_MS = 20
+NOTICE = 5
+"""Blocks from the announcement to the boundary, so that it lies in the middle of the views that count."""
 SECTOR = 64
 """Bytes that reach the disk together; small, so that a group of votes has several."""
 TORN = ("head", "half", "byte")
@@ -36,13 +41,15 @@ PAUSE_MS = 300
 
 
 class Scenario(NamedTuple):
-    """One short run of four validators."""
+    """One short run of four validators at a time."""
 
     weather: Weather
     byzantine: tuple[str, ...] = ()
     absent_ms: int = 0
     """The last honest validator starts this late: its views are given up."""
     disk_ms_max: int = 3
+    steps: tuple[Step, ...] = ()
+    """How the seats change on the way; a fifth node has a key and no seat at first."""
 
 
 SCENARIOS = {
@@ -50,6 +57,7 @@ SCENARIOS = {
     "absent": Scenario(CALM, absent_ms=900),
     "slow": Scenario(Weather(100, 50, 50, 600, 50, (), ())),
     "two-faced": Scenario(CALM, byzantine=("equivocator",)),
+    "change": Scenario(CALM, steps=(Step("rotate", 1), Step("remove", 2), Step("add", 4))),
 }
 
 
@@ -79,8 +87,8 @@ def parse_boundary(text: str) -> Boundary:
 class LoggedDisk(Disk):
     """A disk whose logs are bytes in the format of the node's own."""
 
-    def __init__(self, chain_id: ChainId, genesis_root: Digest) -> None:
-        super().__init__(chain_id, genesis_root)
+    def __init__(self, chain_id: ChainId, genesis_root: Digest, seats: Seats) -> None:
+        super().__init__(chain_id, genesis_root, seats)
         self.logs = {"votes": b"", "payload": b""}
         self.sequences = {"votes": 0, "payload": 0}
 
@@ -153,20 +161,20 @@ class BoundaryNode(SimNode):
 
     world: "BoundaryWorld"
 
-    def __init__(self, world: World, place: int, index: int | None, signer: object) -> None:
-        super().__init__(world, place, index, signer)  # type: ignore[arg-type]
-        self.disk: LoggedDisk = LoggedDisk(world.chain_id, world.genesis_root)
+    def __init__(self, world: World, place: int, signers: tuple[SimSigner, ...]) -> None:
+        super().__init__(world, place, signers)
+        self.disk: LoggedDisk = LoggedDisk(world.chain_id, world.genesis_root, world.genesis_seats)
         self.counts = {"write": 0, "word": 0, "save": 0}
 
     def boot(self) -> None:
         """Over recovered logs, which must hold whatever was ever said."""
         self.disk.recover()
         judge = self.world.judge
-        for (index, view, kind), digest in judge.said.items():
-            if index == self.index and self.disk.votes.get((kind, view)) != digest:
+        for (key, epoch, view, kind), digest in judge.said.items():
+            if key in self.keys and self.disk.votes.get((epoch, kind, view)) != digest:
                 raise BrokenLawError(f"S5: {self.name} said {kind.name} in view {view} and its log does not know")
-        for (place, view), digest in judge.proposed.items():
-            if place == self.place and self.disk.proposals.get(view) != digest:
+        for (place, epoch, view), digest in judge.proposed.items():
+            if place == self.place and self.disk.proposals.get((epoch, view)) != digest:
                 raise BrokenLawError(f"S5: {self.name} proposed in view {view} and its log does not know")
         super().boot()
 
@@ -240,7 +248,9 @@ class BoundaryWorld(World):
         self.found: list[Boundary] = []
         scenario = self.scenario
         phases = ((0, scenario.weather),)
-        plan = Plan(20, 4, 0, scenario.byzantine, phases, (), 10**9, (0, 3, -5, 9), scenario.disk_ms_max, 0, 5, 60)
+        plan = Plan(20, 4, 0, scenario.byzantine, phases, (), 10**9, (0, 3, -5, 9, 1), scenario.disk_ms_max, 0, 5, 60)
+        if scenario.steps:
+            plan = plan._replace(spares=("",), changes=(Change(CHANGED_MS, scenario.steps),), notice=NOTICE)
         super().__init__(plan)
         self.events_max = EVENTS_MAX
         self.finals_wanted = FINALS_AFTER_CRASH
@@ -249,7 +259,7 @@ class BoundaryWorld(World):
     def make_node(self, place: int) -> SimNode:
         """Honest nodes have real logs."""
         made = super().make_node(place)
-        return BoundaryNode(self, place, made.index, made.signer) if made.honest else made
+        return BoundaryNode(self, place, made.signers) if made.honest else made
 
     def on_boundary(self, node: BoundaryNode, what: str, number: int, hows: tuple[str, ...]) -> str:
         """Note it, or die there."""
@@ -280,6 +290,8 @@ class BoundaryWorld(World):
             late = node is self.honest[-1] and self.scenario.absent_ms
             self.schedule(late or 0, node.boot_again, 0)
         self.schedule(1, self.submit)
+        for change in self.plan.changes:
+            self.schedule(change.at_ms, self.change, change.steps)
         while not self.reached and self.furthest <= VIEWS:
             self.run_until(self.now_ms + 1)
             if self.now_ms > COUNTING_MS_MAX:
@@ -301,8 +313,10 @@ class BoundaryWorld(World):
 
     @property
     def furthest(self) -> int:
-        """The highest view that anybody honest is in."""
-        return max((node.engine.view for node in self.honest if node.up), default=0)
+        """How many views anybody honest has seen."""
+        return max(
+            (self.count_views(node.engine.epoch, node.engine.view) for node in self.honest if node.up), default=0
+        )
 
 
 def find_boundaries(name: str) -> list[Boundary]:

@@ -10,10 +10,11 @@ from consensus.records import CertificateRecord, Record, VoteRecord
 from node.reception import read_stretch
 from protocol.block import Block
 from protocol.certificate import Certificate, VoteKind
-from protocol.ids import BatchDigest, BlockDigest, ChainId, Digest, Height, View
+from protocol.ids import BatchDigest, BlockDigest, ChainId, Digest, Epoch, Height, View
 from protocol.merkle import NO_MOUNTAINS, Mountains
 from protocol.messages import Blocks, GetBlocks
-from protocol.validators import ValidatorSet
+from protocol.validators import ValidatorSet, make_validator_set
+from tests.sim.seats import Seats
 
 KEEP_VIEWS = 40
 
@@ -21,41 +22,48 @@ KEEP_VIEWS = 40
 class Saved:
     """One saved block."""
 
-    __slots__ = ("block", "digest", "finalization", "root")
+    __slots__ = ("block", "digest", "finalization", "root", "seats")
 
-    def __init__(self, block: Block, digest: BlockDigest, finalization: Certificate | None, root: Digest) -> None:
+    def __init__(
+        self, block: Block, digest: BlockDigest, finalization: Certificate | None, root: Digest, seats: Seats
+    ) -> None:
         self.block = block
         self.digest = digest
         self.finalization = finalization
         self.root = root
+        self.seats = seats
 
 
 class Disk:
     """Durable state."""
 
-    def __init__(self, chain_id: ChainId, genesis_root: Digest) -> None:
+    def __init__(self, chain_id: ChainId, genesis_root: Digest, seats: Seats) -> None:
         self._chain_id = chain_id
         self.genesis_root = genesis_root
+        self.genesis_seats = seats
         self.records: list[Record] = []
         self.blocks: dict[BlockDigest, Block] = {}
         self.batches: dict[BatchDigest, bool] = {}
         self.saved: list[Saved] = []
         self.mountains: Mountains = NO_MOUNTAINS
-        self.votes: dict[tuple[VoteKind, View], BlockDigest] = {}
+        self.votes: dict[tuple[Epoch, VoteKind, View], BlockDigest] = {}
         """What the log binds the node to, in arithmetic of its own."""
-        self.proposals: dict[View, BlockDigest] = {}
-        self.certificates: dict[tuple[VoteKind, View], BlockDigest] = {}
+        self.proposals: dict[tuple[Epoch, View], BlockDigest] = {}
+        self.certificates: dict[tuple[Epoch, VoteKind, View], BlockDigest] = {}
 
     def append(self, records: list[Record]) -> None:
         """Make records durable."""
         self.records += records
         for record in records:
             if isinstance(record, VoteRecord):
-                self.votes[(record.vote.kind, record.vote.view)] = record.vote.digest
+                vote = record.vote
+                self.votes[(vote.epoch, vote.kind, vote.view)] = vote.digest
             elif isinstance(record, CertificateRecord):
-                self.certificates[(record.certificate.kind, record.certificate.view)] = record.certificate.digest
+                one = record.certificate
+                self.certificates[(one.epoch, one.kind, one.view)] = one.digest
             else:
-                self.proposals[record.propose.view] = record.propose.block.header.calculate_digest()
+                propose = record.propose
+                self.proposals[(propose.epoch, propose.view)] = propose.block.header.calculate_digest()
 
     def append_payload(self, blocks: tuple[Block, ...], held: dict[BatchDigest, bool]) -> None:
         """Make blocks durable, and those of the batches they order that the node holds."""
@@ -73,9 +81,14 @@ class Disk:
         for ref in saved.block.batches:
             self.batches[ref.digest] = True
         if len(self.records) > 400:
-            lowest = saved.block.header.view - KEEP_VIEWS
-            self.records = [record for record in self.records if _get_view(record) >= lowest]
-            self.blocks = {digest: one for digest, one in self.blocks.items() if one.header.view >= lowest}
+            header = saved.block.header
+            lowest = (header.epoch, header.view - KEEP_VIEWS)
+            self.records = [record for record in self.records if _get_place(record) >= lowest]
+            self.blocks = {
+                digest: one
+                for digest, one in self.blocks.items()
+                if (one.header.epoch, one.header.view) >= lowest or one.header.height > header.height
+            }
 
     async def read_blocks(self, height_from: Height, count: int) -> tuple[Block, ...]:
         """As the store of a node does."""
@@ -102,6 +115,11 @@ class Disk:
         """State after the last saved block."""
         return self.saved[-1].root if self.saved else self.genesis_root
 
+    @property
+    def seats(self) -> Seats:
+        """Seats after the last saved block."""
+        return self.saved[-1].seats if self.saved else self.genesis_seats
+
     def find_block(self, digest: BlockDigest) -> Block | None:
         """A logged or recently saved block."""
         block = self.blocks.get(digest)
@@ -109,12 +127,17 @@ class Disk:
             return block
         return next((one.block for one in reversed(self.saved[-64:]) if one.digest == digest), None)
 
-    def make_floor(self, validators: ValidatorSet) -> Floor:
-        """Where a restarted engine begins."""
+    def find_ended(self, epoch: Epoch) -> Certificate | None:
+        """The finalization of the block that ended an epoch."""
+        ends = (one for one in reversed(self.saved) if one.block.header.epoch == epoch)
+        return next((one.finalization for one in ends), None)
+
+    def make_floor(self, first: ValidatorSet) -> Floor:
+        """Where a restarted engine begins; `first` are the validators of the first epoch."""
         if not self.saved:
-            return make_genesis_floor(self._chain_id, self.genesis_root, validators)
+            return make_genesis_floor(self._chain_id, self.genesis_root, first)
         last = self.saved[-1]
-        header = last.block.header
+        header, seats = last.block.header, last.seats
         unnamed = self.saved[header.exec_height :]
         return Floor(
             point=Point(
@@ -124,18 +147,26 @@ class Disk:
                 time_ms=header.time_ms,
                 exec_height=header.exec_height,
                 mountains=self.mountains,
+                epoch_end=header.epoch_end,
             ),
             finalization=last.finalization,
             exec_height=header.height,
             exec_root=last.root,
             params_hash=Digest(bytes(32)),
-            validators=validators,
+            validators=make_validator_set(seats.keys, seats.genesis) if seats.epoch else first,
+            epoch=seats.epoch,
+            next_validators=seats.next,
+            next_at=seats.next_at,
+            suspects=seats.convicted,
+            boundary=self.find_ended(Epoch(seats.epoch - 1)) if seats.epoch else None,
             nonempty_height=max((one.block.header.height for one in unnamed if one.block.batches), default=Height(0)),
             roots=tuple((one.block.header.height, one.root) for one in self.saved[-40:]),
         )
 
 
-def _get_view(record: Record) -> View:
+def _get_place(record: Record) -> tuple[Epoch, View]:
     if isinstance(record, VoteRecord):
-        return record.vote.view
-    return record.certificate.view if isinstance(record, CertificateRecord) else record.propose.view
+        return record.vote.epoch, record.vote.view
+    if isinstance(record, CertificateRecord):
+        return record.certificate.epoch, record.certificate.view
+    return record.propose.epoch, record.propose.view

@@ -42,15 +42,16 @@ from consensus.events import (
     Verdict,
     WorkChanged,
 )
-from consensus.records import CertificateRecord, ProposalRecord, VoteRecord
 from protocol.batch import BatchRef
 from protocol.block import Block
-from protocol.certificate import Certificate, Vote, VoteKind
-from protocol.ids import BatchDigest, BlockDigest, Digest, Height, TimeMs, View
+from protocol.certificate import Certificate, Vote
+from protocol.ids import BatchDigest, BlockDigest, Digest, Height, PublicKey, TimeMs, ValidatorIndex, View
 from protocol.messages import Certificates, GetBlocks, Propose
+from tests.sim.checks import check_order, check_resumed
 from tests.sim.disk import Disk, Saved
 from tests.sim.invariants import BrokenLawError
 from tests.sim.keys import SimSigner
+from tests.sim.seats import execute
 
 if TYPE_CHECKING:
     from tests.sim.world import World
@@ -67,14 +68,15 @@ class SimNode:
     near = False
     """Whether what is sent to it arrives at once."""
 
-    def __init__(self, world: "World", place: int, index: int | None, signer: SimSigner | None) -> None:
+    def __init__(self, world: "World", place: int, signers: tuple[SimSigner, ...]) -> None:
         self.world = world
         self.place = place
-        self.index = index
         self.name = f"node{place}"
-        self.signer = signer
+        self.signers = signers
+        """Its keys, the present one and those it is to rotate to; none: it only ever observes."""
+        self.keys = tuple(one.public_key for one in signers)
         self.skew_ms = world.plan.skews_ms[place]
-        self.disk = Disk(world.chain_id, world.genesis_root)
+        self.disk = Disk(world.chain_id, world.genesis_root, world.genesis_seats)
         self.up = False
         self.life = 0
         self.dying = ""
@@ -105,25 +107,18 @@ class SimNode:
         self.ordered: dict[BatchDigest, bool] = {ref.digest: True for s in self.disk.saved for ref in s.block.batches}
         self.engine = Engine(
             chain_id=self.world.chain_id,
-            signers=() if self.signer is None else (self.signer,),
+            signers=self.signers,
             verify=self.world.scheme.verify,
             floor=self.disk.make_floor(self.world.validators),
+            notice=self.world.plan.notice,
         )
         self.engine.replay(self.disk.records)
-        self.check_resumed()
+        check_resumed(self)
         for block in sorted(self.disk.blocks.values(), key=lambda one: one.header.height):
             if block.header.height > self.final:
                 self.post(ReceivedBlock(block=block))
         self.post(Started())
         self.later(700, self.tick)
-
-    def check_resumed(self) -> None:
-        """No certificate is forgotten: a restarted node stands above the highest one it logged."""
-        logged = [one.certificate.view for one in self.disk.records if isinstance(one, CertificateRecord)]
-        logged += [one.block.header.view for one in self.disk.saved[-1:]]
-        highest = max(logged, default=0)
-        if self.engine.view != highest + 1:
-            raise BrokenLawError(f"{self.name} resumes in view {self.engine.view}, its log ends at {highest}")
 
     def crash(self) -> None:
         """Lose everything that is not durable."""
@@ -152,6 +147,15 @@ class SimNode:
     def _in_life(self, life: int, what: Any, args: tuple[Any, ...]) -> None:
         if self.up and life == self.life:
             what(*args)
+
+    def holds(self, seats: tuple[PublicKey, ...]) -> bool:
+        """Whether one of its keys has a seat."""
+        return any(key in seats for key in self.keys)
+
+    @property
+    def index(self) -> ValidatorIndex | None:
+        """Its seat in the epoch it is in."""
+        return self.engine.seat
 
     @property
     def now_ms(self) -> TimeMs:
@@ -187,7 +191,7 @@ class SimNode:
         """Durable first, then the rest in order."""
         for effect in effects:
             if isinstance(effect, Persist | PersistPayload):
-                self.check_order(effects)
+                check_order(self, effects)
                 delay_ms = self.world.draw_disk_ms()
                 if delay_ms or self.dying:
                     self.busy = True
@@ -197,34 +201,6 @@ class SimNode:
                     self._perform(effects)
                 return
         self._perform(effects)
-
-    def check_order(self, effects: list[Effect]) -> None:
-        """S5 as data: every word stands behind the record that forbids its opposite, whoever carries the list out."""
-        disk = self.disk
-        votes = dict[tuple[VoteKind, View], BlockDigest]()
-        known = dict[tuple[VoteKind, View], bool]()
-        for effect in effects:
-            match effect:
-                case Persist(record=VoteRecord(vote=vote)):
-                    votes[(vote.kind, vote.view)] = vote.digest
-                case Persist(record=CertificateRecord(certificate=one)):
-                    known[(one.kind, one.view)] = True
-                case Persist(record=ProposalRecord(propose=propose)):
-                    known[(VoteKind.PROPOSE, propose.view)] = True
-                case PersistPayload(blocks=blocks):
-                    last = blocks[-1].header
-                    if votes.get((VoteKind.FINALIZE, last.view)) == last.calculate_digest():
-                        raise BrokenLawError(f"S3: {self.name} records a Finalize before its payload")
-                case Broadcast(message=Vote() as vote):
-                    name = (vote.kind, vote.view)
-                    if vote.digest not in (votes.get(name), disk.votes.get(name)):
-                        raise BrokenLawError(f"S5: {self.name} says {vote.kind.name} before its record")
-                case Broadcast(message=Certificate() as one):
-                    if (one.kind, one.view) not in known and (one.kind, one.view) not in disk.certificates:
-                        raise BrokenLawError(f"{self.name} shows a certificate of view {one.view} before its record")
-                case Broadcast(message=Propose() as propose):
-                    if (VoteKind.PROPOSE, propose.view) not in known and propose.view not in disk.proposals:
-                        raise BrokenLawError(f"S5: {self.name} proposes before its record")
 
     def _make_durable(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -281,8 +257,8 @@ class SimNode:
                 case FetchBlocks(known=known):
                     self.known = known
                     self.ask_some(1, "get_blocks", (self.final, known))
-                case FetchCertificates(view_from=view_from):
-                    self.ask_some(2, "get_certificates", view_from)
+                case FetchCertificates(view_from=view_from, epoch=epoch):
+                    self.ask_some(2, "get_certificates", (epoch, view_from))
                 case ReportEvidence():
                     self.on_evidence(effect)
                 case RaiseAlarm(reason=reason):
@@ -303,7 +279,7 @@ class SimNode:
             self.world.broadcast(self, message, False)
             self.post(ReceivedVote(vote=message))
         elif isinstance(message, Certificate):
-            judge.on_certificate(self.place, message)
+            judge.on_certificate(self.name, message)
             self.world.broadcast(self, message, True)
             self.post(ReceivedCertificate(certificate=message))
         else:
@@ -314,10 +290,11 @@ class SimNode:
     def on_evidence(self, effect: ReportEvidence) -> None:
         """Two signed messages must truly accuse a Byzantine key."""
         self.evidence.append(effect)
-        first = effect.first
-        accused = first.index if isinstance(first, Vote) else self.world.validators.calculate_leader(first.view)
+        key = self.world.find_author(effect.first)
+        accused = self.world.owners[key]
         if self.world.nodes[accused].honest:
             raise BrokenLawError(f"{self.name} accuses honest node {accused}")
+        self.world.convict(key)
 
     # ------------------------------------------------------------------ payloads
 
@@ -363,7 +340,7 @@ class SimNode:
         """Queue for execution."""
         if self.honest:
             latest_ms = EPOCH_MS + self.world.now_ms + max(self.world.plan.skews_ms)
-            self.world.judge.on_commit(self.name, self.final, effect.blocks, latest_ms)
+            self.world.judge.on_commit(self.name, self.final, effect.blocks, effect.finalization, latest_ms)
         self.final = effect.blocks[-1].header.height
         for block in effect.blocks:
             self.checks.pop(block.header.calculate_digest(), None)
@@ -394,10 +371,12 @@ class SimNode:
         digest = block.header.calculate_digest()
         root = Digest(sha256(self.disk.root + b"".join(ref.digest for ref in block.batches)).digest())
         own = finalization if finalization.digest == digest else None
-        self.disk.save(Saved(block, digest, own, root))
+        seats = execute(self.disk.seats, block, self.world.changes, self.world.decide)
+        self.disk.save(Saved(block, digest, own, root, seats))
         if self.honest:
             self.world.judge.on_executed(self.name, block.header.height, root)
-        self.post(Executed(height=block.header.height, exec_root=root))
+        height = block.header.height
+        self.post(Executed(height=height, exec_root=root, next_validators=seats.next, suspects=seats.convicted))
         self.execute_next()
 
     # ------------------------------------------------------------------ asking and answering
@@ -458,7 +437,8 @@ class SimNode:
                 if block is not None:
                     send(here, source, "block", block)
             case "get_certificates":
-                found = self.engine.certificates_from(argument)
+                epoch, view_from = argument
+                found = self.engine.certificates_from(view_from, epoch)
                 if found:
                     send(here, source, "certificates", Certificates(certificates=found))
             case "get_blocks":
@@ -466,22 +446,3 @@ class SimNode:
                 found = self.disk.answer(GetBlocks(height_from=Height(final + 1), count=64, known=known))
                 if found.finalization is not None:
                     send(here, source, "blocks", found)
-
-    def check_memory(self) -> None:
-        """Bounded whatever peers send: linear in the views since the last final block and in the set."""
-        machine = self.engine._machine
-        views = machine.view - machine.chain.final.view + 16 + 16 + 2
-        if len(machine.slots) > views:
-            raise BrokenLawError(f"{self.name} keeps {len(machine.slots)} slots")
-        if len(machine.chain.entries) > 4 * views + 64:
-            raise BrokenLawError(f"{self.name} keeps {len(machine.chain.entries)} blocks")
-        size = len(self.world.validators.keys)
-        chain = machine.chain
-        if len(chain.recent) > 64 or len(chain.roots) > 128 + self.final - chain.final.exec_height:
-            raise BrokenLawError(f"{self.name} keeps {len(chain.recent)} final blocks, {len(chain.roots)} roots")
-        for slot in machine.slots.values():
-            tallies = [slot.get_tally(kind) for kind in (VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE)]
-            if len(slot.proposals) > 2 or any(
-                sum(map(len, tally._by_digest.values())) > 2 * size or len(tally.first) > size for tally in tallies
-            ):
-                raise BrokenLawError(f"{self.name} keeps too much of view {slot.view}")

@@ -6,6 +6,10 @@ Data only; the world carries it out. Never draw chance anywhere but from the see
 from random import Random
 from typing import NamedTuple
 
+from protocol.certificate import VoteKind
+from protocol.limits import EPOCH_NOTICE
+from tests.sim.seats import Step
+
 SIZES = (4, 4, 4, 5, 7, 10, 1)
 
 
@@ -34,6 +38,25 @@ class Crash(NamedTuple):
     down_ms: int
 
 
+class Change(NamedTuple):
+    """A batch that changes seats."""
+
+    at_ms: int
+    steps: tuple[Step, ...]
+
+
+class Storm(NamedTuple):
+    """What breaks loose whenever a block is proposed that ends an epoch."""
+
+    after_ms: int
+    lasts_ms: int
+    weather: Weather
+    lost: tuple[VoteKind, ...]
+    """Nine of ten votes and certificates of these kinds are lost."""
+    crash: Crash | None
+    """`at_ms` counts from the storm."""
+
+
 class Plan(NamedTuple):
     """One run."""
 
@@ -51,13 +74,22 @@ class Plan(NamedTuple):
     disk_stall_permille: int
     execute_ms_max: int
     batch_every_ms: int
+    spares: tuple[str, ...] = ()
+    """Nodes with keys and without a seat at first: the name of an actor, or empty for an honest one."""
+    changes: tuple["Change", ...] = ()
+    notice: int = EPOCH_NOTICE
+    """Blocks from the header that announces other validators to the one that ends the epoch."""
+    storm: Storm | None = None
 
 
+HOWS = ("now", "lost", "payload", "unsent", "partly")
 CALM = Weather(0, 0, 1, 12, 0, (), ())
 
 
-def make_plan(seed: int, *, size: int | None = None, byzantine: str | None = None) -> Plan:
-    """The run that `seed` stands for."""
+def make_plan(
+    seed: int, *, size: int | None = None, byzantine: str | None = None, changing: bool | None = None
+) -> Plan:
+    """The run that `seed` stands for; `changing` says whether its validators change, instead of the seed."""
     from tests.sim.actors.table import ACTORS
 
     rng = Random(f"plan {seed}")
@@ -69,8 +101,9 @@ def make_plan(seed: int, *, size: int | None = None, byzantine: str | None = Non
     elif faults and rng.random() < 0.6:
         names = tuple(rng.choice(sorted(ACTORS)) for _ in range(rng.randint(1, faults)))
     observers = rng.choice((0, 0, 1))
-    nodes = count + observers
     heal_ms = rng.choice((4_000, 8_000, 15_000, 25_000))
+    spares, changes, notice = make_changes(seed, count, heal_ms, wanted=changing)
+    nodes = count + len(spares) + observers
     phases: list[tuple[int, Weather]] = []
     at = 0
     while at < heal_ms:
@@ -81,7 +114,7 @@ def make_plan(seed: int, *, size: int | None = None, byzantine: str | None = Non
         Crash(
             at_ms=rng.randrange(heal_ms),
             node=rng.randrange(nodes),
-            how=rng.choice(("now", "lost", "payload", "unsent", "partly")),
+            how=rng.choice(HOWS),
             down_ms=rng.choice((1, 50, 500, 3_000)),
         )
         for _ in range(rng.choice((0, 0, 1, 2, 4, 10)))
@@ -103,7 +136,51 @@ def make_plan(seed: int, *, size: int | None = None, byzantine: str | None = Non
         disk_stall_permille=rng.choice((0, 0, 5)),
         execute_ms_max=rng.choice((1, 5, 50, 400)),
         batch_every_ms=rng.choice((20, 100, 700, 3_000)),
+        spares=spares,
+        changes=changes,
+        notice=notice,
+        storm=_make_storm(seed, nodes) if changes else None,
     )
+
+
+def _make_storm(seed: int, nodes: int) -> Storm | None:
+    """Seven of ten boundaries are hard."""
+    rng = Random(f"storm {seed}")
+    if rng.random() > 0.7:
+        return None
+    kinds = rng.choice(((), (VoteKind.FINALIZE,), (VoteKind.FINALIZE,), (VoteKind.NOTARIZE,), tuple(VoteKind)))
+    crash = Crash(rng.choice((0, 5, 20)), rng.randrange(nodes), rng.choice(HOWS), rng.choice((1, 50, 500, 3_000)))
+    return Storm(
+        after_ms=rng.choice((0, 3, 12, 30)),
+        lasts_ms=rng.choice((20, 100, 500, 2_000)),
+        weather=_make_weather(rng, nodes),
+        lost=kinds,
+        crash=crash if rng.random() < 0.5 else None,
+    )
+
+
+def make_changes(
+    seed: int, size: int, heal_ms: int, *, wanted: bool | None
+) -> tuple[tuple[str, ...], tuple[Change, ...], int]:
+    """Spare nodes and what happens to the seats, by chance of its own: half of the seeds change nothing."""
+    from tests.sim.actors.table import ACTORS
+
+    rng = Random(f"changes {seed}")
+    is_chosen = rng.random() < 0.5
+    if not (is_chosen if wanted is None else wanted):
+        return (), (), EPOCH_NOTICE
+    spares = tuple(rng.choice(sorted(ACTORS)) if rng.random() < 0.15 else "" for _ in range(rng.choice((1, 1, 2, 3))))
+    places = size + len(spares)
+    changes: list[Change] = []
+    at_ms = rng.randrange(heal_ms)
+    for _ in range(rng.choice((1, 1, 2, 3, 5))):
+        kinds = rng.choice((("add",), ("remove",), ("rotate",), ("remove", "add"), ("rotate",) * 3, ("add", "add")))
+        steps = tuple(
+            Step(kind, rng.randrange(size, places) if kind == "add" else rng.randrange(places)) for kind in kinds
+        )
+        changes.append(Change(at_ms, steps))
+        at_ms = min(heal_ms - 1, at_ms + rng.choice((0, 5, 200, 2_000)))
+    return spares, tuple(changes), rng.choice((2, 3, 6, 12, EPOCH_NOTICE))
 
 
 def _make_weather(rng: Random, nodes: int) -> Weather:

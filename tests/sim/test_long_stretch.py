@@ -14,10 +14,10 @@ def test_a_node_that_was_away_follows_across_a_stretch_longer_than_a_reply() -> 
     longest = 0
     honest = world.judge.on_commit
 
-    def on_commit(name: str, height_before: int, blocks: tuple[object, ...], latest_ms: int) -> None:
+    def on_commit(name: str, height_before: int, blocks: tuple[object, ...], proof: object, latest_ms: int) -> None:
         nonlocal longest
         longest = max(longest, len(blocks))
-        honest(name, height_before, blocks, latest_ms)  # type: ignore[arg-type]
+        honest(name, height_before, blocks, proof, latest_ms)  # type: ignore[arg-type]
 
     world.judge.on_commit = on_commit  # type: ignore[assignment,method-assign]
     world.run()

@@ -48,11 +48,11 @@ def test_twins_really_contradict_each_other_and_cuts_really_split_views() -> Non
         outcome = run_case(seed)
         assert outcome.failure == ""
         world = outcome.world
-        views = [block.header.view for block in world.judge.blocks.values()]
+        views = [(block.header.epoch, block.header.view) for block in world.judge.blocks.values()]
         doubled += len(set(views)) < len(views)
         kinds = [dict(node.disk.certificates) for node in world.honest]
-        given_up = {view for one in kinds for kind, view in one if kind is VoteKind.NULLIFY}
-        split += any(view in given_up for one in kinds for kind, view in one if kind is VoteKind.NOTARIZE)
+        given_up = {(era, view) for one in kinds for era, kind, view in one if kind is VoteKind.NULLIFY}
+        split += any((era, view) in given_up for one in kinds for era, kind, view in one if kind is VoteKind.NOTARIZE)
         accused += any(node.evidence for node in world.honest)
     assert min(doubled, split, accused) >= 5, (doubled, split, accused)
 

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 from protocol.block import calculate_genesis_digest
 from protocol.certificate import Certificate, Vote
 from protocol.ids import PublicKey, ValidatorIndex, View
+from protocol.limits import EPOCH_NOTICE
 from protocol.messages import Propose
 from protocol.validators import ValidatorSet, make_validator_set
 from tests.sim.actors.base import Actor
 from tests.sim.invariants import BrokenLawError
 from tests.sim.node import SimNode
-from tests.sim.plan import CALM, Plan
+from tests.sim.plan import CALM, Change, Plan
+from tests.sim.seats import Step
 from tests.sim.world import World
 
 SIZES = (4, 4, 4, 4, 5, 7)
@@ -47,6 +49,9 @@ class Case(NamedTuple):
     """How many keys have two instances: the last ones of the set."""
     rounds: tuple[Round, ...]
     delay_ms_max: int
+    steps: tuple[Step, ...] = ()
+    """How the seats change on the way."""
+    notice: int = EPOCH_NOTICE
 
 
 def make_case(seed: int) -> Case:
@@ -55,7 +60,16 @@ def make_case(seed: int) -> Case:
     size = rng.choice(SIZES)
     twins = rng.randint(1, (size - 1) // 3)
     rounds = tuple(_make_round(rng, size, twins) for _ in range(rng.randint(4, 9)))
-    return Case(seed, size, twins, rounds, rng.choice((1, 5, 5, 60)))
+    case = Case(seed, size, twins, rounds, rng.choice((1, 5, 5, 60)))
+    return _add_change(rng, case) if rng.random() < 0.4 else case
+
+
+def _add_change(rng: Random, case: Case) -> Case:
+    """The set turns over within a longer table: keys rotate, a twin's among them, or somebody gets up."""
+    kinds = rng.choice((("rotate",), ("rotate", "rotate"), ("remove",), ("rotate", "remove")))
+    steps = tuple(Step(kind, rng.randrange(case.size)) for kind in kinds)
+    more = tuple(_make_round(rng, case.size, case.twins) for _ in range(rng.randint(5, 9)))
+    return case._replace(rounds=case.rounds + more, steps=steps, notice=rng.choice((1, 2, 2, 3)))
 
 
 def _make_round(rng: Random, size: int, twins: int) -> Round:
@@ -99,11 +113,13 @@ class TwinsWorld(World):
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.joined = View(0)
+        self.joined = 0
         """Views up to this one are cut no more."""
         count = case.size + case.twins
         skews_ms = tuple((place * 7) % 11 for place in range(count))  # twins' blocks differ at least in their time
-        super().__init__(Plan(case.seed, case.size, 0, (), ((0, CALM),), (), 0, skews_ms, 1, 0, 2, 40))
+        plan = Plan(case.seed, case.size, 0, (), ((0, CALM),), (), 0, skews_ms, 1, 0, 2, 40)
+        changes = (Change(1, case.steps),) if case.steps else ()
+        super().__init__(plan._replace(changes=changes, notice=case.notice))
         self.events_max = EVENTS_MAX
         self.finals_wanted = FINALS_AFTER_CUTS
 
@@ -128,17 +144,20 @@ class TwinsWorld(World):
         case = self.case
         index = place if place < case.size else place - case.twins
         kind = Actor if index >= case.size - case.twins else SimNode
-        return kind(self, place, index, self.signers[index])
+        return kind(self, place, self.rings[index])
+
+    def convict(self, key: PublicKey) -> None:
+        """Twins stay."""
 
     def send(self, source: int, target: int, what: str, argument: Any) -> None:
         """A message belongs to the view it speaks of, or to the one its sender is in."""
-        said = "other"
-        if isinstance(argument, Vote):
-            view, said = argument.view, argument.kind.name.lower()
-        elif isinstance(argument, Propose):
-            view, said = argument.view, "propose"
-        else:
-            view = argument.view if isinstance(argument, Certificate) else self.nodes[source].engine.view
+        said, engine = "other", self.nodes[source].engine
+        epoch, at = engine.epoch, engine.view
+        if isinstance(argument, Vote | Propose | Certificate):
+            epoch, at = argument.epoch, argument.view
+            if not isinstance(argument, Certificate):
+                said = "propose" if isinstance(argument, Propose) else argument.kind.name.lower()
+        view = self.count_views(epoch, at)
         if self.joined < view <= len(self.case.rounds):
             groups = self.case.rounds[view - 1].cuts[SAID.index(said)]
             if groups[source] != groups[target]:
@@ -151,9 +170,11 @@ class TwinsWorld(World):
         for node in self.nodes:
             self.schedule(0, node.boot)
         self.schedule(1, self.submit)
+        for change in self.plan.changes:
+            self.schedule(change.at_ms, self.change, change.steps)
         self.run_until(1)
-        furthest, since_ms = View(0), 0
-        while (view := max(node.engine.view for node in self.honest)) <= len(self.case.rounds):
+        furthest, since_ms = 0, 0
+        while (view := self.find_furthest()) <= len(self.case.rounds):
             if view > furthest:
                 furthest, since_ms = view, self.now_ms
             elif self.now_ms - since_ms > STUCK_MS_MAX:
@@ -161,5 +182,9 @@ class TwinsWorld(World):
             if self.now_ms > TABLE_MS_MAX:
                 raise BrokenLawError(f"liveness: view {view} of the table does not end: {self.describe()}")
             self.run_until(self.now_ms + 20)
-        self.joined = View(len(self.case.rounds))
+        self.joined = len(self.case.rounds)
         self.check_liveness()
+
+    def find_furthest(self) -> int:
+        """How many views the honest have seen."""
+        return max(self.count_views(node.engine.epoch, node.engine.view) for node in self.honest)

@@ -10,6 +10,7 @@ from protocol.block import Block
 from protocol.certificate import Certificate, Vote, VoteKind, calculate_vote_bytes
 from protocol.ids import BlockDigest, Epoch, TimeMs, ValidatorIndex, View
 from protocol.messages import Propose
+from tests.sim.keys import SimSigner
 from tests.sim.node import Message, SimNode
 
 NO_BLOCK = BlockDigest(bytes(32))
@@ -46,17 +47,23 @@ class Actor(SimNode):
             if node is not self and node.place % 2 == half:
                 self.world.send(self.place, node.place, what, message)
 
-    def make_vote(self, kind: VoteKind, view: int, digest: BlockDigest, index: int | None = None) -> Vote:
+    @property
+    def signer(self) -> SimSigner:
+        """The key with a seat, or a key without one."""
+        return self.engine._machine.signer or self.signers[0]  # type: ignore[return-value]
+
+    def make_vote(
+        self, kind: VoteKind, view: int, digest: BlockDigest, index: int | None = None, epoch: Epoch | None = None
+    ) -> Vote:
         """A truly signed vote for anything."""
-        assert self.signer is not None
-        assert self.index is not None
-        raw = calculate_vote_bytes(kind, self.world.chain_id, Epoch(0), View(view), digest)
+        epoch = self.engine.epoch if epoch is None else epoch
+        raw = calculate_vote_bytes(kind, self.world.chain_id, epoch, View(view), digest)
         return Vote(
             kind=kind,
-            epoch=Epoch(0),
+            epoch=epoch,
             view=View(view),
             digest=digest,
-            index=ValidatorIndex(self.index if index is None else index),
+            index=ValidatorIndex((self.index or 0) if index is None else index),
             signature=self.signer.sign(raw),
         )
 
@@ -69,9 +76,8 @@ class Actor(SimNode):
 
     def sign(self, propose: Propose) -> Propose:
         """Sign whatever a proposal says now."""
-        assert self.signer is not None
         digest = propose.block.header.calculate_digest()
-        raw = calculate_vote_bytes(VoteKind.PROPOSE, self.world.chain_id, Epoch(0), propose.view, digest)
+        raw = calculate_vote_bytes(VoteKind.PROPOSE, self.world.chain_id, propose.epoch, propose.view, digest)
         return msgspec.structs.replace(propose, signature=self.signer.sign(raw))
 
     def make_twin(self, propose: Propose) -> Propose:

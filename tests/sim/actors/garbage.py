@@ -14,16 +14,16 @@ class GarbageCertifier(Actor):
 
     def make_garbage(self) -> Certificate:
         """One false certificate."""
-        rng, world = self.world.rng, self.world
+        rng, validators = self.world.rng, self.engine.validators
         kind = rng.choice(list(VoteKind))
         digest = NO_BLOCK if rng.random() < 0.4 else BlockDigest(rng.randbytes(32))
-        size = world.plan.size
-        signers = rng.choice((2**size - 1, 2**world.validators.quorum - 1, 1 << (self.index or 0), 2**31))
+        size = len(validators.keys)
+        signers = rng.choice((2**size - 1, 2**validators.quorum - 1, 1 << (self.index or 0), 2**31))
         count = bin(signers).count("1") + rng.choice((0, 0, 1))
         own = self.make_vote(kind, max(1, self.engine.view + rng.randint(-3, 20)), digest)
         return Certificate(
             kind=kind,
-            epoch=Epoch(rng.choice((0, 0, 0, 1))),
+            epoch=Epoch(max(0, self.engine.epoch + rng.choice((0, 0, 0, 1, -1)))),
             view=View(own.view),
             digest=digest,
             signers=signers,

@@ -20,8 +20,8 @@ class HugeViews(Actor):
         digest = BlockDigest(rng.randbytes(32))
         self.world.broadcast(self, self.make_vote(VoteKind.NULLIFY, view, NO_BLOCK), False)
         self.world.broadcast(self, self.make_vote(VoteKind.FINALIZE, view, digest), False)
-        if isinstance(message, Propose):
-            while self.world.validators.calculate_leader(View(view)) != self.index:
+        if isinstance(message, Propose) and self.index is not None:
+            while self.engine.validators.calculate_leader(View(view)) != self.index:
                 view += 1
             header = msgspec.structs.replace(message.block.header, view=View(view))
             block = msgspec.structs.replace(message.block, header=header)

@@ -3,7 +3,7 @@
 import msgspec
 
 from protocol.certificate import Vote
-from protocol.ids import ValidatorIndex
+from protocol.ids import ValidatorIndex, View
 from protocol.messages import Propose
 from tests.sim.actors.base import Actor
 from tests.sim.node import Message
@@ -16,12 +16,12 @@ class Impersonator(Actor):
         """The same vote from every index, and proposals in others' views."""
         self.world.broadcast(self, message, True)
         if isinstance(message, Vote):
-            for index in range(self.world.plan.size + 2):
+            for index in range(len(self.engine.validators.keys) + 2):
                 if index != self.index:
                     false = msgspec.structs.replace(message, index=ValidatorIndex(index))
                     self.world.broadcast(self, false, False)
         elif isinstance(message, Propose):
             for ahead in (1, 2, 3):
                 view = message.view + ahead
-                header = {"view": view, "proposer": self.world.validators.calculate_leader(view)}  # type: ignore[arg-type]
+                header = {"view": view, "proposer": self.engine.validators.calculate_leader(View(view))}
                 self.world.broadcast(self, msgspec.structs.replace(self.remake(message, **header), view=view), True)

@@ -33,7 +33,8 @@ class SyncLiar(Actor):
             send(self.place, source, "blocks", Blocks(blocks=tuple(blocks[::-1]), finalization=saved[-1].finalization))
             self.answer_by_headers(source, argument[0])
         elif what == "get_certificates":
-            found = self.engine.certificates_from(argument)[::-1]
+            epoch, view_from = argument
+            found = self.engine.certificates_from(view_from, epoch)[::-1]
             moved = tuple(msgspec.structs.replace(one, view=one.view + 1) for one in found[:8])
             send(self.place, source, "certificates", Certificates(certificates=moved + found[:8]))
         elif what == "get_block":

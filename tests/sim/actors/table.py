@@ -1,5 +1,6 @@
 """The Byzantine actors by name."""
 
+from tests.sim.actors.border import BorderEquivocator
 from tests.sim.actors.equivocator import Equivocator
 from tests.sim.actors.everything import EverythingVoter
 from tests.sim.actors.finality import FinalityWithholder
@@ -11,12 +12,14 @@ from tests.sim.actors.impersonator import Impersonator
 from tests.sim.actors.invalid import InvalidProposer
 from tests.sim.actors.late import LateProposer
 from tests.sim.actors.liar import SyncLiar
+from tests.sim.actors.outliver import Outliver
 from tests.sim.actors.relay import AlteringRelay
 from tests.sim.actors.replayer import Replayer
 from tests.sim.actors.withholder import Withholder
 from tests.sim.node import SimNode
 
 ACTORS: dict[str, type[SimNode]] = {
+    "border": BorderEquivocator,
     "equivocator": Equivocator,
     "everything": EverythingVoter,
     "finality": FinalityWithholder,
@@ -28,6 +31,7 @@ ACTORS: dict[str, type[SimNode]] = {
     "invalid": InvalidProposer,
     "late": LateProposer,
     "liar": SyncLiar,
+    "outliver": Outliver,
     "relay": AlteringRelay,
     "replayer": Replayer,
     "withholder": Withholder,
