@@ -1,4 +1,4 @@
-"""Signs a load beforehand, in a process of its own: `python -m node.bench.signing` reads an order, writes a spool.
+"""Signs a load beforehand, in a process of its own: `python -m node.bench.signing` reads orders, writes their spools.
 
 A spool is the requests of one lane in order, each the very body that is sent, behind its length in four bytes. The
 keys are those of a throw-away network. Never anything that is measured here but its own processor time.
@@ -64,7 +64,14 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     transactions: int
     transaction_bytes: int
     """Of all signed transactions together, without the request around them."""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What one signing process did, in the order of its orders."""
+
+    signed: list[Signed]
     processor_s: float
+    """All that the process used, its start included."""
 
 
 def sign_lane(order: Order) -> Signed:
@@ -93,7 +100,7 @@ def sign_lane(order: Order) -> Signed:
                 place += 1
             body = encode(items)
             file.write(len(body).to_bytes(HEAD_BYTES, "big") + body)
-    return Signed(transactions=place, transaction_bytes=size, processor_s=time.process_time())
+    return Signed(transactions=place, transaction_bytes=size)
 
 
 def _sign(order: Order, wallet: Wallet, sender: Sender, serial: int) -> Intent:
@@ -113,9 +120,10 @@ def read_spool(path: Path) -> Iterator[bytes]:
 
 
 def main() -> None:
-    """Sign what the order on standard input says, and tell what it cost."""
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    sys.stdout.buffer.write(msgspec.json.encode(sign_lane(order)))
+    """Sign what the orders on standard input say, and tell what it cost."""
+    orders = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Order])
+    signed = [sign_lane(order) for order in orders]
+    sys.stdout.buffer.write(msgspec.json.encode(Done(signed=signed, processor_s=time.process_time())))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Has a load signed by processes of their own, one per lane and at most one per core at a time. They end with us."""
+"""Has a load signed by processes of their own, at most one per core, a small load by one. They end with us."""
 
 import asyncio
 import os
@@ -13,11 +13,13 @@ from node.bench.accounts import People, read_now_ms
 from node.bench.layout import Layout
 from node.bench.plan import Kind, PlanError
 from node.bench.report import Signing
-from node.bench.signing import Order, Signed
+from node.bench.signing import Done, Order
 from node.bench.site import CURRENCY
 from node.demo.network import ROOT
 
 TIMEOUT_S: Final = 900.0
+TRANSACTIONS_PER_PROCESS_MIN: Final = 10_000
+"""Half a second of signing, which is what starting a process costs."""
 
 
 class Spooled:
@@ -37,7 +39,6 @@ class Spooled:
 async def sign_load(people: People, kind: Kind, layout: Layout, directory: Path) -> Spooled:
     """Sign a whole load into one spool per lane. Raises PlanError when that fails."""
     began_s = time.perf_counter()
-    turns = asyncio.Semaphore(os.cpu_count() or 1)
     lanes = people.split(layout.lanes)
     orders = [
         Order(
@@ -56,46 +57,47 @@ async def sign_load(people: People, kind: Kind, layout: Layout, directory: Path)
         )
         for lane, senders in enumerate(lanes)
     ]
+    count = min(os.cpu_count() or 1, layout.lanes, -(-layout.transactions // TRANSACTIONS_PER_PROCESS_MIN))
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_sign(order, turns)) for order in orders]
+            tasks = [group.create_task(_sign(orders[turn::count])) for turn in range(count)]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
     done = [task.result() for task in tasks]
-    for lane, signed in zip(lanes, done, strict=True):
-        people.on_signed(lane, signed.transactions)
+    signed = [done[lane % count].signed[lane // count] for lane in range(layout.lanes)]
+    for senders, one in zip(lanes, signed, strict=True):
+        people.on_signed(senders, one.transactions)
     first_amount = people.next_amount
     people.next_amount += layout.transactions
-    total = sum(one.transactions for one in done)
+    total = sum(one.transactions for one in signed)
     assert total == layout.transactions, "every transaction is signed once"
     signing = Signing(
         seconds=round(time.perf_counter() - began_s, 2),
         processor_s=round(sum(one.processor_s for one in done), 2),
-        bytes_per_transaction=round(sum(one.transaction_bytes for one in done) / total, 1),
+        bytes_per_transaction=round(sum(one.transaction_bytes for one in signed) / total, 1),
     )
     return Spooled([Path(order.spool) for order in orders], signing, first_amount)
 
 
-async def _sign(order: Order, turns: asyncio.Semaphore) -> Signed:
-    async with turns:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "node.bench.signing",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-            start_new_session=True,  # Ctrl-C reaches the bench, which ends it
-        )
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                out, error = await process.communicate(msgspec.json.encode(order))
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            last = error.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
-            raise PlanError("signing_failed", f"Signing the load failed: {last[0]}")
-        return msgspec.json.decode(out, type=Signed)
+async def _sign(orders: list[Order]) -> Done:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "node.bench.signing",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        start_new_session=True,  # Ctrl-C reaches the bench, which ends it
+    )
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            out, error = await process.communicate(msgspec.json.encode(orders))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        last = error.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
+        raise PlanError("signing_failed", f"Signing the load failed: {last[0]}")
+    return msgspec.json.decode(out, type=Done)
