@@ -1,7 +1,9 @@
-"""The worker that executes final blocks in order, outside the vote path, and saves each in one SQLite transaction.
+"""The worker that executes final blocks in order, outside the vote path, and saves them.
 
-It works in slices of a few milliseconds, so that votes are answered between two transactions. A block is executed only
-after the one before is saved; the books that others read change only when a block ends. Never decide what is final.
+It works in slices of a few milliseconds, so that votes are answered between two transactions and within a block's
+commitment. A block is saved in one SQLite transaction; when more wait they are executed first, up to a bound, and all
+are saved in one: pages that they have in common are written once. Nobody is told of a block, and nobody reads the
+books, before it is saved. Never decide what is final.
 """
 
 import asyncio
@@ -15,20 +17,22 @@ from consensus.chain import Floor, make_point
 from node.gossip.fetch import NobodyHasItError
 from node.mempool import HeldBatch, Mempool
 from node.store.chain import ChainStore, StoredTransaction
+from node.store.outcome import Outcome
+from node.store.parts import Executed
 from node.telemetry import get_logger
 from protocol.batch import BatchRef
 from protocol.block import Block
 from protocol.certificate import Certificate
-from protocol.ids import BatchDigest, Height, PublicKey, TransactionId
+from protocol.ids import Height, PublicKey, TransactionId
 from protocol.ledger.execute import Execution, Ledger
-from protocol.ledger.records import Receipt
 from protocol.rejections import Rejection
-from protocol.transactions.envelope import Transaction
 
 SLICE_S: Final = 0.005
 DUE_PER_SLICE: Final = 20
 """Events of a day-roll between two looks at the clock: about two milliseconds."""
 BLOCKS_GATHERED_MAX: Final = 16
+SAVED_TOGETHER_MAX: Final = 1_024
+"""Transactions in blocks that are saved at once, the last block's apart: what readers of the books may wait for."""
 DEAD_KEPT_MAX: Final = 4_096
 
 
@@ -44,6 +48,34 @@ class FinalBlock(NamedTuple):
 
     block: Block
     finalization: Certificate | None
+
+
+class _Executed(NamedTuple):
+    """A block that is executed and not saved yet."""
+
+    outcome: Outcome
+    dead: list[TransactionId]
+    """Transactions of it whose nonce another one had used."""
+
+
+class _Slice:
+    """A few milliseconds of work between two looks at what else waits."""
+
+    __slots__ = ("_until_s",)
+
+    def __init__(self) -> None:
+        self._until_s = time.monotonic() + SLICE_S
+
+    @property
+    def is_over(self) -> bool:
+        """Whether others should have their turn."""
+        return time.monotonic() > self._until_s
+
+    async def look(self) -> None:
+        """Let others have their turn if it is time."""
+        if self.is_over:
+            await asyncio.sleep(0)
+            self._until_s = time.monotonic() + SLICE_S
 
 
 class Executor:
@@ -88,17 +120,14 @@ class Executor:
         for block in blocks:
             own = finalization if block.header.calculate_digest() == finalization.digest else None
             self._queue.append(FinalBlock(block, own))
+        self._gather_ahead()
         self._filled.set()
 
     async def run(self) -> None:
         """Execute what is final until cancelled. A save that has begun is always finished."""
         while True:
             while self._queue:
-                self._gather_ahead()
-                final = self._queue[0]
-                await self._execute(final, await self._gathering[final.block.header.height])
-                self._queue.popleft()
-                del self._gathering[final.block.header.height]
+                await self._save(await self._execute_some())
                 self._settled.set()
                 await asyncio.sleep(0)  # whoever waits for books between two blocks reads now
             self._filled.clear()
@@ -114,20 +143,33 @@ class Executor:
     async def _gather(self, block: Block) -> list[HeldBatch]:
         return list(await asyncio.gather(*(self._obtain(ref) for ref in block.batches)))
 
-    async def _execute(self, final: FinalBlock, held: Sequence[HeldBatch]) -> None:
+    async def _execute_some(self) -> list[_Executed]:
+        """Execute the next block, and those behind it that are ready too, within bounds."""
+        done: list[_Executed] = []
+        count = 0
+        while len(done) < len(self._queue) and count < SAVED_TOGETHER_MAX:
+            self._gather_ahead()
+            final = self._queue[len(done)]
+            gathering = self._gathering.get(final.block.header.height)
+            if done and (gathering is None or not gathering.done()):
+                break
+            assert gathering is not None, "the first one is gathered"
+            done.append(await self._execute(final, await gathering))
+            count += len(done[-1].outcome.transactions)
+        return done
+
+    async def _execute(self, final: FinalBlock, held: Sequence[HeldBatch]) -> _Executed:
         block = final.block
         header = block.header
-        assert header.height == self.height + 1, "final blocks come in order"
-        executed: list[tuple[Transaction, Receipt, BatchDigest]] = []
-        dead: list[TransactionId] = []
         ledger = self._ledger
+        assert header.height == ledger.height + 1, "final blocks come in order"
+        executed: list[Executed] = []
+        dead: list[TransactionId] = []
         self._settled.clear()
         ledger.open_block(header)
-        until_s = time.monotonic() + SLICE_S
+        slice_ = _Slice()
         while ledger.run_due(DUE_PER_SLICE):
-            if time.monotonic() > until_s:
-                await asyncio.sleep(0)
-                until_s = time.monotonic() + SLICE_S
+            await slice_.look()
         for batch in held:
             for transaction, item in zip(batch.transactions, batch.batch.items, strict=True):
                 receipt = ledger.execute(transaction, item.sidecars)
@@ -135,13 +177,21 @@ class Executor:
                     executed.append((transaction, receipt, batch.digest))
                 elif ledger.check_door(transaction, header.time_ms) is Rejection.NONCE_USED:
                     dead.append(transaction.id)
-                if time.monotonic() > until_s:
-                    await asyncio.sleep(0)
-                    until_s = time.monotonic() + SLICE_S
-        execution = ledger.end_block()
-        await self._save(final, execution, held, executed)
-        await self._tell(execution, block, executed)
-        self._bury(dead)
+                if slice_.is_over:
+                    await slice_.look()
+        closing = ledger.close_block()
+        execution: Execution | None = None
+        while execution is None:
+            await slice_.look()
+            try:
+                next(closing)
+            except StopIteration as end:
+                execution = end.value
+        digest = header.calculate_digest()
+        self._point = make_point(header, digest, self._point)
+        batches = [(one.digest, one.raw) for one in held]
+        outcome = Outcome(block, digest, final.finalization, self._point.mountains, batches, execution, executed)
+        return _Executed(outcome, dead)
 
     async def _obtain(self, ref: BatchRef) -> HeldBatch:
         while True:
@@ -151,42 +201,26 @@ class Executor:
                 # A quorum held it when the block was notarized: somebody will come back with it.
                 self._log.warning("batch_missing", digest=ref.digest, height=self.height + 1)
 
-    async def _save(
-        self,
-        final: FinalBlock,
-        execution: Execution,
-        held: Sequence[HeldBatch],
-        executed: Sequence[tuple[Transaction, Receipt, BatchDigest]],
-    ) -> None:
-        digest = final.block.header.calculate_digest()
-        self._point = make_point(final.block.header, digest, self._point)
-        await self._store.save_block(
-            block=final.block,
-            digest=digest,
-            finalization=final.finalization,
-            mountains=self._point.mountains,
-            batches=[(one.digest, one.raw) for one in held],
-            execution=execution,
-            transactions=executed,
-            genesis_rows=self._genesis_rows,
-        )
+    async def _save(self, done: Sequence[_Executed]) -> None:
+        await self._store.save_blocks([one.outcome for one in done], self._genesis_rows)
         self._genesis_rows = ()
+        for one in done:
+            self._queue.popleft()
+            del self._gathering[one.outcome.execution.height]
+            self._tell(one.outcome)
+            self._bury(one.dead)
+        async with self._saved:
+            self._saved.notify_all()
 
-    async def _tell(
-        self,
-        execution: Execution,
-        block: Block,
-        executed: Sequence[tuple[Transaction, Receipt, BatchDigest]],
-    ) -> None:
+    def _tell(self, outcome: Outcome) -> None:
+        block, execution = outcome.block, outcome.execution
         height = execution.height
         self.height, self.exec_root = height, execution.exec_root
         # A skipped one (its nonce was used, or nobody vouches for its sender yet) is not remembered: it left no trace.
-        ids = [transaction.id for transaction, _, _ in executed]
+        ids = [transaction.id for transaction, _, _ in outcome.transactions]
         self._mempool.on_executed([ref.digest for ref in block.batches], ids, height, self._clock_ms())
         self._on_executed(execution, block)
         self._wake(ids)
-        async with self._saved:
-            self._saved.notify_all()
 
     def _bury(self, ids: Sequence[TransactionId]) -> None:
         for one in ids:

@@ -7,7 +7,7 @@ decide here what is saved.
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -46,6 +46,10 @@ class BlockWriter:
     async def write(self, tables: Sequence[Rows]) -> None:
         """Return when all rows are durable. Raises sqlite3.Error, and nothing is saved then."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, tables)
+
+    async def write_made(self, make: Callable[[], Sequence[Rows]]) -> None:
+        """The same of rows that are made in the thread: encoding a large block would hold up the loop."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._write(make()))
 
     def _write(self, tables: Sequence[Rows]) -> None:
         connection = self._connection

@@ -9,7 +9,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -17,12 +17,23 @@ import aiosqlite
 import msgspec
 
 from node.store.blockwriter import BlockWriter, Rows
-from node.store.epochs import make_epoch_rows
+from node.store.outcome import Outcome, make_state_rows, make_tables
+from node.store.parts import (
+    PART,
+    POSITION_BITS,
+    POSITION_MASK,
+    EventRow,
+    Executed,
+    Place,
+    read_events,
+    read_receipts,
+    shorten,
+)
 from node.store.schema import PRAGMAS, SCHEMA_VERSION, TABLES
 from protocol.batch import Batch, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
-from protocol.codec import CodecError, decode, encode
+from protocol.codec import CodecError, decode
 from protocol.epochs import EpochProof
 from protocol.genesis import Genesis
 from protocol.ids import (
@@ -38,14 +49,10 @@ from protocol.ids import (
 from protocol.ledger.execute import Execution
 from protocol.ledger.records import Receipt
 from protocol.merkle import NO_MOUNTAINS, Mountains
-from protocol.transactions.envelope import Transaction
 
 T = TypeVar("T")
 
 READERS = 2
-
-_INSERT_STATE = "INSERT INTO state VALUES"
-_OR_UPDATE_STATE = "ON CONFLICT (family, key) DO UPDATE SET value = excluded.value"
 
 
 class StoreError(Exception):
@@ -201,31 +208,32 @@ class ChainStore:
         mountains: Mountains,
         batches: Sequence[tuple[BatchDigest, bytes]],
         execution: Execution,
-        transactions: Sequence[tuple[Transaction, Receipt, BatchDigest]],
+        transactions: Sequence[Executed],
         genesis_rows: Iterable[tuple[int, bytes, bytes]] = (),
     ) -> None:
-        """Save a finalised, executed block in one durable transaction. `genesis_rows` go with the first block.
+        """Save one block; see `save_blocks`."""
+        outcome = Outcome(block, digest, finalization, mountains, batches, execution, transactions)
+        await self.save_blocks((outcome,), genesis_rows)
 
-        Raises StoreError("disk_full" ...) when the disk refuses; nothing of the block is saved then.
+    async def save_blocks(
+        self, outcomes: Sequence[Outcome], genesis_rows: Iterable[tuple[int, bytes, bytes]] = ()
+    ) -> None:
+        """Save consecutive finalised, executed blocks in one durable transaction. `genesis_rows` go with the first.
+
+        Raises StoreError("disk_full" ...) when the disk refuses; nothing of them is saved then.
         """
-        tables = _make_tables(
-            block=block,
-            digest=digest,
-            finalization=finalization,
-            mountains=mountains,
-            batches=batches,
-            execution=execution,
-            transactions=transactions,
-        )
-        if rows := list(genesis_rows):
-            tables.insert(0, Rows(_INSERT_STATE, rows, _OR_UPDATE_STATE))
-        # The lock belongs to the write, not to whoever waits: a cancelled waiter must not let the next save in.
-        await asyncio.shield(asyncio.ensure_future(self._write(tables)))
+        genesis = list(genesis_rows)
 
-    async def _write(self, tables: Sequence[Rows]) -> None:
+        def make() -> list[Rows]:
+            return [make_state_rows(genesis), *make_tables(outcomes)]
+
+        # The lock belongs to the write, not to whoever waits: a cancelled waiter must not let the next save in.
+        await asyncio.shield(asyncio.ensure_future(self._write(make)))
+
+    async def _write(self, make: Callable[[], Sequence[Rows]]) -> None:
         async with self._writing:
             try:
-                await self._writer.write(tables)
+                await self._writer.write_made(make)
             except sqlite3.Error as error:
                 raise _explain(error, None) from error
 
@@ -278,22 +286,30 @@ class ChainStore:
     async def find_transaction(self, transaction_id: TransactionId) -> StoredTransaction | None:
         """An executed transaction by id, with its signed bytes and receipt."""
         rows = await self._fetch(
-            "SELECT t.height, t.position, t.batch, t.receipt, b.raw FROM transactions t"
-            " JOIN batches b ON b.digest = t.batch WHERE t.id = ?",
-            (transaction_id,),
+            "SELECT p.place, r.raw FROM transaction_places p JOIN receipts r"
+            " ON r.height = p.place >> ? AND r.part = (p.place & ?) / ? WHERE p.short = ?",
+            (POSITION_BITS, POSITION_MASK, PART, shorten(transaction_id)),
         )
-        if not rows:
-            return None
-        height, index, batch, receipt, raw = rows[0]
-        for item in _decode_row(raw, Batch).items:
+        for number, raw in rows:  # almost always one: others have the first eight bytes of their id in common
+            place = Place.from_number(number)
+            batch, receipt = _pick(list(_read(read_receipts, [raw])), place)
+            if _decode_row(receipt, Receipt).transaction_id == transaction_id:
+                signed = await self._find_signed(batch, transaction_id)
+                return StoredTransaction(transaction_id, place.height, place.position, batch, signed, receipt)
+        return None
+
+    async def _find_signed(self, digest: BatchDigest, transaction_id: TransactionId) -> bytes:
+        raw = await self.read_batch(digest)
+        items = () if raw is None else _decode_row(raw, Batch).items
+        for item in items:
             if calculate_transaction_id(item.transaction) == transaction_id:
-                return StoredTransaction(transaction_id, height, index, batch, item.transaction, receipt)
+                return item.transaction
         raise StoreError("database_damaged", "A batch does not hold a transaction it is listed with: restore a backup.")
 
     async def read_block_receipts(self, height: Height) -> list[bytes]:
         """Canonical receipts of one block, in order."""
-        rows = await self._fetch("SELECT receipt FROM transactions WHERE height = ? ORDER BY position", (height,))
-        return [row[0] for row in rows]
+        rows = await self._fetch("SELECT raw FROM receipts WHERE height = ? ORDER BY part", (height,))
+        return [receipt for _, receipt in _read(read_receipts, [row[0] for row in rows])]
 
     async def read_exec_rows(self, height_from: Height, height_to: Height) -> list[ExecRow]:
         """What executing the blocks of an inclusive range came to."""
@@ -306,24 +322,49 @@ class ChainStore:
 
     async def read_events(self, after_height: Height, after_index: int, limit: int) -> list[StoredEvent]:
         """Events after a position, oldest first."""
-        rows = await self._fetch(
-            "SELECT height, position, kind, data FROM events WHERE (height, position) > (?, ?)"
-            " ORDER BY height, position LIMIT ?",
-            (after_height, after_index, limit),
-        )
-        return [StoredEvent(*row) for row in rows]
+        found: list[StoredEvent] = []
+        height, part, parts = after_height, (after_index + 1) // PART, limit // PART + 2
+        while True:
+            rows = await self._fetch(
+                "SELECT height, part, raw FROM events WHERE (height, part) >= (?, ?) ORDER BY height, part LIMIT ?",
+                (height, part, parts),
+            )
+            for height, part, raw in rows:
+                for i, row in enumerate(_read(read_events, [raw]), part * PART):
+                    if (height, i) > (after_height, after_index):
+                        found.append(StoredEvent(height, i, row.kind, row.data))
+            if len(found) >= limit or len(rows) < parts:
+                return found[:limit]
+            part, parts = part + 1, 2 * parts  # small blocks fill their parts badly
 
     async def read_subject_events(
         self, subject: bytes, limit: int, *, after: tuple[int, int] = (0, -1)
     ) -> list[StoredEvent]:
         """Events about one object (loan, application, account, ...) after a position, oldest first: its history."""
-        rows = await self._fetch(
-            "SELECT e.height, e.position, e.kind, e.data FROM event_subjects s JOIN events e"
-            " ON e.height = s.height AND e.position = s.position WHERE s.subject = ?"
-            " AND (s.height, s.position) > (?, ?) ORDER BY s.height, s.position LIMIT ?",
-            (subject, *after, limit),
-        )
-        return [StoredEvent(*row) for row in rows]
+        found: list[StoredEvent] = []
+        last = Place(Height(after[0]), after[1] + 1).to_number() - 1
+        while len(found) < limit:
+            rows = await self._fetch(
+                "SELECT place FROM subject_places WHERE short = ? AND place > ? ORDER BY place LIMIT ?",
+                (shorten(subject), last, limit),
+            )
+            places = [Place.from_number(row[0]) for row in rows]
+            parts = await self._read_parts(dict.fromkeys([(one.height, one.part) for one in places]))
+            for one in places:
+                row = _pick(parts[one.height, one.part], one)
+                if subject in row.subjects:
+                    found.append(StoredEvent(one.height, one.position, row.kind, row.data))
+            if len(places) < limit:
+                break
+            last = places[-1].to_number()
+        return found[:limit]
+
+    async def _read_parts(self, wanted: Iterable[tuple[Height, int]]) -> dict[tuple[Height, int], list[EventRow]]:
+        parts: dict[tuple[Height, int], list[EventRow]] = {}
+        for height, part in wanted:
+            rows = await self._fetch("SELECT raw FROM events WHERE height = ? AND part = ?", (height, part))
+            parts[height, part] = list(_read(read_events, [row[0] for row in rows]))
+        return parts
 
     async def close(self) -> None:
         """Finish a running save, then close every connection (their threads would keep the process alive)."""
@@ -332,49 +373,6 @@ class ChainStore:
                 await connection.close()
             await self._writer.close()
             os.close(self._lock)
-
-
-def _make_tables(
-    *,
-    block: Block,
-    digest: BlockDigest,
-    finalization: Certificate | None,
-    mountains: Mountains,
-    batches: Sequence[tuple[BatchDigest, bytes]],
-    execution: Execution,
-    transactions: Sequence[tuple[Transaction, Receipt, BatchDigest]],
-) -> list[Rows]:
-    """Everything one block leaves behind, by table, in order."""
-    height = execution.height
-    certificate = None if finalization is None else encode(finalization)
-    roots = (execution.state_root, execution.receipts_root, execution.exec_root)
-    subjects = [(one, height, event.index) for event in execution.events for one in dict.fromkeys(event.subjects)]
-    meta: list[tuple[str, bytes]] = [("mountains", msgspec.msgpack.encode((mountains.size, mountains.peaks)))]
-    if certificate is not None:
-        meta.append(("finalization", certificate))
-    return [
-        Rows("INSERT INTO blocks VALUES", [(height, digest, encode(block), certificate, *roots)]),
-        make_epoch_rows(block, finalization, execution),
-        Rows(
-            "INSERT OR IGNORE INTO batches (digest, height, raw) VALUES", [(one, height, raw) for one, raw in batches]
-        ),
-        Rows(
-            "INSERT INTO transactions VALUES",
-            [(height, receipt.index, one.id, batch, encode(receipt)) for one, receipt, batch in transactions],
-        ),
-        Rows(_INSERT_STATE, [row for row in execution.changes if row[2] is not None], _OR_UPDATE_STATE),
-        Rows(
-            "DELETE FROM state WHERE (family, key) IN (VALUES",
-            [row[:2] for row in execution.changes if row[2] is None],
-            ")",
-        ),
-        Rows(
-            "INSERT INTO events VALUES",
-            [(height, event.index, event.kind, msgspec.json.encode(event.data)) for event in execution.events],
-        ),
-        Rows("INSERT INTO event_subjects VALUES", subjects),
-        Rows("INSERT OR REPLACE INTO meta VALUES", meta),
-    ]
 
 
 def _lock_file(path: Path) -> int:
@@ -394,14 +392,34 @@ def _lock_file(path: Path) -> int:
     return handle
 
 
+def _read(reader: Callable[[Iterable[bytes]], Iterator[T]], parts: Iterable[bytes]) -> Iterator[T]:
+    """What rows of several things hold. Raises StoreError for bytes that were never written so."""
+    try:
+        yield from reader(parts)
+    except CodecError as error:
+        raise _damaged(error) from error
+
+
+def _pick(part: Sequence[T], place: Place) -> T:
+    """One of a part. Raises StoreError when the part is too short for it."""
+    at = place.position % PART
+    if at >= len(part):
+        raise _damaged(f"nothing stands at {place.height}-{place.position}")
+    return part[at]
+
+
+def _damaged(reason: object) -> StoreError:
+    return StoreError(
+        "database_damaged", f"A row of the database is damaged ({reason}): restore a backup, or sync anew."
+    )
+
+
 def _decode_row(raw: bytes, kind: type[T]) -> T:
     """What a row holds. Raises StoreError for bytes that were never written so."""
     try:
         return decode(raw, kind)
     except CodecError as error:
-        raise StoreError(
-            "database_damaged", f"A row of the database is damaged ({error}): restore a backup, or sync anew."
-        ) from error
+        raise _damaged(error) from error
 
 
 def _explain(error: sqlite3.Error, path: Path | None) -> StoreError:

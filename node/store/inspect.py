@@ -7,7 +7,10 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from protocol.ids import Digest, Height
+from node.store.parts import PART, Place, read_events, read_receipts
+from protocol.codec import decode
+from protocol.ids import BatchDigest, Digest, Height, TransactionId
+from protocol.ledger.records import Receipt
 
 
 class Picture(NamedTuple):
@@ -40,3 +43,25 @@ def read_exec_roots(path: Path) -> dict[Height, Digest]:
         return {Height(height): Digest(root) for height, root in rows}
     finally:
         connection.close()
+
+
+def read_block_receipts(connection: sqlite3.Connection, height: Height) -> list[bytes]:
+    """Canonical receipts of one block, in order. Raises CodecError for what was never written so."""
+    rows = connection.execute("SELECT raw FROM receipts WHERE height = ? ORDER BY part", (height,)).fetchall()
+    return [receipt for _, receipt in read_receipts(row[0] for row in rows)]
+
+
+def read_block_events(connection: sqlite3.Connection, height: Height) -> list[tuple[int, str, bytes]]:
+    """Position, kind and JSON of each event of one block, in order. Raises CodecError for what was never written so."""
+    rows = connection.execute("SELECT raw FROM events WHERE height = ? ORDER BY part", (height,)).fetchall()
+    return [(i, row.kind, row.data) for i, row in enumerate(read_events(row[0] for row in rows))]
+
+
+def read_transactions(connection: sqlite3.Connection) -> list[tuple[TransactionId, Place, BatchDigest, bytes]]:
+    """Every executed transaction: its id, where it stands, the batch it came in, its canonical receipt."""
+    found: list[tuple[TransactionId, Place, BatchDigest, bytes]] = []
+    for height, part, raw in connection.execute("SELECT height, part, raw FROM receipts ORDER BY height, part"):
+        for i, (batch, receipt) in enumerate(read_receipts([raw])):
+            place = Place(Height(height), part * PART + i)
+            found.append((decode(receipt, Receipt).transaction_id, place, batch, receipt))
+    return found

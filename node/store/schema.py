@@ -2,7 +2,7 @@
 
 from node.store import epochs
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -32,14 +32,15 @@ TABLES = (
         height INTEGER NOT NULL,
         raw BLOB NOT NULL)""",
     "CREATE UNIQUE INDEX IF NOT EXISTS batches_by_digest ON batches (digest)",
-    """CREATE TABLE IF NOT EXISTS transactions (
+    """CREATE TABLE IF NOT EXISTS receipts (
         height INTEGER NOT NULL,
-        position INTEGER NOT NULL,
-        id BLOB NOT NULL,
-        batch BLOB NOT NULL,
-        receipt BLOB NOT NULL,
-        PRIMARY KEY (height, position)) WITHOUT ROWID""",
-    "CREATE UNIQUE INDEX IF NOT EXISTS transactions_by_id ON transactions (id)",
+        part INTEGER NOT NULL,
+        raw BLOB NOT NULL,
+        PRIMARY KEY (height, part)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS transaction_places (
+        short INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        PRIMARY KEY (short, place)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS state (
         family INTEGER NOT NULL,
         key BLOB NOT NULL,
@@ -47,13 +48,11 @@ TABLES = (
         PRIMARY KEY (family, key)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS events (
         height INTEGER NOT NULL,
-        position INTEGER NOT NULL,
-        kind TEXT NOT NULL,
-        data BLOB NOT NULL,
-        PRIMARY KEY (height, position)) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS event_subjects (
-        subject BLOB NOT NULL,
-        height INTEGER NOT NULL,
-        position INTEGER NOT NULL,
-        PRIMARY KEY (subject, height, position)) WITHOUT ROWID""",
+        part INTEGER NOT NULL,
+        raw BLOB NOT NULL,
+        PRIMARY KEY (height, part)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS subject_places (
+        short INTEGER NOT NULL,
+        place INTEGER NOT NULL,
+        PRIMARY KEY (short, place)) WITHOUT ROWID""",
 )

@@ -2,12 +2,12 @@
 
     begin_block   what fell due happens first, at most DAY_EVENTS_PER_BLOCK_MAX of it; the rest waits for the next block
     execute       one transaction: a used nonce is skipped, a failure changes nothing but its nonce
-    end_block     changed rows into the tree, receipts into theirs, both into the chain of exec_roots
+    end_block     (close_block in pieces) changed rows into the tree, receipts into theirs, both into the chain of roots
 
 Deterministic and without IO: block time is the only clock. Never add a rule here; add it to its family's module.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import NamedTuple
 
 from protocol.batch import Sidecar
@@ -141,7 +141,7 @@ class Ledger:
         ledger.books.apply_genesis()
         accounts.apply_genesis_members(ledger.books)
         seats.apply_genesis_seats(ledger.books)
-        ledger._close_books(genesis.time_ms, EMPTY_ROOT)
+        _run_to_end(ledger._close_books(genesis.time_ms, EMPTY_ROOT))
         return ledger
 
     @classmethod
@@ -276,21 +276,29 @@ class Ledger:
 
     def end_block(self) -> Execution:
         """Close the block: roots, receipts, changed rows and events."""
+        return _run_to_end(self.close_block())
+
+    def close_block(self) -> Generator[None, None, Execution]:
+        """The same in pieces of about a millisecond; there is no root to read before the last of them."""
         assert self._open, "inside a block"
         assert self._due_left == 0, "after what fell due"
         self._open = False
         receipts = tuple(self._receipts)
         self._receipts.clear()
         receipts_root = calculate_receipts_root(tuple(encode(one) for one in receipts))
-        return self._close_books(self.books.now_ms, receipts_root, receipts)
+        yield
+        return (yield from self._close_books(self.books.now_ms, receipts_root, receipts))
 
-    def _close_books(self, time_ms: TimeMs, receipts_root: Digest, receipts: tuple[Receipt, ...] = ()) -> Execution:
+    def _close_books(
+        self, time_ms: TimeMs, receipts_root: Digest, receipts: tuple[Receipt, ...] = ()
+    ) -> Generator[None, None, Execution]:
         books, previous = self.books, self.exec_root
         tip = Tip(height=books.height, time_ms=time_ms, receipts_root=receipts_root, previous_exec_root=previous)
         books.state.put(TIP, TIP_KEY, tip)
         books.state.keep()
         changes = books.state.take_changes()
-        state_root = self._tree.update(changes)
+        yield from self._tree.update_in_steps(changes)
+        state_root = self._tree.root
         self.height = books.height
         self.exec_root = calculate_exec_root(self.height, state_root, receipts_root, previous)
         return Execution(
@@ -379,6 +387,15 @@ class Ledger:
             return None
         row = self.books.state.get(TABLES[table], key)
         return self._tree.prove(table, key, None if row is None else encode(row))
+
+
+def _run_to_end(steps: Generator[None, None, Execution]) -> Execution:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            execution: Execution = end.value
+            return execution
 
 
 def _check_signer(books: Books, call: Call, key: Key, rule: Rule) -> Rejection | None:

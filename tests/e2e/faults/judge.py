@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from node.store.inspect import read_exec_roots, read_picture
+from node.store.inspect import read_exec_roots, read_picture, read_transactions
 from protocol.codec import decode
 from protocol.ids import Digest, Height
 from protocol.ledger.execute import Ledger
@@ -32,10 +32,10 @@ def read_saved(path: Path) -> Saved:
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)], path
-        rows = connection.execute("SELECT id, height, position, receipt FROM transactions").fetchall()
+        rows = read_transactions(connection)
     finally:
         connection.close()
-    found = {bytes(row[0]).hex(): (row[1], row[2], bytes(row[3])) for row in rows}
+    found = {one.hex(): (place.height, place.position, receipt) for one, place, _, receipt in rows}
     assert len(found) == len(rows), f"{path}: a transaction was executed twice"
     return Saved(read_exec_roots(path), found)
 

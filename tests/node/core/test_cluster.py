@@ -125,10 +125,10 @@ async def _stop_saving(core: Core) -> None:
     """From now on final blocks pile up in memory, as when the database's disk hangs."""
     hanging = asyncio.Event()
 
-    async def hang(**_: object) -> None:
+    async def hang(*_: object) -> None:
         await hanging.wait()
 
-    core.opened.store.save_block = hang  # type: ignore[method-assign]
+    core.opened.store.save_blocks = hang  # type: ignore[method-assign]
 
 
 async def test_every_node_crashing_at_once_loses_no_final_transaction(tmp_path: Path) -> None:

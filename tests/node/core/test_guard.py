@@ -4,7 +4,7 @@ In every case the node follows on, says why, and a restart does not make it forg
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -408,13 +408,13 @@ async def test_a_node_that_computes_another_state_stays_silent_after_a_restart_u
 
 def _spoil_next_block(opened: Opened) -> None:
     """In the next block the node's books come to differ by one row."""
-    ledger, end_block = opened.ledger, opened.ledger.end_block
+    ledger, close_block = opened.ledger, opened.ledger.close_block
 
-    def spoil() -> Execution:
-        ledger.end_block = end_block  # type: ignore[method-assign]
+    def spoil() -> Generator[None, None, Execution]:
+        ledger.close_block = close_block  # type: ignore[method-assign]
         key, row = next(ledger.books.state.items(MEMBERS))
         ledger.books.state.put(MEMBERS, key, replace(row, name="spoiled"))
         ledger.books.state.keep()
-        return end_block()
+        return close_block()
 
-    ledger.end_block = spoil  # type: ignore[method-assign]
+    ledger.close_block = spoil  # type: ignore[method-assign]

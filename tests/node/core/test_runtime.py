@@ -130,13 +130,13 @@ async def test_what_is_executed_and_not_saved_yet_is_never_called_dead(
     node = Node(load(net))
     await node.start()
     try:
-        save = node.store.save_block
+        save = node.store.save_blocks
 
-        async def save_slowly(**block: Any) -> None:
+        async def save_slowly(*blocks: Any) -> None:
             await asyncio.sleep(0.5)
-            await save(**block)
+            await save(*blocks)
 
-        monkeypatch.setattr(node.store, "save_block", save_slowly)
+        monkeypatch.setattr(node.store, "save_blocks", save_slowly)
         agent = Purse(net.directory / "authorities" / "clearing", node.chain_id)
         item = agent.mint(Purse(net.directory / "solo", node.chain_id).account, 100)
         async with NodeClient(f"http://127.0.0.1:{node.api_port}") as client, asyncio.timeout(8):

@@ -1,0 +1,115 @@
+"""Receipts and events of a block as few rows instead of many, and where one of them stands.
+
+    receipts, events          (height, part): up to PART of them in one row, in order
+    transaction_places        first eight bytes of a transaction's id -> its place
+    subject_places            first eight bytes of a subject          -> places of events about it
+
+A row of SQLite costs more than what it holds, and a random key costs a page of disk. Eight bytes are too few to be
+sure, so a part says the whole id or subject and whoever looks compares. Never decide here what is saved.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from node.store.blockwriter import Rows
+from protocol.codec import CodecError, decode, encode
+from protocol.ids import BatchDigest, Height
+from protocol.ledger.records import LedgerEvent, Receipt
+from protocol.transactions.envelope import Transaction
+
+PART: Final = 16
+"""Few enough that reading one costs microseconds."""
+POSITION_BITS: Final = 20
+POSITION_MASK: Final = (1 << POSITION_BITS) - 1
+
+Executed = tuple[Transaction, Receipt, BatchDigest]
+
+
+class ReceiptPart(msgspec.Struct, frozen=True, array_like=True):
+    """Some executed transactions."""
+
+    batches: tuple[BatchDigest, ...]
+    """Those they came in."""
+    receipts: tuple[tuple[int, bytes], ...]
+    """Place among `batches`, and canonical bytes, which say the transaction's id."""
+
+
+class EventRow(msgspec.Struct, frozen=True, array_like=True):
+    """One event of the ledger."""
+
+    kind: str
+    subjects: tuple[bytes, ...]
+    data: bytes
+    """JSON."""
+
+
+class Place(NamedTuple):
+    """A position within a block."""
+
+    height: Height
+    position: int
+
+    @property
+    def part(self) -> int:
+        """Number of the row that holds it."""
+        return self.position // PART
+
+    def to_number(self) -> int:
+        """The order of places is the order of numbers."""
+        return self.height << POSITION_BITS | min(self.position, POSITION_MASK)
+
+    @classmethod
+    def from_number(cls, number: int) -> "Place":
+        """What `to_number` was of."""
+        return cls(Height(number >> POSITION_BITS), number & POSITION_MASK)
+
+
+def shorten(whole: bytes) -> int:
+    """First eight bytes of an id as SQLite's integer."""
+    return int.from_bytes(whole[:8], "big", signed=True)
+
+
+def make_receipt_tables(height: Height, executed: Sequence[Executed]) -> list[Rows]:
+    """Rows of one block's receipts, which are numbered from 0 without a gap."""
+    assert all(receipt.index == i for i, (_, receipt, _) in enumerate(executed)), "as they were executed"
+    assert len(executed) <= POSITION_MASK, "a block is bounded"
+    parts: list[tuple[Height, int, bytes]] = []
+    for start in range(0, len(executed), PART):
+        some = executed[start : start + PART]
+        batches = {digest: i for i, digest in enumerate(dict.fromkeys([digest for _, _, digest in some]))}
+        receipts = tuple([(batches[digest], encode(receipt)) for _, receipt, digest in some])
+        parts.append((height, start // PART, encode(ReceiptPart(tuple(batches), receipts))))
+    places = sorted([(shorten(one.id), Place(height, receipt.index).to_number()) for one, receipt, _ in executed])
+    return [Rows("INSERT INTO receipts VALUES", parts), Rows("INSERT INTO transaction_places VALUES", places)]
+
+
+def make_event_tables(height: Height, events: Sequence[LedgerEvent]) -> list[Rows]:
+    """Rows of one block's events, which are numbered from 0 without a gap."""
+    assert len(events) <= POSITION_MASK, "a block is bounded"
+    rows = [EventRow(one.kind, one.subjects, msgspec.json.encode(one.data)) for one in events]
+    parts = [(height, start // PART, encode(tuple(rows[start : start + PART]))) for start in range(0, len(rows), PART)]
+    places = sorted(
+        {(shorten(subject), Place(height, one.index).to_number()) for one in events for subject in one.subjects}
+    )
+    return [
+        Rows("INSERT INTO events VALUES", parts),
+        Rows("INSERT INTO subject_places VALUES", places),
+    ]
+
+
+def read_receipts(parts: Iterable[bytes]) -> Iterator[tuple[BatchDigest, bytes]]:
+    """Batch and canonical receipt of each, in order. Raises CodecError for bytes that were never written so."""
+    for raw in parts:
+        part = decode(raw, ReceiptPart)
+        for batch, receipt in part.receipts:
+            if batch >= len(part.batches):
+                raise CodecError("a receipt of no batch")
+            yield part.batches[batch], receipt
+
+
+def read_events(parts: Iterable[bytes]) -> Iterator[EventRow]:
+    """Each event, in order. Raises CodecError for bytes that were never written so."""
+    for raw in parts:
+        yield from decode(raw, tuple[EventRow, ...])
