@@ -12,14 +12,13 @@ from contextlib import AsyncExitStack
 from importlib.metadata import version
 from typing import Final
 
-from aiohttp import web
-
 from node.api.app import make_app
 from node.api.ports import NodeStatus, PeerStatus, Submission, SyncState
 from node.attester import Attester
 from node.config import NodeConfig
-from node.core import Core, read_clock_ms
+from node.core import Core, read_clock_ms, read_steady_ms
 from node.gossip.network import GossipError
+from node.listening import Bounds, Listener
 from node.opening import StartError, open_everything
 from node.proving import prove_transaction
 from node.store.appendlog import LogError
@@ -31,6 +30,7 @@ from protocol.genesis import Genesis
 from protocol.ids import ChainId, Digest, Height, TimeMs, TransactionId
 from protocol.ledger.execute import Ledger
 
+API_BOUNDS: Final = Bounds(connections=1_024, per_address=512, idle_s=30.0)
 DRAIN_S: Final = 2.0  # how long a stopping node lets its own transactions reach the others
 EXIT_CLEAN: Final = 0
 EXIT_FAULT: Final = 1
@@ -193,11 +193,9 @@ class Node:
 
     async def _serve_api(self) -> int:
         host, port = self._config.api_host, self._config.api_port
-        runner = web.AppRunner(make_app(self), access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
+        listener = Listener(make_app(self), API_BOUNDS, read_steady_ms)
         try:
-            await web.TCPSite(runner, host, port, reuse_address=True).start()
+            bound = await listener.start(host, port)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise StartError(
@@ -206,7 +204,8 @@ class Node:
             raise StartError(
                 "address_unusable", f"Cannot serve {host}:{port} ({error.strerror}): set api_host and api_port."
             ) from error
-        return int(runner.addresses[0][1])
+        self._stack.push_async_callback(listener.close)
+        return bound
 
     async def wait(self) -> None:
         """Return only by the fault of a room, which is raised, or when stopped."""

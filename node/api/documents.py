@@ -7,13 +7,13 @@ from aiohttp import web
 
 from node.api.answers import AccessEntry, AccessLogView, DocumentView
 from node.api.problems import ProblemError
-from node.api.reading import NOW_MS, get_id, get_node, require_caller, respond
+from node.api.reading import NOW_MS, get_id, get_node, read_body, require_caller, respond
 from node.api.state import find_account, find_data, find_name
 from node.documents import hand_out
 from node.vault.store import VaultError
 from protocol.codec import CodecError, decode
 from protocol.ids import Digest, ObjectId, PublicKey
-from protocol.limits import DOCUMENT_BYTES_MAX
+from protocol.limits import DOCUMENT_BYTES_MAX, REQUEST_BODY_BYTES_MAX
 from protocol.vault import VaultEnvelope
 
 _CODES = {"document_quota": "quota_reached", "document_too_large": "too_large"}
@@ -24,7 +24,7 @@ async def put_document(request: web.Request) -> web.Response:
     node, caller, digest = get_node(request), require_caller(request), get_id(request, "digest")
     if request.content_length is not None and request.content_length > DOCUMENT_BYTES_MAX:
         raise ProblemError("too_large", f"A document holds at most {DOCUMENT_BYTES_MAX // 2**20} MiB.")
-    raw = await request.read()
+    raw = await read_body(request, REQUEST_BODY_BYTES_MAX)
     try:
         envelope = decode(raw, VaultEnvelope)
     except CodecError as error:

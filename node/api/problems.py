@@ -42,6 +42,7 @@ KINDS: Final[dict[str, Kind]] = {
         401, "The request's signature is too old or too new; check the clock.", "请求签名已过期，请检查时钟。"
     ),
     "not_permitted": Kind(403, "This key may not read or do this.", "此密钥无权进行该操作。"),
+    "too_slow": Kind(408, "The request did not arrive in time.", "请求内容未能及时送达。", retryable=True),
     "not_found": Kind(404, "There is nothing under this address.", "未找到所请求的内容。"),
     "method_not_allowed": Kind(405, "The address does not know this method.", "该地址不支持此方法。"),
     "receipt_not_ready": Kind(

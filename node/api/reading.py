@@ -3,6 +3,7 @@
 Never a business rule here.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from datetime import date
@@ -19,6 +20,7 @@ from protocol.ids import TimeMs
 from protocol.limits import PAGE_ITEMS_MAX
 
 NODE: Final[web.AppKey[NodePort]] = web.AppKey("node")
+BODY_WITHIN_S: Final = 20  # the largest one at a quarter of a megabyte a second
 NOW_MS: Final[web.AppKey[Callable[[], TimeMs]]] = web.AppKey("now_ms")
 
 
@@ -41,6 +43,15 @@ def parse_hex32(text: str) -> bytes:
     if len(raw) != 32 or text != raw.hex():
         raise ProblemError("malformed_id", f"{text[:80]!r} is not 64 lower-case hexadecimal digits.")
     return raw
+
+
+async def read_body(request: web.Request, bytes_max: int) -> bytes:
+    """The whole body. Raises ProblemError(too_slow) when it dribbles, and HTTPException when it is too large."""
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return await request.clone(client_max_size=bytes_max).read()
+    except TimeoutError as error:
+        raise ProblemError("too_slow", f"A body must be here within {BODY_WITHIN_S} s.") from error
 
 
 def get_id(request: web.Request, name: str = "id") -> bytes:

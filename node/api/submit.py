@@ -16,7 +16,7 @@ from aiohttp import web
 from node.api.answers import RejectionView, SubmitAnswer, SubmitRequest, SubmitResult
 from node.api.ports import NodePort, Submission
 from node.api.problems import KINDS, TYPE_PREFIX, ProblemError, format_retry_after, pick_language
-from node.api.reading import NOW_MS, get_node, get_number, parse_hex32, respond
+from node.api.reading import NOW_MS, get_node, get_number, parse_hex32, read_body, respond
 from node.store.chain import StoredTransaction
 from protocol.batch import BatchItem, Sidecar, calculate_transaction_id
 from protocol.codec import CodecError, decode
@@ -47,7 +47,7 @@ async def submit(request: web.Request) -> web.Response:
     if wait not in ("none", "final"):
         raise ProblemError("malformed_request", "wait is none or final.")
     timeout_ms = get_number(request, "timeout_ms", default=WAIT_MS_DEFAULT, lowest=0, highest=WAIT_MS_MAX)
-    body = await request.clone(client_max_size=SUBMIT_BODY_BYTES_MAX).read()
+    body = await read_body(request, SUBMIT_BODY_BYTES_MAX)
     items, early = _read_items(request.content_type, body)
     submissions = list(await node.submit(items)) if items else []
     answers = [given if given is not None else submissions.pop(0) for given in early]

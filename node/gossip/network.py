@@ -31,6 +31,7 @@ from node.gossip.link import (
     greet,
     hear_key_use,
 )
+from node.listening import Bounds, Listener
 from node.telemetry import get_logger
 from protocol.codec import encode
 from protocol.ids import Digest, PublicKey
@@ -43,6 +44,8 @@ PROBE_S: Final = 2.5  # a live peer answers at once; one that is stalled by its 
 INTRODUCTION_S: Final = 1.0
 PENALTY_S: Final = 5.0
 HANDSHAKES_MAX: Final = 64
+BOUNDS: Final = Bounds(connections=512, per_address=128, idle_s=5.0)
+"""A network of 32 on one machine has one address, and each pair may dial crosswise."""
 HIGHER_KEY_WAITS_S: Final = 0.5  # so that crossing dials are rare
 
 _CAUSES = frozenset({CloseCode.MALFORMED, CloseCode.UNPROVEN, CloseCode.SLOW})
@@ -109,7 +112,7 @@ class Gossip:
         self._probes: dict[PublicKey, tuple[Digest, asyncio.Future[KeyUse | None]]] = {}
         """By key that two processes proved: the newcomer's instance, and the word of the one held."""
         self._fault: asyncio.Future[None] | None = None
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
         self._session: aiohttp.ClientSession | None = None
         self._greeting = 0
         self._stopping = False
@@ -124,13 +127,10 @@ class Gossip:
         self._fault = asyncio.get_running_loop().create_future()
         app = web.Application()
         app.router.add_get(PATH, self._accept)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
+        listener = Listener(app, BOUNDS, lambda: time.monotonic_ns() // 1_000_000)
         try:
-            await web.TCPSite(self._runner, host, port, reuse_address=True).start()
+            bound = await listener.start(host, port)
         except OSError as error:
-            await self._runner.cleanup()
-            self._runner = None
             if error.errno == errno.EADDRINUSE:
                 raise GossipError(
                     "port_in_use",
@@ -140,9 +140,10 @@ class Gossip:
                 "address_unusable",
                 f"Cannot listen on {host}:{port} ({error.strerror}): set listen_host and listen_port.",
             ) from error
+        self._listener = listener
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
         self._session = aiohttp.ClientSession(timeout=timeout)
-        return int(self._runner.addresses[0][1])
+        return bound
 
     async def run(self) -> None:
         """Keep links to all peers until cancelled. Raises the first own fault met while handling a message."""
@@ -164,8 +165,8 @@ class Gossip:
             link.drop(CloseCode.GOING_AWAY)
         if self._session is not None:
             await self._session.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listener is not None:
+            await self._listener.close()
 
     # ------------------------------------------------------------------ sending
 
@@ -266,9 +267,12 @@ class Gossip:
             return web.Response(status=503 if self._stopping or self._greeting >= HANDSHAKES_MAX else 426)
         try:
             await socket.prepare(request)
-            await self._serve(socket, None)
         except (ConnectionError, web.HTTPException):
-            pass  # the peer left during the upgrade
+            return web.Response(status=400)  # the peer left during the upgrade: nobody hears this
+        try:
+            await self._serve(socket, None)
+        except ConnectionError:
+            pass  # the peer has gone
         except Exception as error:  # our own fault: the node must stop and say so, the web server would only log it
             if self._fault is not None and not self._fault.done():
                 self._fault.set_exception(error)

@@ -1,10 +1,12 @@
 """Submission: one answer per transaction with a stable code, whatever the bytes; the same twice is no fault."""
 
+import asyncio
 import base64
 import io
 import json
 import time
 import tracemalloc
+from collections.abc import AsyncIterator
 from typing import Any, get_args
 
 import pytest
@@ -12,6 +14,7 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
+from node.api import reading
 from node.api.ports import BusyReason
 from node.api.problems import BUSY, ProblemError
 from node.api.submit import _read_items
@@ -315,3 +318,18 @@ async def test_an_unexpected_error_is_logged_once_and_tells_nothing(node: DevNod
     assert (caught.value.status, caught.value.code) == (500, "internal")
     assert "secret" not in json.dumps(caught.value.problem)
     assert [line["event"] for line in logs] == ["request_failed"]
+
+
+async def test_a_body_that_dribbles_is_not_waited_for(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stable code, and nothing is taken."""
+    monkeypatch.setattr(reading, "BODY_WITHIN_S", 0.1)
+
+    async def dribble() -> AsyncIterator[bytes]:
+        yield b"\x91"
+        await asyncio.sleep(0.5)
+        yield b"\x90"
+
+    async with ClientSession() as session:
+        address, kind = server.make_url("/v1/transactions"), {"Content-Type": "application/msgpack"}
+        async with session.post(address, data=dribble(), headers=kind) as answer:
+            assert (answer.status, (await answer.json(content_type=None))["code"]) == (408, "too_slow")

@@ -172,3 +172,18 @@ async def test_pruned_logs_still_bring_every_node_back(tmp_path: Path, monkeypat
         after = await net.meet()
         assert after > before
         assert len(await net.read_roots(after)) == 1
+
+
+async def test_a_wall_clock_that_goes_back_delays_no_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour back at one node: what it takes in is sealed, pushed and final all the same."""
+    back_ms = 0
+    honest = core_module.read_clock_ms
+    async with cluster(tmp_path, start=("ada", "bo", "cy")) as net:
+        monkeypatch.setattr(core_module, "read_clock_ms", lambda: honest() - back_ms)
+        await net.start("di")
+        await fund(net, "di")
+        back_ms = 3_600_000
+        for i in range(3):
+            ids = await net.submit("di", net.purses["ada"].pay(net.purses["bo"].account, 1 + i))
+            await net.finish("ada", ids, timeout_s=5.0)
+            await net.finish("di", ids, timeout_s=5.0)

@@ -1,0 +1,158 @@
+"""A TCP port of this node that serves an application within bounds: connections in all, and of one address.
+
+A connection beyond them is ended before a byte is read; one that has not brought a whole request within a time is ended
+too, and so is one that rests for as long between two requests. Never look into a request here.
+"""
+
+import asyncio
+import ipaddress
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from node.allowance import Allowance
+from node.telemetry import get_logger
+
+ARRIVALS_PER_S: Final = 50  # of one address, in the long run
+ARRIVALS_AT_ONCE: Final = 1_000
+ADDRESSES_KEPT_MAX: Final = 4_096
+_SILENT: Final = logging.getLogger("node.listening.access")
+_SILENT.disabled = True
+NETWORK_BYTES: Final = 8  # one customer has a whole /64 of IPv6
+
+
+class Bounds(NamedTuple):
+    """What one port takes."""
+
+    connections: int
+    per_address: int
+    """A proxy in front, or a test on loopback, is one address."""
+    idle_s: float
+
+
+class Gatekeeper:
+    """Counts the connections of one port. `clock_ms` never steps."""
+
+    def __init__(self, bounds: Bounds, clock_ms: Callable[[], int]) -> None:
+        self._bounds = bounds
+        self._clock_ms = clock_ms
+        self._open: Counter[bytes] = Counter()
+        self._arrivals: OrderedDict[bytes, Allowance] = OrderedDict()
+        self.refused = 0
+        self.malformed = 0
+
+    def admit(self, address: str) -> bool:
+        """Whether a connection from here is served; then `leave` must follow."""
+        key = _find_key(address)
+        is_full = self._open.total() >= self._bounds.connections or self._open[key] >= self._bounds.per_address
+        if not self._may_arrive(key) or is_full:
+            self.refused += 1
+            return False
+        self._open[key] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """A connection that was admitted has ended."""
+        key = _find_key(address)
+        self._open[key] -= 1
+        if not self._open[key]:
+            del self._open[key]
+
+    def _may_arrive(self, key: bytes) -> bool:
+        now_ms = self._clock_ms()
+        allowance = self._arrivals.get(key)
+        if allowance is None:
+            allowance = self._arrivals[key] = Allowance(ARRIVALS_PER_S, ARRIVALS_AT_ONCE, now_ms)
+            if len(self._arrivals) > ADDRESSES_KEPT_MAX:
+                self._arrivals.popitem(last=False)
+        self._arrivals.move_to_end(key)
+        if allowance.calculate_wait_ms(now_ms):
+            return False
+        allowance.spend(1, now_ms)
+        return True
+
+
+def _find_key(address: str) -> bytes:
+    """What counts as one address; all that is unreadable counts as one."""
+    try:
+        packed = ipaddress.ip_address(address.partition("%")[0]).packed
+    except ValueError:
+        return b""
+    return packed if len(packed) == 4 else packed[:NETWORK_BYTES]
+
+
+class _Connection(web.RequestHandler):
+    """One connection, counted from its beginning to its end."""
+
+    __slots__ = ("_address", "_keeper")
+
+    def __init__(self, keeper: Gatekeeper, server: web.Server, *, idle_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(server, loop=loop, access_log=_SILENT, keepalive_timeout=idle_s)
+        self._keeper = keeper
+        self._address: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        if not self._keeper.admit(address):
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
+            return
+        self._address = address
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._address is not None:
+            self._keeper.leave(self._address)
+            self._address = None
+            super().connection_lost(exc)
+
+    def log_exception(self, *args: Any, **more: Any) -> None:
+        """What a stranger sends is no news of ours; anything else is a fault and comes with its trace."""
+        error = more.get("exc_info")
+        if isinstance(error, HttpProcessingError | ConnectionError):
+            self._keeper.malformed += 1
+        else:
+            get_logger("listening").error("request_failed", code="fault", exc_info=error)
+
+    def data_received(self, data: bytes) -> None:
+        if self._address is not None:
+            super().data_received(data)
+
+
+class Listener:
+    """An application on one port."""
+
+    def __init__(self, app: web.Application, bounds: Bounds, clock_ms: Callable[[], int]) -> None:
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._bounds = bounds
+        self._server: asyncio.Server | None = None
+        self.keeper = Gatekeeper(bounds, clock_ms)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port. Raises OSError, and nothing stays open then."""
+        await self._runner.setup()
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._make_connection, host, port, reuse_address=True
+            )
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def _make_connection(self) -> asyncio.Protocol:
+        server = self._runner.server
+        assert server is not None, "set up"
+        return _Connection(self.keeper, server, idle_s=self._bounds.idle_s)
+
+    async def close(self) -> None:
+        """Take nothing in, let requests under way end for a moment, close all."""
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()

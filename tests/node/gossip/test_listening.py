@@ -1,0 +1,131 @@
+"""Strangers at a port: half a request, none at all, too many of them, gone in the middle. Nobody else notices."""
+
+import asyncio
+import logging
+import random
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import aiohttp
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from node.gossip.network import BOUNDS
+from node.listening import ARRIVALS_AT_ONCE, ARRIVALS_PER_S, Bounds, Gatekeeper, Listener
+from tests.node.gossip.test_mesh import SIGNERS, raw_socket, station, until
+
+UPGRADE: Final = (
+    b"GET /gossip HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+RESET: Final = struct.pack("ii", 1, 0)
+
+
+@asynccontextmanager
+async def listening(bounds: Bounds) -> AsyncIterator[tuple[Listener, int]]:
+    """A port that answers every request with one word."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="here")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    listener = Listener(app, bounds, lambda: 0)
+    port = await listener.start("127.0.0.1", 0)
+    try:
+        yield listener, port
+    finally:
+        await listener.close()
+
+
+async def is_served(port: int) -> bool:
+    """Whether a new connection gets its answer."""
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{port}/", headers={"Connection": "close"}) as answer,
+        ):
+            return await answer.text() == "here"
+    except (aiohttp.ClientError, ConnectionError):
+        return False
+
+
+async def test_connections_beyond_the_bound_of_an_address_are_ended_and_room_comes_back() -> None:
+    """The first ones are served on; one more is not; when one has gone, the next is."""
+    async with listening(Bounds(connections=8, per_address=3, idle_s=30.0)) as (listener, port):
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert not await is_served(port)
+        assert listener.keeper.refused > 0
+        held[0][1].close()
+        await held[0][1].wait_closed()
+        await until(lambda: listener.keeper._open.total() == 2)
+        assert await is_served(port)
+        for _, writer in held[1:]:
+            writer.close()
+            await writer.wait_closed()
+        await until(lambda: not listener.keeper._open)
+
+
+@pytest.mark.parametrize("said", [b"", UPGRADE[:40]])
+async def test_who_brings_no_whole_request_is_sent_away_after_a_time(said: bytes) -> None:
+    """Nothing, or half of the headers: the connection ends, and does not hold its place for ever."""
+    async with listening(Bounds(connections=8, per_address=3, idle_s=0.2)) as (listener, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        async with asyncio.timeout(3):
+            assert await reader.read() == b""
+        await until(lambda: not listener.keeper._open)
+        writer.close()
+
+
+def test_addresses_are_counted_apart_and_arrivals_in_time() -> None:
+    """One address cannot take another's place, nor come and go without end; a /64 of IPv6 is one address."""
+    now_ms = 0
+    keeper = Gatekeeper(Bounds(connections=5, per_address=2, idle_s=1.0), lambda: now_ms)
+    assert [keeper.admit("192.0.2.1") for _ in range(3)] == [True, True, False]
+    assert [keeper.admit(one) for one in ("2001:db8::1", "2001:db8::2", "2001:db8::3")] == [True, True, False]
+    assert [keeper.admit(one) for one in ("2001:db8:0:1::1", "192.0.2.2")] == [True, False]  # five in all
+    for one in ("192.0.2.1", "192.0.2.1", "2001:db8::2", "2001:db8::1", "2001:db8:0:1::1"):
+        keeper.leave(one)
+    served = 0
+    for _ in range(2 * ARRIVALS_AT_ONCE):
+        if keeper.admit("192.0.2.9"):
+            served += 1
+            keeper.leave("192.0.2.9")
+    assert served == ARRIVALS_AT_ONCE
+    now_ms += 1_000
+    assert sum(keeper.admit("192.0.2.9") for _ in range(1)) == 1
+    keeper.leave("192.0.2.9")
+    assert keeper.admit("192.0.2.10")
+    assert ARRIVALS_PER_S > 1
+
+
+async def test_peers_that_go_away_in_the_middle_of_an_upgrade_leave_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    """Whole and half upgrade requests, garbage, resets at any moment: nothing is logged, and a real peer is let in."""
+    chance = random.Random(7)
+    with capture_logs() as logs, caplog.at_level(logging.WARNING):
+        async with station(0, {}) as node:
+            for _ in range(300):
+                with socket.create_connection(("127.0.0.1", node.port)) as stranger:
+                    said = chance.choice((UPGRADE, UPGRADE, UPGRADE[: chance.randrange(60)], chance.randbytes(40)))
+                    stranger.send(said)
+                    for _ in range(chance.randrange(6)):
+                        await asyncio.sleep(0)
+                    if chance.random() < 0.2:
+                        await asyncio.sleep(chance.uniform(0, 0.003))
+                    if chance.random() < 0.7:
+                        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            async with raw_socket(node.port):
+                pass
+            await until(lambda: not node.gossip._listener.keeper._open)  # type: ignore[union-attr]
+            assert not node.task.done()
+            async with station(1, {0: node.port}):
+                await until(lambda: node.gossip.is_connected(SIGNERS[1].public_key))
+    assert caplog.records == []
+    assert [one for one in logs if one["log_level"] in ("error", "warning")] == []
+    assert BOUNDS.per_address > 2 * 32
