@@ -89,7 +89,7 @@ def _count(books: Books, proposal_id: ObjectId, proposal: Proposal) -> None:
     if len(proposal.approved) >= needed:
         proposal = replace(proposal, state=ProposalState.PASSED, voters=voters, needed=needed)
         _emit(books, "proposal_passed", proposal_id, proposal)
-    elif len(proposal.rejected) > voters - needed:
+    elif len(proposal.rejected) > max(0, voters - needed):
         proposal = replace(proposal, state=ProposalState.REJECTED, voters=voters, needed=needed)
         books.cancel(proposal.effective_ms, EventKind.PROPOSAL, proposal_id)
         _emit(books, "proposal_rejected", proposal_id, proposal)

@@ -76,7 +76,7 @@ def _calculate_quorum(voters: int) -> int:
 
 
 def _is_decided(proposal: Proposal, voters: int, quorum: int) -> bool:
-    return len(proposal.approved) >= quorum or len(proposal.rejected) > voters - quorum
+    return len(proposal.approved) >= quorum or len(proposal.rejected) > max(0, voters - quorum)
 
 
 def _is_state_due(proposal: Proposal) -> bool:

@@ -368,3 +368,20 @@ def test_conviction_after_freezes_leaves_a_network_that_can_decide() -> None:
     assert count_votes(world.ledger.books) == (5, 4)
     world.check()
     restart(world)
+
+
+def test_when_nobody_is_left_to_vote_what_is_open_lapses() -> None:
+    """Both validators convicted: nothing more passes and nothing is rejected, the books go on, and laws hold."""
+    world = SeatedWorld(2)
+    proposals = []
+    for who in world.names:
+        world.must(who, Propose(action=PauseSet(families=1), effective_on=Day(world.today + 2)))
+        proposals.append(world.made("proposal", who))
+    for who in world.names:
+        assert tell(world, accuse(world, who), "eye") is None
+        world.check()
+    assert [read_proposal(world, one).state for one in proposals] == [OPEN, PASSED]
+    world.pass_days(2)
+    world.check()
+    assert [read_proposal(world, one).state for one in proposals] == [ProposalState.LAPSED, DONE]
+    assert (len(world.seats), len(world.ledger.suspects)) == (2, 2)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from protocol.crypto import calculate_hash
-from protocol.ids import ZERO_DIGEST, AccountId, Day, ObjectId, TimeMs
+from protocol.ids import ZERO_DIGEST, AccountId, Day, Epoch, Height, ObjectId, TimeMs, View
 from protocol.ledger.contracts import DefaultGround, OfferState, SalesTally
 from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import INVARIANTS, find_violations
@@ -28,6 +28,7 @@ from protocol.ledger.rows import (
     ProposalState,
     Taken,
 )
+from protocol.ledger.seatrows import Conviction
 from protocol.ledger.state import (
     ACCOUNTS,
     AMENDMENTS,
@@ -37,6 +38,7 @@ from protocol.ledger.state import (
     BUDGETS,
     CONSENTS,
     CONTRACTS,
+    CONVICTIONS,
     DECISIONS,
     DISPUTES,
     EPOCH,
@@ -264,10 +266,49 @@ def pass_alone(state: State) -> None:
     state.put(PROPOSALS, calculate_hash("proposal"), lonely)
 
 
+def seat_again(state: State, /, **fields: Any) -> None:
+    """The row of validators with some fields that follow from its own seats."""
+    row = first(state, EPOCH)
+    made = {name: make(row.seats) if callable(make) else make for name, make in fields.items()}
+    state.put(EPOCH, b"", msgspec.structs.replace(row, **made))
+
+
+def double_seat(seats: Any) -> Any:
+    """One organisation on two seats."""
+    return (seats[0], msgspec.structs.replace(seats[1], account=seats[0].account), seats[2])
+
+
+def plant_conviction(state: State, /, **fields: Any) -> None:
+    """A key that sits was convicted, of which nobody knows."""
+    seat = first(state, EPOCH).seats[0]
+    plain = Conviction(account=seat.account, reporter=seat.account, epoch=Epoch(0), view=View(1), height=Height(1))
+    state.put(CONVICTIONS, fields.pop("key", seat.validator_key), msgspec.structs.replace(plain, **fields))
+
+
+def plant_proposal(state: State, /, **fields: Any) -> None:
+    """An open proposal of Jade's that is kept as hers."""
+    voter = AccountId(calculate_hash("account", make_signer("jade").public_key))
+    plain = Proposal(
+        proposer=voter,
+        action=PauseSet(families=1),
+        effective_on=Day(1),
+        effective_ms=TimeMs(1),
+        state=ProposalState.OPEN,
+        approved=(voter,),
+    )
+    state.put(PROPOSALS, calculate_hash("proposal"), msgspec.structs.replace(plain, **fields))
+
+
 def alter_all_members(state: State, **fields: object) -> None:
     """Every member's row with some fields changed."""
     for key, row in list(state.items(MEMBERS)):
         state.put(MEMBERS, key, msgspec.structs.replace(row, **fields))
+
+
+def alter_all_accounts(state: State, **fields: object) -> None:
+    """Every account's row with some fields changed."""
+    for key, row in list(state.items(ACCOUNTS)):
+        state.put(ACCOUNTS, key, msgspec.structs.replace(row, **fields))
 
 
 def forget_member(state: State) -> None:
@@ -375,6 +416,29 @@ def test_a_planted_fault_is_found_by_its_law(ledger: Ledger, name: str) -> None:
         ("members", lambda s: alter(s, MEMBERS, proposals=(calculate_hash("proposal"),))),
         ("members", lambda s: alter_all_members(s, products=())),
         ("members", lambda s: [s.put(MEMBERS, key, first(s, MEMBERS)) for key, _ in list(s.items(MEMBERS))]),
+        ("seats", lambda s: seat_again(s, seats=lambda seats: seats[::-1])),
+        ("seats", lambda s: seat_again(s, seats=double_seat)),
+        ("seats", lambda s: seat_again(s, seats=())),
+        ("seats", lambda s: seat_again(s, next=lambda seats: seats, next_at=1)),
+        ("seats", lambda s: seat_again(s, next=lambda seats: seats[:2])),
+        ("seats", lambda s: seat_again(s, next_at=1)),
+        ("seats", lambda s: seat_again(s, queued=lambda seats: seats[:2])),
+        ("seats", lambda s: seat_again(s, next=lambda seats: seats[:2], queued=lambda seats: seats[:2], next_at=1)),
+        ("seats", lambda s: seat_again(s, previous=lambda seats: seats)),
+        ("seats", lambda s: alter_all_members(s, node_key=None)),
+        ("convictions", plant_conviction),
+        ("convictions", lambda s: plant_conviction(s, key=bytes(32), account=bytes(32))),
+        ("convictions", lambda s: plant_conviction(s, key=bytes(32), epoch=1)),
+        ("convictions", lambda s: alter_all_accounts(s, roles=0)),
+        ("convictions", lambda s: seat_again(s, seats=lambda seats: seats[:2])),
+        ("network_keys", lambda s: alter_all_members(s, node_key=bytes(32))),
+        ("proposals", lambda s: plant_proposal(s, approved=(AccountId(bytes(32)),))),
+        ("proposals", lambda s: plant_proposal(s, approved=(next(s.items(ACCOUNTS))[0],) * 2)),
+        ("proposals", lambda s: plant_proposal(s, needed=1, voters=3, state=ProposalState.REJECTED)),
+        ("proposals", lambda s: plant_proposal(s, needed=2, voters=3, state=ProposalState.PASSED)),
+        ("proposals", lambda s: plant_proposal(s, needed=0, voters=3, state=ProposalState.DONE)),
+        ("proposals", lambda s: plant_proposal(s, needed=1, voters=1)),
+        ("proposals", lambda s: seat_again(s, seats=lambda seats: seats[:1]) or plant_proposal(s)),  # type: ignore[func-returns-value]
         ("closed_loans", lambda s: alter(s, LOANS, closed_ms=1)),
         ("pool_principal", lambda s: alter(s, POOLS, principal=Amount(1))),
         ("liens", lambda s: plant_asset(s, lien=next(s.items(LOANS))[0])),

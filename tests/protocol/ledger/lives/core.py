@@ -14,6 +14,7 @@ from typing import Any
 from protocol.crypto import calculate_hash
 from protocol.ids import Day, ObjectId
 from protocol.ledger.records import Receipt
+from protocol.ledger.rows import Role
 from protocol.ledger.state import (
     ACCOUNTS,
     CONTRACTS,
@@ -71,18 +72,24 @@ class Lives:
         self.random = Random(seed)
         self._actions = [one for one, _ in actions]
         self._weights = [weight for _, weight in actions]
-        self.world = World(**{**POLICY, **policy})
+        self.world = self.make_world(**{**POLICY, **policy})
         self.tally: Counter[tuple[str, str]] = Counter()
         self.signers = {name: name for name in (*PEOPLE, FIRM, SHOP)}
         """Whose key speaks for a name now."""
         self.recovering: dict[str, str] = {}
         """Keys that issuers asked for and nobody objected to: some day they speak for a name."""
         self.references = 0
+        self.seat_keys = {bytes(make_signer(f"{name}/validator").public_key): f"{name}/validator" for name in LENDERS}
+        """Whose validator key it is, of every key that was ever proposed."""
         self.products: list[ObjectId] = []
         self.pools: list[ObjectId] = []
         self._found()
 
     # ------------------------------------------------------------------ founding
+
+    def make_world(self, **policy: Any) -> World:
+        """The world in which it goes on."""
+        return World(**policy)
 
     def _found(self) -> None:
         world, random = self.world, self.random
@@ -219,6 +226,14 @@ class Lives:
 
     def hash(self) -> Any:
         return calculate_hash("evidence", self.random.randbytes(4))
+
+    def voter(self) -> str:
+        """An organisation with a vote; now and then one that may have none."""
+        names = [one for one in (*LENDERS, "agent", "issuer", "eye", "court") if self.may_vote(one)]
+        return self.random.choice(names if names and self.random.random() < 0.92 else LENDERS)
+
+    def may_vote(self, name: str) -> bool:
+        return bool(self.world.ledger.books.state.need(ACCOUNTS, self.world.account(name)).roles & Role.VALIDATOR)
 
     def amount(self, most: int) -> Amount:
         return Amount(self.random.choice((1, most // 3, most, self.random.randint(0, max(1, most)), most + 1)))

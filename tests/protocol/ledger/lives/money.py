@@ -174,7 +174,7 @@ def propose(lives: Lives) -> Receipt | None:
         Freeze(account=lives.world.account(random.choice(PEOPLE)), frozen=False),
     ]
     payload = Propose(action=random.choice(actions), effective_on=Day(books.today + random.randint(0, 6)))
-    return lives.do(random.choice(LENDERS), payload)
+    return lives.do(lives.voter(), payload)
 
 
 def vote(lives: Lives) -> Receipt | None:
@@ -182,7 +182,7 @@ def vote(lives: Lives) -> Receipt | None:
     proposal = lives.some(PROPOSALS, lambda row: row.state is ProposalState.OPEN)
     if proposal is None:
         return None
-    return lives.do(lives.random.choice(LENDERS), Vote(proposal=proposal, approve=lives.random.random() < 0.8))
+    return lives.do(lives.voter(), Vote(proposal=proposal, approve=lives.random.random() < 0.8))
 
 
 ACTIONS: Actions = [
