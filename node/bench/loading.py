@@ -74,6 +74,7 @@ async def _run(stage: Stage, load: Load, tally: Tally, watcher: Watcher, spooled
             await asyncio.wait((submitting, watching), timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             if watching.done():
                 watching.result()
+            stage.network.check_alive()
             _tell(stage, load, tally)
         submitting.result()
         submit_s = time.perf_counter() - load.began_s
@@ -101,7 +102,7 @@ class _Outcome(NamedTuple):
 
 
 async def _look(stage: Stage) -> _Moment:
-    return _Moment(stage.mark(), await stage.read_statuses())
+    return _Moment(await stage.mark(), await stage.read_statuses())
 
 
 def _tell(stage: Stage, load: Load, tally: Tally) -> None:

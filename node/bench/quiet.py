@@ -24,9 +24,9 @@ async def measure_idle(stage: Stage) -> Idle:
     """Share of one core that each node uses while nothing happens."""
     stage.progress.show("idle", seconds=SETTLE_S + IDLE_S)
     await asyncio.sleep(SETTLE_S)
-    before = stage.mark()
+    before = await stage.mark()
     await asyncio.sleep(IDLE_S)
-    after = stage.mark()
+    after = await stage.mark()
     seconds = after.at_s - before.at_s
     share = {
         name: round(100 * (now.processor_s - before.usage[name].processor_s) / seconds, 2)

@@ -46,6 +46,15 @@ def find_processes(directory: Path) -> list[int]:
     return found
 
 
+def wait_for_load(process: subprocess.Popen[str], directory: Path) -> None:
+    """Return when the load is being signed, or runs."""
+    until = time.monotonic() + 60
+    while not list(directory.glob("network/lane-*.spool")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """One run: four validators and an observer, 150 transfers a second for 2 s, then the same with one dead, then a
@@ -139,11 +148,7 @@ def test_a_bench_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.S
         "--validators", str(validators), "--rate", "50", "--seconds", "60", "--load-only", "--data-dir", str(directory)
     )  # fmt: skip
     try:
-        until = time.monotonic() + 60
-        while not list(directory.glob("network/lane-*.spool")):  # the load is being signed, or runs
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_for_load(process, directory)
         assert len(find_processes(directory)) > validators
         process.send_signal(number)
         time.sleep(0.05)
@@ -153,6 +158,29 @@ def test_a_bench_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.S
         process.kill()
         process.wait()
     assert (process.returncode, out, error) == (130, "", "Stopped; all nodes have ended.\n")
+    assert find_processes(directory) == []
+    assert not directory.exists()
+
+
+def test_a_node_that_ends_under_way_is_named(tmp_path: Path) -> None:
+    """Killed by somebody else in the midst of a load: one sentence with its name, exit code 1, and nothing is left."""
+    directory = tmp_path / "data"
+    process = begin(
+        "--validators", "2", "--rate", "50", "--seconds", "60", "--load-only", "--json", "--data-dir", str(directory)
+    )  # fmt: skip
+    try:
+        wait_for_load(process, directory)
+        (victim,) = find_processes(directory / "network" / "v2")
+        os.kill(victim, signal.SIGKILL)
+        out, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, error) == (1, "")
+    told = json.loads(out)["error"]
+    assert told["code"] == "bench_failed"
+    assert told["sentence"].startswith("v2 ended with code -9: ")
+    assert told["sentence"].endswith("Run it with --keep to read the nodes' logs.")
     assert find_processes(directory) == []
     assert not directory.exists()
 
