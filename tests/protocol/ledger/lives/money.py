@@ -112,7 +112,7 @@ def set_pool(lives: Lives) -> Receipt | None:
     payload = PoolSet(
         pool=lives.pools[position],
         borrower_max=Amount(lives.random.randint(3_000_000, 6_000_000)),
-        cover_rate_ppm=Ppm(pool.cover_rate_ppm + lives.random.choice((-1, 0, 100))),
+        cover_rate_ppm=Ppm(max(0, pool.cover_rate_ppm + lives.random.choice((-1, 0, 100)))),
         fee_ppm=Ppm(max(0, pool.fee_ppm - lives.random.choice((0, 1_000)))),
     )
     return lives.do(LENDERS[position], payload)
