@@ -10,7 +10,7 @@ from consensus.pacemaker import Turn
 from consensus.records import CertificateRecord
 from protocol.block import Header
 from protocol.certificate import Certificate
-from protocol.ids import Epoch, TimeMs
+from protocol.ids import Epoch, TimeMs, View
 from protocol.validators import make_validator_set
 
 
@@ -23,6 +23,7 @@ def end(m: Machine, header: Header, finalization: Certificate) -> None:
     m.entry = m.next_entry = m.finalization = None
     m.asked_blocks, m.asked_certificates, m.asked_sync = {}, None, False
     pacing.disarm(m)
+    m.view = View(finalization.view + 1)
     m.turn = Turn(m.view)
     m.dirty = True
 

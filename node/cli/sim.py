@@ -92,6 +92,12 @@ def load_campaign(told: _Told) -> Any:
 @click.option("--boundary", metavar="PLACE", default=None, help="One crash boundary, as a failure names it.")
 @click.option("--validators", type=int, default=None, help="Size of the set, instead of the seed's choice.")
 @click.option("--byzantine", metavar="NAME", default=None, help="An actor, instead of the seed's choice.")
+@click.option(
+    "--changes",
+    type=click.Choice(("yes", "no")),
+    default=None,
+    help="Whether validators come, go and change keys, instead of the seed's choice.",
+)
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Run so many at a time.")
 @click.option("--list", "is_list", is_flag=True, help="Name the actors and the scenarios.")
 @lang_option

@@ -28,6 +28,7 @@ class Job(NamedTuple):
     name: str
     validators: int | None = None
     byzantine: str | None = None
+    changing: bool | None = None
 
 
 class Result(NamedTuple):
@@ -58,7 +59,7 @@ def _run(job: Job) -> Outcome:
         case "boundary":
             return run_boundary(parse_boundary(job.name))
         case _:
-            return run_seed(int(job.name), size=job.validators, byzantine=job.byzantine)
+            return run_seed(int(job.name), size=job.validators, byzantine=job.byzantine, changing=job.changing)
 
 
 # ---------------------------------------------------------------------- what is asked for
@@ -72,6 +73,7 @@ def list_jobs(
     boundary: str | None = None,
     validators: int | None = None,
     byzantine: str | None = None,
+    changes: str | None = None,
 ) -> list[Job]:
     """The jobs of the one campaign that is named. Raises CampaignError."""
     if byzantine is not None and byzantine not in ACTORS:
@@ -90,7 +92,8 @@ def list_jobs(
         if boundaries != "all" and boundaries not in SCENARIOS:
             raise CampaignError(f"there is no scenario {boundaries!r}: --list names them")
         return [Job("boundary", str(one)) for name in names for one in find_boundaries(name)]
-    return [Job("seeds", str(seed), validators, byzantine) for seed in parse_range(seeds or "")]
+    changing = None if changes is None else changes == "yes"
+    return [Job("seeds", str(seed), validators, byzantine, changing) for seed in parse_range(seeds or "")]
 
 
 def parse_range(text: str) -> range:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tests.sim.node import SimNode
 
 TIME_BEHIND_MS_MAX = 10_000  # two seconds, the longest D, and writes that stall
-QUORUMS = {1: 1, 2: 2, 3: 2, 4: 3, 5: 4, 6: 4, 7: 5, 8: 6, 9: 6, 10: 7, 11: 8, 12: 8, 13: 9, 16: 11, 20: 14}
+QUORUMS = {1: 1, 2: 2, 3: 2, 4: 3, 5: 4, 6: 4, 7: 5, 8: 6, 9: 6, 10: 7, 11: 8, 12: 8, 13: 9, 14: 10}
+QUORUMS |= {15: 10, 16: 11, 17: 12, 18: 12, 19: 13, 20: 14, 21: 14, 22: 15, 23: 16}
 
 
 class BrokenLawError(AssertionError):

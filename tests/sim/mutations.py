@@ -34,11 +34,13 @@ class Seeds(NamedTuple):
     byzantine: str | None = None
     count: int = 60
     size: int = 4
+    changing: bool | None = None
+    """Whether validators change, instead of the seed's choice."""
 
     def find(self) -> str | None:
         """The first seed that fails."""
         for seed in range(self.count):
-            failure = run_seed(seed, size=self.size, byzantine=self.byzantine).failure
+            failure = run_seed(seed, size=self.size, byzantine=self.byzantine, changing=self.changing).failure
             if failure:
                 return failure
         return None

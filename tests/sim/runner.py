@@ -35,16 +35,21 @@ def run_world(world: World, repeat: str) -> Outcome:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         failure = (
             f"FAILED liushui sim {repeat}: {type(error).__name__}: {error}"
-            f" [{frame.name}:{frame.lineno}, {world.now_ms} ms, n={world.plan.size} {','.join(world.plan.byzantine)}]"
+            f" [{frame.name}:{frame.lineno}, {world.now_ms} ms, epoch {max(world.judge.sets)},"
+            f" n={world.plan.size} {','.join(name for name in world.plan.byzantine + world.plan.spares if name)}]"
         )
     return Outcome(failure, world)
 
 
-def run_seed(seed: int, *, size: int | None = None, byzantine: str | None = None) -> Outcome:
-    """Run one seed to its end."""
+def run_seed(
+    seed: int, *, size: int | None = None, byzantine: str | None = None, changing: bool | None = None
+) -> Outcome:
+    """Run one seed to its end; `changing` says whether its validators change, instead of the seed."""
     how = "" if size is None else f" --validators {size}"
     how += "" if byzantine is None else f" --byzantine {byzantine}"
-    return run_world(World(make_plan(seed, size=size, byzantine=byzantine)), f"--seeds {seed}{how}")
+    how += "" if changing is None else f" --changes {'yes' if changing else 'no'}"
+    plan = make_plan(seed, size=size, byzantine=byzantine, changing=changing)
+    return run_world(World(plan), f"--seeds {seed}{how}")
 
 
 def run_case(seed: int) -> Outcome:
@@ -83,10 +88,16 @@ def sum_up(outcomes: Iterator[Outcome], *, until_s: float | None = None) -> dict
 
 
 def run_seeds(
-    seeds: Iterable[int], *, size: int | None = None, byzantine: str | None = None, until_s: float | None = None
+    seeds: Iterable[int],
+    *,
+    size: int | None = None,
+    byzantine: str | None = None,
+    changing: bool | None = None,
+    until_s: float | None = None,
 ) -> dict[str, Any]:
     """Run seeds one after another, as far as the time goes."""
-    return sum_up((run_seed(seed, size=size, byzantine=byzantine) for seed in seeds), until_s=until_s)
+    outcomes = (run_seed(seed, size=size, byzantine=byzantine, changing=changing) for seed in seeds)
+    return sum_up(outcomes, until_s=until_s)
 
 
 def run_twins(seeds: Iterable[int], *, until_s: float | None = None) -> dict[str, Any]:

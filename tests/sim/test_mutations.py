@@ -55,7 +55,7 @@ def test_no_bug_was_dropped() -> None:
 
 SEEDS = sorted(
     {
-        (one.campaign.byzantine or "", one.campaign.size, at)
+        (one.campaign.byzantine or "", one.campaign.size, at, "" if one.campaign.changing is None else "changes")
         for one in MUTATIONS
         if isinstance(one.campaign, Seeds)
         for at in range(0, one.campaign.count, CHUNK)
@@ -64,10 +64,11 @@ SEEDS = sorted(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("byzantine", "size", "first"), SEEDS)
-def test_the_gates_seeds_are_clean_without_a_bug(byzantine: str, size: int, first: int) -> None:
+@pytest.mark.parametrize(("byzantine", "size", "first", "changes"), SEEDS)
+def test_the_gates_seeds_are_clean_without_a_bug(byzantine: str, size: int, first: int, changes: str) -> None:
     """A campaign that fails by itself would catch anything. (Twins and boundaries have their own long tiers.)"""
-    summary = run_seeds(range(first, first + CHUNK), size=size, byzantine=byzantine or None)
+    seeds = range(first, first + CHUNK)
+    summary = run_seeds(seeds, size=size, byzantine=byzantine or None, changing=True if changes else None)
     assert summary["failures"] == []
 
 
