@@ -65,6 +65,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "gov": Entry("node.cli.gov:gov", "Propose what the validators decide, and vote on it."),
     "tx": Entry("node.cli.tx:tx", "Send, draft and co-sign any transaction type."),
     "receipt": Entry("node.cli.receipt:receipt", "Say what became of a transaction, and fetch its receipt."),
+    "audit": Entry("node.cli.audit:audit", "Check a node's whole database again, from the genesis on."),
     "verify": Entry("node.cli.verify:verify", "Verify a receipt offline, with no node at all."),
 }
 

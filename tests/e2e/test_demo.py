@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,56 @@ def test_no_plain_statement_on_any_nodes_disk(played: tuple[dict[str, object], P
         if path.is_file() and path.parent.name not in {"statements", "receipts", "keys"}:
             raw = path.read_bytes()
             assert not [word for word in distinct if word in raw], path
+
+
+def audit(data_dir: Path, genesis: Path) -> tuple[int, dict[str, object]]:
+    done = run("audit", "--data-dir", str(data_dir), "--genesis", str(genesis), "--json", timeout_s=60)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_every_database_passes_its_audit(played: tuple[dict[str, object], Path]) -> None:
+    """Lender, killed node and regulator: executed again from the genesis, all signatures, scores and roots hold."""
+    report, directory = played
+    for name in ("jade", "ridge", "regulator"):
+        code, found = audit(directory / name, directory / "genesis.json")
+        assert (code, found["holds"], found["fault"]) == (0, True, None), (name, found)
+        assert found["applications"] == 5
+        assert int(str(found["attestations"])) >= 15
+        assert int(str(found["height"])) >= int(report["height"][name])  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("UPDATE blocks SET digest = zeroblob(32) WHERE height = 9", "block_digest"),
+        ("UPDATE blocks SET block = zeroblob(9) WHERE height = 9", "block_damaged"),
+        ("DELETE FROM blocks WHERE height = 9", "block_missing"),
+        ("UPDATE blocks SET exec_root = zeroblob(32) WHERE height = 9", "exec_root_differs"),
+        (
+            "UPDATE blocks SET finalization = (SELECT MAX(finalization) FROM blocks WHERE height > 9) WHERE height = 9",
+            "finalization_invalid",
+        ),
+        ("DELETE FROM batches WHERE serial = 3", "batch_missing"),
+        ("UPDATE batches SET raw = (SELECT raw FROM batches WHERE serial = 2) WHERE serial = 3", "batch_digest"),
+        ("DELETE FROM receipts WHERE height = (SELECT MAX(height) FROM receipts)", "receipts_differ"),
+        ("DELETE FROM events WHERE height = (SELECT MAX(height) FROM events)", "events_differ"),
+        ("DELETE FROM state WHERE (family, key) = (SELECT family, key FROM state LIMIT 1)", "books_differ"),
+    ],
+)
+def test_an_audit_finds_whatever_was_changed(
+    played: tuple[dict[str, object], Path], tmp_path: Path, change: str, code: str
+) -> None:
+    """One statement of SQL anywhere in a copy of the database is found and named; exit 4."""
+    _, directory = played
+    copy = tmp_path / "ledger.sqlite"
+    source = sqlite3.connect(directory / "jade" / "ledger.sqlite")
+    target = sqlite3.connect(copy)
+    source.backup(target)
+    source.close()
+    assert target.execute(change).rowcount == 1
+    target.commit()
+    target.close()
+    exit_code, found = audit(tmp_path, directory / "genesis.json")
+    fault = found["fault"]
+    assert isinstance(fault, dict)
+    assert (exit_code, found["holds"], fault["code"]) == (4, False, code)
