@@ -30,16 +30,8 @@ class Layout(NamedTuple):
         """Transactions of a lane: its groups are full, but for the last of all."""
         return sum(count for _, count in self.list_groups(lane))
 
-    def find_lane(self, serial: int) -> int:
-        """The lane of a serial."""
-        return serial // self.group % self.lanes
-
-    def find_place(self, serial: int) -> int:
-        """Which of its lane's transactions a serial is, from 0."""
-        return serial // self.group // self.lanes * self.group + serial % self.group
-
     def find_serial(self, lane: int, place: int) -> int:
-        """The serial at a place of a lane."""
+        """The serial at a place of a lane: its transactions are counted from 0."""
         return (place // self.group * self.lanes + lane) * self.group + place % self.group
 
 

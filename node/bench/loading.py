@@ -87,7 +87,7 @@ async def _run(stage: Stage, load: Load, tally: Tally, watcher: Watcher, spooled
     after = await _look(stage)
     failed, lost = await _find_missing(first, tally, spooled)
     stage.people.submitted += tally.final + failed.total()
-    outcome = _Outcome(submit_s, backlog, failed, lost, spooled.signing)
+    outcome = _Outcome(submit_s, backlog, failed, lost, spooled.signing, watcher.reconnected)
     return _calculate(stage, load, tally, outcome, (before, after))
 
 
@@ -99,6 +99,7 @@ class _Outcome(NamedTuple):
     failed: Counter[str]
     lost: int
     signing: Signing
+    stream_breaks: int
 
 
 async def _look(stage: Stage) -> _Moment:
@@ -197,6 +198,8 @@ def _calculate(
         lost=outcome.lost,
         executed_twice=tally.twice,
         final_without_answer=tally.final - tally.matched,
+        events_of_others=tally.strange,
+        stream_breaks=outcome.stream_breaks,
         busy_answers=load.busy_answers,
         unanswered_requests=load.unanswered_requests,
         submit_seconds=round(outcome.submit_s, 2),

@@ -98,6 +98,10 @@ class LoadFigures(msgspec.Struct, frozen=True, kw_only=True):
     executed_twice: int
     final_without_answer: int
     """Executed although no answer came to the submission."""
+    events_of_others: int
+    """Of nothing that this load sent: what an earlier load had given up may be executed later."""
+    stream_breaks: int
+    """How often the event stream had to be resumed."""
     busy_answers: int
     unanswered_requests: int
     submit_seconds: float
