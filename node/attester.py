@@ -118,7 +118,7 @@ class Attester:
         self._keys = keys
         self._key = keys.attester.public_key
         self._now_ms = now_ms
-        self._wallet = Wallet(keys.attester, node.chain_id, nonce_next=self._find_nonce(), now_ms=now_ms)
+        self.wallet = Wallet(keys.attester, node.chain_id, nonce_next=self._find_nonce(), now_ms=now_ms)
         self._turns = asyncio.Semaphore(AT_ONCE_MAX)
         self._tasks: dict[ObjectId, asyncio.Task[None]] = {}
         self._log = get_logger("attester")
@@ -279,7 +279,7 @@ class Attester:
         return Finding(tuple(attestations), len(plain.rows))
 
     async def _submit(self, application: ObjectId, finding: Finding, began_s: float) -> bool:
-        items = [self._wallet.attest(one).item for one in finding.attestations]
+        items = [self.wallet.attest(one).item for one in finding.attestations]
         try:
             submissions = await self._node.submit(items)
         except Busy:
@@ -289,7 +289,7 @@ class Attester:
         for submission in submissions:
             if submission.rejection is not None:
                 self._log.warning("attestation_rejected", application=application, reason=submission.rejection.code)
-                self._wallet.nonce_next = max(self._wallet.nonce_next, self._find_nonce())
+                self.wallet.nonce_next = max(self.wallet.nonce_next, self._find_nonce())
                 if submission.rejection not in PASSING:
                     raise RefusalError(submission.rejection.code)
                 return False

@@ -23,6 +23,7 @@ from node.documents import DocumentRoom
 from node.door import Door
 from node.driver import Driver
 from node.duties import EngineDuties, Tip
+from node.evidence import EvidenceDesk
 from node.executor import Executor
 from node.following import Following
 from node.gossip.handshake import Identity
@@ -132,6 +133,7 @@ class Core:
     def _wire_driver(self) -> None:
         """The engine's shell and what it asks for."""
         opened = self.opened
+        self.evidence = EvidenceDesk(self.engine)
         self.duties = EngineDuties(
             roster=self.roster,
             mesh=self.gossip,
@@ -144,6 +146,7 @@ class Core:
             post=self._post,
             on_ordered=self.work.refresh,
             on_alarm=self._on_alarm,
+            on_evidence=self.evidence.on_report,
         )
         self.guard = VotingGuard(
             chain_id=self.chain_id,

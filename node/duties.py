@@ -68,6 +68,7 @@ class EngineDuties:
         post: Callable[[Event], None],
         on_ordered: Callable[[], None],
         on_alarm: Callable[[RaiseAlarm], Coroutine[None, None, None]],
+        on_evidence: Callable[[ReportEvidence], None],
     ) -> None:
         self._roster = roster
         self._mesh = mesh
@@ -79,6 +80,7 @@ class EngineDuties:
         self._post = post
         self._on_ordered = on_ordered
         self._on_alarm = on_alarm
+        self._on_evidence = on_evidence
         self._checks: dict[BlockDigest, tuple[Height, asyncio.Task[None]]] = {}
         self._asks: set[asyncio.Task[None]] = set()
         self._blocks: Fetcher[BlockDigest, Block] = Fetcher(self._ask_block, mesh.get_connected)
@@ -123,7 +125,7 @@ class EngineDuties:
             case RaiseAlarm():
                 self._keep(self._on_alarm(effect))
             case ReportEvidence():
-                pass
+                self._on_evidence(effect)
             case _:
                 raise AssertionError(f"no duty for {type(effect).__name__}")
 

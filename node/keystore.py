@@ -85,6 +85,25 @@ def read_seed(directory: Path, name: str) -> bytes | None:
     return seed
 
 
+def adopt_next_validator(directory: Path) -> tuple[bytes, Path | None] | None:
+    """Put `validator-next` in the place of `validator`. Its seed, and where the old key lies now; None without a next.
+
+    The old one is linked under its new name before it is replaced: at no moment is there no present key. Raises
+    KeyFileError for a broken file, OSError for a directory that cannot be written.
+    """
+    present, following = VALIDATOR_NAMES
+    seed, old = read_seed(directory, following), read_seed(directory, present)
+    if seed is None:
+        return None
+    folder = directory / KEYS_DIRECTORY
+    kept = None if old is None else folder / f"validator-{KeySigner(old).public_key.hex()[:16]}.old"
+    if kept is not None:
+        kept.unlink(missing_ok=True)
+        kept.hardlink_to(folder / f"{present}.key")
+    (folder / f"{following}.key").replace(folder / f"{present}.key")
+    return seed, kept
+
+
 def load_node_keys(directory: Path) -> NodeKeys:
     """Keys of the node in `directory`. Raises KeyFileError for a missing node or enc key, or a broken file."""
     seeds = {name: read_seed(directory, name) for name in NAMES}

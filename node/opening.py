@@ -101,7 +101,7 @@ def read_keys(config: NodeConfig) -> NodeKeys:
         raise StartError(
             "not_a_validator",
             "The role is validator, but there is no validator key: put it in place, make one with"
-            " liushui keys validator-new, or set role to observer.",
+            " liushui keys seat-proof --new, or set role to observer.",
         )
     return keys
 

@@ -17,6 +17,7 @@ from node.api.ports import NodeStatus, PeerStatus, Submission, SyncState
 from node.attester import Attester
 from node.config import NodeConfig
 from node.core import Core, read_clock_ms, read_steady_ms
+from node.evidence import EvidenceRoom
 from node.gossip.network import GossipError
 from node.listening import Bounds, Listener
 from node.opening import StartError, open_everything
@@ -176,10 +177,12 @@ class Node:
         except BaseException:
             await self._stack.aclose()
             raise
-        attester: list[Callable[[], Coroutine[None, None, None]]] = []
+        more: list[Callable[[], Coroutine[None, None, None]]] = []
         if opened.keys.attester is not None:
-            attester.append(Attester(self, opened.keys, now_ms=lambda: TimeMs(read_clock_ms())).run)
-        self._running = asyncio.create_task(self._core.run(attester))
+            attester = Attester(self, opened.keys, now_ms=lambda: TimeMs(read_clock_ms()))
+            evidence = EvidenceRoom(desk=self._core.evidence, port=self, wallet=attester.wallet)
+            more += [attester.run, evidence.run]
+        self._running = asyncio.create_task(self._core.run(more))
         self._state = "participating"
         self._log.info(
             "node_started",

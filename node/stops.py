@@ -13,7 +13,7 @@ VOTE_LOG_DAMAGED: Final = "vote_log_damaged"
 EXEC_ROOT_DIVERGED: Final = "exec_root_diverged"
 FINALIZATION_FORKS_CHAIN: Final = "finalization_forks_chain"
 
-_ANOTHER_KEY: Final = "make another key (liushui keys validator new) and have the validators seat it"
+_ANOTHER_KEY: Final = "make another key (liushui keys seat-proof --new) and have the validators seat it"
 
 SENTENCES: Final[dict[str, str]] = {
     KEY_IN_USE: "Another live process uses this node's key, and both have stopped voting: stop one of them for good,"

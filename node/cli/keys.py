@@ -20,6 +20,7 @@ from node.cli.common import (
     read_passphrase,
 )
 from node.cli.desk import Desk, Party, signing
+from node.cli.nodekeys import adopt
 from node.cli.seats import seat_proof
 from node.cli.typed import DIRECTORY, FILE
 
@@ -33,6 +34,7 @@ def keys() -> None:
 
 
 keys.add_command(seat_proof)
+keys.add_command(adopt)
 
 
 @keys.command()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from node.keystore import KeyFileError, load_node_keys, write_key
+from node.keystore import KeyFileError, adopt_next_validator, load_node_keys, write_key
 
 
 def test_keys_load_by_what_is_there(tmp_path: Path) -> None:
@@ -50,3 +50,19 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     write_key(tmp_path, "node")
     with pytest.raises(FileExistsError):
         write_key(tmp_path, "node")
+
+
+def test_a_next_validator_key_is_loaded_beside_the_present_one_and_then_adopted(tmp_path: Path) -> None:
+    """Both sign while a seat changes hands; afterwards the next is the present one, and the old one is kept aside."""
+    for name in ("node", "enc", "validator"):
+        write_key(tmp_path, name)
+    assert adopt_next_validator(tmp_path) is None
+    write_key(tmp_path, "validator-next")
+    old, new = (one.public_key for one in load_node_keys(tmp_path).validators)
+    adopted = adopt_next_validator(tmp_path)
+    assert adopted is not None
+    assert adopted[1] is not None
+    assert adopted[1].name == f"validator-{old.hex()[:16]}.old"
+    assert adopted[1].stat().st_mode & 0o077 == 0
+    assert [one.public_key for one in load_node_keys(tmp_path).validators] == [new]
+    assert adopt_next_validator(tmp_path) is None

@@ -11,7 +11,7 @@ import msgspec
 
 from node.config import CONFIG_FILE, PeerAddress, format_config, load_config
 from node.core import Core, read_clock_ms
-from node.keystore import read_seed, write_key
+from node.keystore import adopt_next_validator, read_seed, write_key
 from node.proving import prove_transaction
 from node.setup import NodePlace, find_free_ports, make_member
 from protocol.batch import BatchItem
@@ -197,8 +197,7 @@ async def test_a_key_is_rotated_with_both_in_the_store_and_the_old_one_may_go(tm
         await net.stop("cy")  # bo's vote is needed
         await pay(net, "bo", seen_by=("ada", "di"))
         await net.stop("bo")
-        folder = net.testnet.directory / "bo" / "keys"
-        (folder / "validator-next.key").replace(folder / "validator.key")
+        assert adopt_next_validator(net.testnet.directory / "bo") is not None
         await net.start("bo")
         await pay(net, "bo", seen_by=("ada", "di"))
 
