@@ -55,12 +55,8 @@ BATCHES_HELD_MAX: Final = 4_096  # unfinalised batches in memory
 PEER_QUEUE_FRAMES_MAX: Final = 2_048  # frames waiting for one slow peer before it is dropped
 SYNC_BLOCKS_PER_REPLY_MAX: Final = 64
 SYNC_HEADERS_PER_REPLY_MAX: Final = 1_024  # at most 0.3 MiB beside the blocks' 0.2: one frame
-SNAPSHOT_INTERVAL: Final = (
-    8_192  # blocks between two snapshots: a quarter of an hour of full load; all nodes make equal
-)
-SNAPSHOT_BEHIND: Final = (
-    2_048  # blocks: further behind, a snapshot is asked for; fewer are executed sooner than it loads
-)
+SNAPSHOT_INTERVAL: Final = 8_192  # blocks between two snapshots: a quarter of an hour of full load
+SNAPSHOT_BEHIND: Final = 2_048  # blocks: further behind, a snapshot is asked for; fewer are executed sooner
 SNAPSHOTS_KEPT: Final = 2  # a newcomer may still be fetching the one before the newest
 SNAPSHOT_CHUNK_BYTES_MAX: Final = 524_288  # half a frame: a vote never waits longer behind it on a slow wire
 SNAPSHOT_CHUNKS_MAX: Final = 4_096  # 2 GiB of rows; a larger state needs another format, and is not snapshot

@@ -10,6 +10,7 @@ the rows under those roots shows when all of them are there. Never read or write
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import pairwise
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -258,7 +259,7 @@ def _check_headers(content: SnapshotContent, proof: SnapshotProof) -> SnapshotFa
 def _follow(headers: Sequence[Header]) -> bool:
     return all(
         child.height == parent.height + 1 and child.parent_digest == parent.calculate_digest()
-        for parent, child in zip(headers, headers[1:], strict=False)
+        for parent, child in pairwise(headers)
     )
 
 

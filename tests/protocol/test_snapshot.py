@@ -1,4 +1,4 @@
-"""A snapshot's manifest is checked by the genesis alone: each link of it must hold, and its bytes follow from the rows."""
+"""A snapshot's manifest is checked by the genesis alone, link by link, and its bytes follow from the rows alone."""
 
 from collections.abc import Callable
 from functools import cache
