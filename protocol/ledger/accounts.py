@@ -204,7 +204,7 @@ def apply_account_open(
     return (Made(id=account),)  # type: ignore[arg-type]
 
 
-def check_standing(books: Books, call: Call, *, frozen_may: bool, roles: Role, credential: bool) -> Rejection | None:
+def check_standing(books: Books, call: Call, *, frozen_may: bool, roles: int, credential: bool) -> Rejection | None:
     """Whether the account may do this at all: not frozen, holding one of the roles, its credential in force."""
     if call.row.frozen and not frozen_may:
         return Rejection.ACCOUNT_FROZEN

@@ -70,7 +70,7 @@ class LedgerError(Exception):
     """Rows that are not the books they claim to be; the message says which figure differs."""
 
 
-RULES: Rules = {
+_FAMILIES: Rules = {
     **accounts.RULES,
     **keys.RULES,
     **governance.RULES,
@@ -97,6 +97,8 @@ RULES: Rules = {
     **leases.RULES,
 }
 """Every payload but AccountOpen, whose signer has no account yet."""
+RULES: Rules = {kind: rule._replace(roles=int(rule.roles), pause=int(rule.pause)) for kind, rule in _FAMILIES.items()}
+"""The same with plain numbers: asking a flag for a bit is a slow call, and it is asked of every transaction."""
 
 DUE: Due = {
     **keys.DUE,
@@ -261,15 +263,8 @@ class Ledger:
         key = books.state.need(KEYS, body.sender)
         if key.account is None:
             return Rejection.ACCOUNT_UNKNOWN
-        call = Call(
-            key=PublicKey(body.sender),
-            account=key.account,
-            row=books.state.need(ACCOUNTS, key.account),
-            nonce=body.nonce,
-            cosigners=cosigners,
-            sidecars=sidecars,
-            recorded=recorded,
-        )
+        row = books.state.need(ACCOUNTS, key.account)
+        call = Call(PublicKey(body.sender), key.account, row, body.nonce, cosigners, sidecars, recorded)
         rule = RULES[type(payload)]
         refused = _check_signer(books, call, key, rule) or rule.check(books, call, payload)
         return refused if refused is not None else rule.apply(books, call, payload)

@@ -9,7 +9,8 @@ Balances live in the state; entries go to the block's events. Never decide here 
 """
 
 from enum import IntEnum
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from protocol.ids import AccountId, ObjectId
 from protocol.ledger.state import BALANCES, State
@@ -78,21 +79,33 @@ class JournalEntry(NamedTuple):
 
     def to_data(self) -> list[dict[str, Any]]:
         """JSON-able postings, debits and credits apart."""
+        currency = self.currency
         return [
             {
                 "owner": owner.hex(),
-                "book": book.name.lower(),
-                "debit": max(0, amount),
-                "credit": max(0, -amount),
-                "currency": self.currency,
+                "book": _NAMES[book],
+                "debit": amount if amount > 0 else 0,
+                "credit": -amount if amount < 0 else 0,
+                "currency": currency,
             }
             for owner, book, amount in self.postings
         ]
 
 
+_NAMES: Final = ("", *(book.name.lower() for book in Book))
+"""By number: a member's own name is a slow property."""
+assert [int(book) for book in Book] == list(range(1, len(_NAMES))), "numbered without a gap"
+
+
+@lru_cache(64)
+def _list_tails(currency: Currency) -> tuple[bytes, ...]:
+    """By a book's number the end of its balances' keys in a currency."""
+    return tuple(bytes((number,)) + currency.encode("ascii") for number in range(len(_NAMES)))
+
+
 def calculate_balance_key(owner: bytes, book: Book, currency: Currency) -> bytes:
     """owner 32 | book u8 | currency 3."""
-    return owner + bytes((book,)) + currency.encode("ascii")
+    return owner + _list_tails(currency)[book]
 
 
 def read_balance(state: State, owner: bytes, book: Book, currency: Currency) -> int:
@@ -108,10 +121,11 @@ def read_cash(state: State, account: AccountId, currency: Currency) -> Amount:
 
 def apply_entry(state: State, currency: Currency, postings: tuple[Posting, ...]) -> JournalEntry:
     """Post an entry. It must balance; postings of zero are left out."""
-    assert sum(posting.amount for posting in postings) == 0, "an entry balances"
-    kept = tuple(posting for posting in postings if posting.amount)
+    assert sum([posting.amount for posting in postings]) == 0, "an entry balances"
+    kept = tuple([posting for posting in postings if posting.amount])
+    tails = _list_tails(currency)
     for owner, book, amount in kept:
-        key = owner + bytes((book,)) + currency.encode("ascii")
+        key = owner + tails[book]
         state.put(BALANCES, key, (state.get(BALANCES, key) or 0) + amount)
     return JournalEntry(currency, kept)
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from protocol.ids import ObjectId
 from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.records import Fact
-from protocol.ledger.rows import Role
 from protocol.rejections import Rejection
 
 
@@ -35,8 +34,8 @@ class Rule(NamedTuple):
 
     check: Callable[[Books, Call, Any], Rejection | None]
     apply: Callable[[Books, Call, Any], tuple[Fact, ...]]
-    roles: Role = Role(0)
-    """One of these; none for anybody."""
+    roles: int = 0
+    """Bits of Role, of which one is enough; none for anybody."""
     credential: bool = False
     """The signer's credential must be in force."""
     frozen_may: bool = False
@@ -44,8 +43,8 @@ class Rule(NamedTuple):
     """Persons and companies only; member organisations do not borrow here."""
     attester_may: bool = False
     """An organisation's attester key may sign it."""
-    pause: Pause = Pause(0)
-    """Refused while one of these is paused."""
+    pause: int = 0
+    """Bits of Pause: refused while one of these is paused."""
 
 
 Rules = dict[type, Rule]

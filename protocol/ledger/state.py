@@ -152,7 +152,7 @@ class State:
 
     def __init__(self) -> None:
         self._rows: dict[int, dict[bytes, Any]] = {number: {} for number in TABLES}
-        self._undo: list[tuple[int, bytes, Any]] = []
+        self._undo: list[tuple[tuple[int, bytes], Any]] = []
         self._dirty: dict[tuple[int, bytes], None] = {}
 
     def get(self, table: Table[R], key: bytes) -> R | None:
@@ -167,13 +167,14 @@ class State:
 
     def put(self, table: Table[R], key: bytes, row: R) -> None:
         """Insert or replace a row."""
-        rows = self._rows[table.number]
-        self._undo.append((table.number, key, rows.get(key)))
+        number = table.number
+        rows = self._rows[number]
+        self._undo.append(((number, key), rows.get(key)))
         rows[key] = row
 
     def delete(self, table: Table[R], key: bytes) -> None:
         """Remove a row that is there."""
-        self._undo.append((table.number, key, self._rows[table.number].pop(key)))
+        self._undo.append(((table.number, key), self._rows[table.number].pop(key)))
 
     def count(self, table: Table[R]) -> int:
         """How many rows a table has."""
@@ -199,13 +200,14 @@ class State:
 
     def keep(self) -> None:
         """Make what was changed since the last call final."""
-        for number, key, _ in self._undo:
-            self._dirty[number, key] = None
+        dirty = self._dirty
+        for place, _ in self._undo:
+            dirty[place] = None
         self._undo.clear()
 
     def undo(self) -> None:
         """Take back what was changed since the last `keep`."""
-        for number, key, old in reversed(self._undo):
+        for (number, key), old in reversed(self._undo):
             if old is None:
                 self._rows[number].pop(key, None)
             else:
