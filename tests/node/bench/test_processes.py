@@ -32,6 +32,16 @@ def begin(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a bench printed; one that does not come to its end is stopped, so that it leaves nothing either."""
+    try:
+        return process.communicate(timeout=110)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        raise
+
+
 def find_processes(directory: Path) -> list[int]:
     """Processes that were told to work in a directory."""
     found: list[int] = []
@@ -63,7 +73,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     process = begin(
         "--rate", "150", "--seconds", "2", "--load-only", "--observer", "--sync", "--json", "--data-dir", str(directory)
     )  # fmt: skip
-    out, error = process.communicate(timeout=110)
+    out, error = finish(process)
     assert process.returncode == 0, out[-2_000:] + error[-2_000:]
     assert error == "", "nothing but the report"
     return json.loads(out), directory
@@ -156,7 +166,7 @@ def test_a_bench_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.S
         out, error = process.communicate(timeout=20)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     assert (process.returncode, out, error) == (130, "", "Stopped; all nodes have ended.\n")
     assert find_processes(directory) == []
     assert not directory.exists()
@@ -175,7 +185,7 @@ def test_a_node_that_ends_under_way_is_named(tmp_path: Path) -> None:
         out, error = process.communicate(timeout=60)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     assert (process.returncode, error) == (1, "")
     told = json.loads(out)["error"]
     assert told["code"] == "bench_failed"
@@ -204,7 +214,7 @@ def test_payments_run_on_loans_that_were_really_made(tmp_path: Path) -> None:
         "--kind", "pay", "--validators", "2", "--rate", "400", "--seconds", "3", "--load-only", "--json",
         "--data-dir", str(directory),
     )  # fmt: skip
-    out, error = process.communicate(timeout=115)
+    out, error = finish(process)
     assert process.returncode == 0, out[-2_000:] + error[-2_000:]
     report = json.loads(out)
     assert report["asked"]["accounts"] == 64
