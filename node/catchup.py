@@ -36,6 +36,7 @@ class CatchUp:
         mesh: Mesh,
         roster: Roster,
         is_between: Callable[[], bool],
+        is_held: Callable[[], bool],
         make_status: Callable[[], Status],
         clock_ms: Callable[[], int],
     ) -> None:
@@ -46,6 +47,7 @@ class CatchUp:
         self._mesh = mesh
         self._roster = roster
         self._is_between = is_between
+        self._is_held = is_held
         self._make_status = make_status
         self._clock_ms = clock_ms
         self._news = asyncio.Event()
@@ -86,5 +88,7 @@ class CatchUp:
         if behind != self.behind:
             self.behind = behind
             self._log.info("sync_state_changed", behind=behind, height=tip.height)
+        if self._is_held():
+            return  # a snapshot is on its way
         for peer, request in plan.next_requests(tip.height, self._executor.height, self._clock_ms()):
             self._mesh.send(peer, request)

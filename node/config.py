@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from protocol.limits import SNAPSHOT_BEHIND, SNAPSHOT_INTERVAL
+
 CONFIG_FILE = "config.toml"
 ENVIRONMENT_PREFIX = "LIUSHUI_"
 
@@ -54,6 +56,12 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     verify_processes: Annotated[int, msgspec.Meta(ge=-1, le=32)] = -1
     """Processes that verify signatures beside the node's own. -1: by the machine's cores, none on one or two, cores
     less two on more, four at most. 0: none; right where several nodes share a machine, so a local network has it."""
+    snapshot_interval: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = SNAPSHOT_INTERVAL
+    """Blocks between two snapshots of the books, which newcomers fetch; equal on all nodes, so that theirs are equal.
+    0: this node makes none. The newest two are kept, each as large as the books."""
+    snapshot_behind: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = SNAPSHOT_BEHIND
+    """So many blocks behind, this node fetches a snapshot instead of executing the blocks. What it had of the chain
+    before goes, and its history begins there. 0: never, for a node that is to keep the whole history."""
 
 
 def load_config(

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final
 
 from consensus.effects import RaiseAlarm
@@ -30,9 +31,12 @@ from node.gossip.handshake import Identity
 from node.gossip.network import Gossip
 from node.guard import VotingGuard
 from node.mempool import Mempool
-from node.opening import Opened
+from node.opening import DATABASE, Opened
 from node.reception import Reception
 from node.roster import Roster
+from node.snapshot.incoming import Incoming
+from node.snapshot.maker import SnapshotMaker
+from node.snapshot.room import SnapshotRoom
 from node.standing import Standing
 from node.store.appendlog import LogError
 from node.store.chain import StoreError
@@ -107,6 +111,12 @@ class Core:
             on_held=self.work.refresh,
             is_pushed_to=False,
         )
+        self.maker = SnapshotMaker(
+            database=Path(self.config.data_dir) / DATABASE,
+            store=opened.store,
+            shelf=opened.shelf,
+            interval=self.config.snapshot_interval,
+        )
         self.executor = Executor(
             ledger=opened.ledger,
             store=opened.store,
@@ -116,6 +126,7 @@ class Core:
             mempool=self.mempool,
             clock_ms=read_steady_ms,
             on_executed=self._on_executed,
+            pictures=self.maker,
         )
         self.standing = Standing(plan=self.sync, own=own, tip=self.tip, executor=self.executor, clock_ms=read_steady_ms)
         self.door = Door(
@@ -207,6 +218,17 @@ class Core:
             books=opened.ledger.books,
             now_ms=read_clock_ms,
         )
+        self.snapshots = SnapshotRoom(
+            genesis=opened.genesis,
+            shelf=opened.shelf,
+            maker=self.maker,
+            incoming=Incoming(Path(self.config.data_dir)),
+            claims=self.sync,
+            saved=self.executor,
+            mesh=self.gossip,
+            behind_min=self.config.snapshot_behind,
+            clock_ms=read_steady_ms,
+        )
         self.catchup = CatchUp(
             plan=self.sync,
             driver=self.driver,
@@ -215,6 +237,7 @@ class Core:
             mesh=self.gossip,
             roster=self.roster,
             is_between=lambda: self.engine.is_between_epochs,
+            is_held=lambda: self.snapshots.holds_blocks,
             make_status=self.make_status,
             clock_ms=read_steady_ms,
         )
@@ -227,6 +250,7 @@ class Core:
             history=self.engine,
             store=opened.store,
             documents=self.documents,
+            snapshots=self.snapshots,
             mesh=self.gossip,
             make_status=self.make_status,
             on_sync_news=self.catchup.on_news,
@@ -264,6 +288,7 @@ class Core:
             final_digest=self.tip.digest,
             exec_height=self.executor.height,
             exec_root=self.executor.exec_root,
+            base=self.opened.store.base,
         )
 
     def describe_waiting(self) -> str:
@@ -324,6 +349,7 @@ class Core:
                 self.batches.run_intake,
                 self.catchup.run,
                 self.catchup.run_status,
+                self.snapshots.run,
                 self._keep_house,
                 *more,
             ):
@@ -349,3 +375,4 @@ class Core:
         await self.executor.close()
         await self.batches.close()
         await self.documents.close()
+        await self.snapshots.close()

@@ -43,6 +43,16 @@ class BatchSource(Protocol):
         """The batch a block orders."""
 
 
+class Pictures(Protocol):
+    """What is told of heights at which a picture of the books is taken."""
+
+    def is_due(self, height: Height) -> bool:
+        """Whether nothing later may be saved together with this height."""
+
+    async def on_saved(self, height: Height) -> None:
+        """It is the last one saved until this returns."""
+
+
 class FinalBlock(NamedTuple):
     """A block to execute, with its own finalization when it has one."""
 
@@ -92,6 +102,7 @@ class Executor:
         mempool: Mempool,
         clock_ms: Callable[[], int],
         on_executed: Callable[[Execution, Block], None],
+        pictures: Pictures | None = None,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -99,6 +110,7 @@ class Executor:
         self._mempool = mempool
         self._clock_ms = clock_ms
         self._on_executed = on_executed
+        self._pictures = pictures
         self._genesis_rows = genesis_rows
         self._point = floor.point
         self._queue: deque[FinalBlock] = deque()
@@ -156,6 +168,8 @@ class Executor:
             assert gathering is not None, "the first one is gathered"
             done.append(await self._execute(final, await gathering))
             count += len(done[-1].outcome.transactions)
+            if self._pictures is not None and self._pictures.is_due(final.block.header.height):
+                break
         return done
 
     async def _execute(self, final: FinalBlock, held: Sequence[HeldBatch]) -> _Executed:
@@ -204,6 +218,8 @@ class Executor:
     async def _save(self, done: Sequence[_Executed]) -> None:
         await self._store.save_blocks([one.outcome for one in done], self._genesis_rows)
         self._genesis_rows = ()
+        if self._pictures is not None:
+            await self._pictures.on_saved(done[-1].outcome.execution.height)
         for one in done:
             self._queue.popleft()
             del self._gathering[one.outcome.execution.height]

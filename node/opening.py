@@ -4,8 +4,10 @@ Genesis, keys, database, books, logs, vault. Whatever was opened is closed again
 a task or a socket here.
 """
 
+import asyncio
 import errno
 import gc
+import sqlite3
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,9 +17,11 @@ from consensus.chain import Floor, Point
 from consensus.records import Record
 from node.config import NodeConfig
 from node.keystore import KeyFileError, NodeKeys, load_node_keys
+from node.snapshot.install import try_install
+from node.snapshot.shelf import Shelf
 from node.stops import VOTE_LOG_DAMAGED, VOTE_LOG_EMPTIED, VOTE_LOG_MISSING, describe_stop
 from node.store.appendlog import LogError
-from node.store.chain import ChainStore, SavedTip, StoreError
+from node.store.chain import ChainStore, SavedTip, StoreError, explain
 from node.store.payloadlog import PayloadLog
 from node.store.stopfile import Stop, StopFile
 from node.store.votelog import VOTES, VoteLog, set_aside_vote_log
@@ -70,6 +74,8 @@ class Opened(NamedTuple):
     logged_blocks: dict[BlockDigest, Block]
     logged_batches: dict[BatchDigest, bytes]
     vault: Vault
+    shelf: Shelf
+    """Snapshots that this node made."""
 
 
 def read_genesis(path: Path) -> Genesis:
@@ -115,6 +121,9 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         store = await ChainStore.open(directory / DATABASE, genesis)
         stack.push_async_callback(store.close)
         tip = await store.load_tip()
+        if await asyncio.to_thread(try_install, directory, directory / DATABASE, genesis, tip.height) is not None:
+            tip = await store.load_tip()
+        shelf = await asyncio.to_thread(Shelf.open, directory)
         ledger, genesis_root, genesis_rows = await _load_ledger(genesis, store, tip)
         floor = await load_floor(genesis, store, tip, ledger, genesis_root)
         stops = StopFile.open(directory)
@@ -126,6 +135,9 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         stack.push_async_callback(vault.close)
     except (StoreError, LogError, VaultError) as error:
         raise StartError(error.code, error.sentence) from error
+    except sqlite3.Error as error:
+        failed = explain(error, directory / DATABASE)
+        raise StartError(failed.code, failed.sentence) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StartError("disk_full", f"The disk of {directory} is full: free space, then start again.") from error
@@ -152,6 +164,7 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         logged_blocks=blocks,
         logged_batches=batches,
         vault=vault,
+        shelf=shelf,
     )
 
 
@@ -213,6 +226,7 @@ async def load_epoch(genesis: Genesis, store: ChainStore, epoch: Epoch) -> tuple
 async def load_floor(genesis: Genesis, store: ChainStore, tip: SavedTip, ledger: Ledger, genesis_root: Digest) -> Floor:
     """Where the engine starts: the last saved block, which is executed as well."""
     header = tip.header
+    named: tuple[tuple[Height, Digest], ...]
     recent = await store.read_exec_rows(Height(max(1, tip.height - ROOTS_RECALLED)), tip.height)
     if header is None:
         point = Point(
@@ -223,7 +237,7 @@ async def load_floor(genesis: Genesis, store: ChainStore, tip: SavedTip, ledger:
             exec_height=GENESIS_HEIGHT,
             mountains=tip.mountains,
         )
-        nonempty = GENESIS_HEIGHT
+        nonempty, named = GENESIS_HEIGHT, ()
     else:
         point = Point(
             height=header.height,
@@ -237,6 +251,7 @@ async def load_floor(genesis: Genesis, store: ChainStore, tip: SavedTip, ledger:
         # Only a block whose root no header names yet still matters here; the last header names all before.
         unnamed = await store.read_blocks(Height(header.exec_height + 1), header.height - header.exec_height)
         nonempty = max((block.header.height for block in unnamed if block.batches), default=GENESIS_HEIGHT)
+        named = ((header.exec_height, Digest(header.exec_root)),)
     proof = tip.finalization
     epoch = FIRST_EPOCH if header is None else header.epoch
     validators, boundary = await load_epoch(genesis, store, epoch)
@@ -253,7 +268,7 @@ async def load_floor(genesis: Genesis, store: ChainStore, tip: SavedTip, ledger:
         suspects=ledger.suspects,
         boundary=boundary,
         nonempty_height=nonempty,
-        roots=((GENESIS_HEIGHT, genesis_root), *((row.height, row.exec_root) for row in recent)),
+        roots=((GENESIS_HEIGHT, genesis_root), *named, *((row.height, row.exec_root) for row in recent)),
     )
 
 

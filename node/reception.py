@@ -13,6 +13,7 @@ from node.batches import BatchRoom
 from node.driver import Driver
 from node.duties import EngineDuties
 from node.roster import Roster
+from node.snapshot.room import SnapshotRoom
 from node.stops import KEY_IN_USE
 from node.store.chain import ChainStore, StoreError
 from node.sync import SyncPlan
@@ -26,15 +27,21 @@ from protocol.messages import (
     BlockReply,
     Blocks,
     Certificates,
+    ChunkReply,
     DocumentReply,
     GetBatch,
     GetBlock,
     GetBlocks,
     GetCertificates,
+    GetChunk,
     GetDocument,
+    GetManifest,
+    GetSnapshots,
+    ManifestReply,
     Message,
     Propose,
     PushBatch,
+    Snapshots,
     Status,
     ViewWindow,
 )
@@ -93,6 +100,7 @@ class Reception:
         history: History,
         store: ChainStore,
         documents: Documents,
+        snapshots: SnapshotRoom,
         mesh: Mesh,
         make_status: Callable[[], Status],
         on_sync_news: Callable[[], None],
@@ -107,6 +115,7 @@ class Reception:
         self._history = history
         self._store = store
         self._documents = documents
+        self._snapshots = snapshots
         self._mesh = mesh
         self._make_status = make_status
         self._on_sync_news = on_sync_news
@@ -131,6 +140,12 @@ class Reception:
             GetBlocks: lambda peer, message: self._serve(peer, self._answer_blocks(peer, message)),
             GetBatch: lambda peer, message: self._serve(peer, batches.on_get(peer, message)),
             GetDocument: lambda peer, message: self._serve(peer, self._answer_document(peer, message)),
+            GetSnapshots: snapshots.on_get_snapshots,
+            GetManifest: snapshots.on_get_manifest,
+            GetChunk: lambda peer, message: self._serve(peer, snapshots.on_get_chunk(peer, message)),
+            Snapshots: snapshots.on_offers,
+            ManifestReply: snapshots.on_manifest,
+            ChunkReply: snapshots.on_chunk,
         }
 
     # ------------------------------------------------------------------ links
@@ -153,6 +168,7 @@ class Reception:
     def on_link_down(self, peer: PublicKey) -> None:
         """Forget what was asked of it."""
         self._sync.on_gone(peer)
+        self._snapshots.on_gone(peer)
 
     def on_key_in_use(self) -> None:
         """Another live process has our node key: neither may vote."""
@@ -200,6 +216,9 @@ class Reception:
         self._send(peer, BlockReply(digest=message.digest, block=block))
 
     async def _answer_blocks(self, peer: PublicKey, message: GetBlocks) -> None:
+        if message.height_from <= self._store.base:
+            self._send(peer, Blocks(blocks=(), finalization=None))  # before its history here
+            return
         self._send(peer, await read_stretch(self._store, message))
 
     async def _answer_document(self, peer: PublicKey, message: GetDocument) -> None:

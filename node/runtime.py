@@ -215,6 +215,10 @@ class Node:
         assert self._running is not None, "started"
         await asyncio.shield(self._running)
 
+    async def wait_snapshot(self) -> None:
+        """Return when a snapshot lies ready: stop, and start another node over the same directory to install it."""
+        await self.core.snapshots.ready.wait()
+
     async def stop(self, *, drain_s: float = DRAIN_S) -> None:
         """Take nothing in, let what was taken reach the others, end the rooms, close what was opened."""
         self._state = "stopped"
@@ -254,6 +258,14 @@ async def run_node(config: NodeConfig) -> int:
 
 
 async def _run_until(config: NodeConfig, stopping: asyncio.Event) -> int:
+    """One node after another over the same directory: a snapshot that was fetched is installed between two."""
+    while (code := await _run_one(config, stopping)) is None:
+        pass
+    return code
+
+
+async def _run_one(config: NodeConfig, stopping: asyncio.Event) -> int | None:
+    """The exit code, or None when a snapshot waits to be installed."""
     log = get_logger("node")
     node = Node(config)
     try:
@@ -263,17 +275,19 @@ async def _run_until(config: NodeConfig, stopping: asyncio.Event) -> int:
         return EXIT_NOT_STARTED
     waiting = asyncio.create_task(stopping.wait())
     running = asyncio.create_task(node.wait())
+    fetched = asyncio.create_task(node.wait_snapshot())
+    tasks = (waiting, running, fetched)
     try:
-        await asyncio.wait((waiting, running), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if running.done() and (fault := running.exception()) is not None:
             _log_fault(fault)
             return EXIT_FAULT
-        return EXIT_CLEAN
+        return None if fetched.done() and not waiting.done() else EXIT_CLEAN
     finally:
-        waiting.cancel()
-        running.cancel()
+        for task in tasks:
+            task.cancel()
         await node.stop()
-        await asyncio.gather(waiting, running, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _log_fault(fault: BaseException) -> None:

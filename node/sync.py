@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from node.snapshot.plan import PeerView
 from protocol.block import GENESIS_HEIGHT
 from protocol.ids import Height, PublicKey
 from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX
@@ -51,6 +52,8 @@ class SyncPlan:
         self._claims: dict[PublicKey, tuple[Height, int]] = {}
         self._saved: dict[PublicKey, Height] = {}
         """What each peer can show: it says what is final a moment before it has saved it."""
+        self._bases: dict[PublicKey, Height] = {}
+        """Up to where each peer has no blocks: it began with a snapshot."""
         self._heard_ms: dict[PublicKey, int] = {}
         self._asked: dict[PublicKey, Asked] = {}
         self._windows: dict[Height, Window] = {}
@@ -64,12 +67,18 @@ class SyncPlan:
         self._validators = frozenset(validators)
         self._liars_max = max(0, len(validators) - 1) // 3
 
+    @property
+    def liars_max(self) -> int:
+        """How many validators may lie."""
+        return self._liars_max
+
     # ------------------------------------------------------------------ what peers say
 
     def on_status(self, peer: PublicKey, status: Status, now_ms: int) -> None:
         """A peer said where it stands; the time of a claim is when it first passed the one before."""
         self._heard_ms[peer] = now_ms
         self._saved[peer] = Height(min(status.final_height, status.exec_height))
+        self._bases[peer] = status.base
         held = self._claims.get(peer)
         if held is None or status.final_height != held[0]:
             self._claims[peer] = (status.final_height, now_ms)
@@ -78,6 +87,7 @@ class SyncPlan:
         """A peer cannot be reached any more: what was asked of it is free for others."""
         self._claims.pop(peer, None)
         self._saved.pop(peer, None)
+        self._bases.pop(peer, None)
         self._heard_ms.pop(peer, None)
         self._asked.pop(peer, None)
 
@@ -89,6 +99,14 @@ class SyncPlan:
         """The final height a peer last claimed; 0 when it never did."""
         claim = self._claims.get(peer)
         return claim[0] if claim is not None else Height(0)
+
+    def list_peers(self, now_ms: int) -> list[PeerView]:
+        """Peers that are believed, and where they say they stand."""
+        return [
+            PeerView(peer, self._saved[peer], self._bases[peer], peer in self._validators)
+            for peer in sorted(self._claims)
+            if self._believes(peer, now_ms)
+        ]
 
     def hears_quorum(self, own: PublicKey, now_ms: int) -> bool:
         """Whether validators, this node among them, that said lately where they stand make a quorum.
@@ -145,6 +163,8 @@ class SyncPlan:
                 continue
             start = self._find_gap(final_height)
             count = min(SYNC_BLOCKS_PER_REPLY_MAX, self._saved[peer] - start + 1)
+            if start <= self._bases[peer]:
+                continue  # it does not have those, and says so
             if count < 1 or start > final_height + WINDOWS_AHEAD_MAX * SYNC_BLOCKS_PER_REPLY_MAX:
                 continue
             self._asked[peer] = Asked(start, Height(start + count - 1), now_ms)
@@ -177,6 +197,8 @@ class SyncPlan:
         heights = [block.header.height for block in blocks.blocks]
         expected = list(range(asked.height_from, asked.height_from + len(heights)))
         is_page = not heights and bool(blocks.trailing)
+        if not heights and not is_page and asked.height_from <= self._bases.get(peer, GENESIS_HEIGHT):
+            return  # what it was asked for it no longer has, as it says by now
         if not (heights or is_page) or blocks.finalization is None or heights != expected:
             self._distrust(peer, now_ms)
             return

@@ -25,11 +25,14 @@ from protocol.ids import (
 )
 from protocol.limits import (
     DOCUMENT_BYTES_MAX,
+    SNAPSHOT_CHUNK_BYTES_MAX,
+    SNAPSHOTS_KEPT,
     SYNC_BLOCKS_PER_REPLY_MAX,
     SYNC_HEADERS_PER_REPLY_MAX,
     VIEW_WINDOW_AHEAD,
     VIEW_WINDOW_PAST,
 )
+from protocol.snapshot import SnapshotManifest
 
 ViewWindow = VIEW_WINDOW_PAST + VIEW_WINDOW_AHEAD
 
@@ -61,6 +64,8 @@ class Status(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_
     final_digest: BlockDigestField
     exec_height: HeightField
     exec_root: DigestField
+    base: HeightField = GENESIS_HEIGHT
+    """It has no block up to this height, and nothing of what they came to; 0 for the whole history."""
 
 
 class GetCertificates(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=5):
@@ -179,6 +184,50 @@ class KeyUse(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_
     signature: SignatureField
 
 
+class GetSnapshots(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=20):
+    """Ask which snapshots a node has."""
+
+
+class SnapshotOffer(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A snapshot that a node has."""
+
+    height: HeightField
+    digest: DigestField
+    """Of its content: equal on all honest nodes."""
+
+
+class Snapshots(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=21):
+    """The snapshots a node has."""
+
+    offers: Annotated[tuple[SnapshotOffer, ...], msgspec.Meta(max_length=SNAPSHOTS_KEPT)]
+
+
+class GetManifest(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=22):
+    """Ask what a snapshot consists of, and for its proof."""
+
+    digest: DigestField
+
+
+class ManifestReply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=23):
+    """A manifest asked for, or None when the node does not hold it (any more)."""
+
+    digest: DigestField
+    manifest: SnapshotManifest | None
+
+
+class GetChunk(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=24):
+    """Ask for a chunk of any snapshot by its digest."""
+
+    digest: DigestField
+
+
+class ChunkReply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=25):
+    """A chunk asked for, or None when the node does not hold it (any more)."""
+
+    digest: DigestField
+    chunk: Annotated[bytes, msgspec.Meta(max_length=SNAPSHOT_CHUNK_BYTES_MAX)] | None
+
+
 Message = (
     Propose
     | Vote
@@ -199,6 +248,12 @@ Message = (
     | HelloProof
     | GetKeyUse
     | KeyUse
+    | GetSnapshots
+    | Snapshots
+    | GetManifest
+    | ManifestReply
+    | GetChunk
+    | ChunkReply
 )
 """Any frame between nodes."""
 

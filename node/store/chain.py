@@ -115,6 +115,8 @@ class ChainStore:
         self._turn = 0
         self._writing = asyncio.Lock()
         self._genesis_digest = BlockDigest(bytes(32))
+        self.base = Height(0)
+        """Nothing is here of the blocks up to this one: the chain began with a snapshot. 0: the whole history is."""
 
     @classmethod
     async def open(cls, path: Path, genesis: Genesis) -> "ChainStore":
@@ -141,7 +143,7 @@ class ChainStore:
                 await writer.close()
             os.close(lock)
             if isinstance(error, sqlite3.Error):
-                raise _explain(error, path) from error
+                raise explain(error, path) from error
             raise
         return store
 
@@ -175,10 +177,12 @@ class ChainStore:
         try:
             return list(await self._readers[self._turn].execute_fetchall(sql, parameters))
         except sqlite3.Error as error:
-            raise _explain(error, None) from error
+            raise explain(error, None) from error
 
     async def load_tip(self) -> SavedTip:
         """The last saved block; at height 0 the exec_root is empty, since only the ledger knows the genesis state."""
+        base = await self._read_meta("base")
+        self.base = Height(0 if base is None else int(base))
         rows = await self._fetch("SELECT height, digest, block, exec_root FROM blocks ORDER BY height DESC LIMIT 1", ())
         if not rows:
             return SavedTip(Height(0), View(0), self._genesis_digest, None, None, NO_MOUNTAINS, Digest(b""))
@@ -235,7 +239,7 @@ class ChainStore:
             try:
                 await self._writer.write_made(make)
             except sqlite3.Error as error:
-                raise _explain(error, None) from error
+                raise explain(error, None) from error
 
     async def read_blocks(self, height_from: Height, count: int) -> tuple[Block, ...]:
         """Up to `count` consecutive saved blocks from `height_from` on."""
@@ -422,7 +426,7 @@ def _decode_row(raw: bytes, kind: type[T]) -> T:
         raise _damaged(error) from error
 
 
-def _explain(error: sqlite3.Error, path: Path | None) -> StoreError:
+def explain(error: sqlite3.Error, path: Path | None) -> StoreError:
     """The sentence for what SQLite says; its primary result code decides, since the words differ by version."""
     words = str(error)
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF

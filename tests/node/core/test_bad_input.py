@@ -36,18 +36,25 @@ from protocol.messages import (
     BlockReply,
     Blocks,
     Certificates,
+    ChunkReply,
     DocumentReply,
     GetBatch,
     GetBlock,
     GetBlocks,
     GetCertificates,
+    GetChunk,
     GetDocument,
     GetKeyUse,
+    GetManifest,
+    GetSnapshots,
     Hello,
     KeyUse,
+    ManifestReply,
     Message,
     Propose,
     PushBatch,
+    SnapshotOffer,
+    Snapshots,
     Status,
     decode_message,
 )
@@ -55,6 +62,7 @@ from protocol.rejections import Rejection
 from tests.node.core.chaintools import make_item
 from tests.node.core.cluster import LENDERS, OBSERVER, Cluster, cluster
 from tests.node.core.test_driver import HEADER, make_certificate, make_vote
+from tests.protocol.snapshots import make_snapshot
 
 HUGE = 2**53 - 1
 NOWHERE = BlockDigest(b"\x07" * 32)
@@ -204,6 +212,12 @@ def make_nonsense(chain_id: ChainId) -> list[Message]:
         GetBlock(digest=NOWHERE),
         GetBatch(digest=BatchDigest(NOWHERE)),
         GetDocument(digest=Digest(NOWHERE)),
+        GetSnapshots(),
+        Snapshots(offers=(SnapshotOffer(height=Height(HUGE), digest=Digest(NOWHERE)),) * 2),
+        GetManifest(digest=Digest(NOWHERE)),
+        ManifestReply(digest=Digest(NOWHERE), manifest=make_snapshot().manifest),
+        GetChunk(digest=Digest(NOWHERE)),
+        ChunkReply(digest=Digest(NOWHERE), chunk=b"\xc1"),
         GetKeyUse(other=Digest(NOWHERE)),
         KeyUse(node_key=PublicKey(NOWHERE), instance=ZERO_DIGEST, other=ZERO_DIGEST, signature=Signature(bytes(64))),
     ]
@@ -225,7 +239,7 @@ async def test_a_member_that_talks_nonsense_is_heard_out_and_changes_nothing(
                 await socket.send_bytes(encode(message))
             heard: set[type] = set()
             async with asyncio.timeout(10):
-                while not heard >= {Certificates, Blocks, BlockReply, BatchReply, DocumentReply}:
+                while not heard >= _ANSWERS:
                     heard.add(type(decode_message(await socket.receive_bytes())))
             ids = await net.submit("ada", net.agent.mint(net.purses["ada"].account, 5))
             for name in LENDERS:
@@ -235,4 +249,5 @@ async def test_a_member_that_talks_nonsense_is_heard_out_and_changes_nothing(
         assert net.nodes["ada"].mempool.transactions == 0
 
 
+_ANSWERS = {Certificates, Blocks, BlockReply, BatchReply, DocumentReply, Snapshots, ManifestReply, ChunkReply}
 _GREETINGS = {Hello, *(kind for kind in Message.__args__ if kind.__name__ == "HelloProof")}
