@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from node.keystore import KEYS_DIRECTORY
 from protocol.crypto import KeySigner, check_signature
 
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
@@ -107,10 +108,13 @@ def measure_signature_check_us() -> float:
 
 
 def measure_files(directory: Path) -> dict[str, int]:
-    """Bytes of each file a node keeps; what it says in its log is not the ledger."""
-    return {
-        one.name: one.stat().st_size for one in sorted(directory.iterdir()) if one.is_file() and one.suffix != ".log"
-    }
+    """Bytes of each file a node keeps, snapshots too; its keys and what it says in its log are not the ledger."""
+    found: dict[str, int] = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_file() and path.suffix != ".log" and not name.startswith(f"{KEYS_DIRECTORY}/"):
+            found[name] = path.stat().st_size
+    return found
 
 
 class Mark(NamedTuple):

@@ -78,18 +78,23 @@ def found(directory: Path, plan: Plan) -> Site:
         )
         if plan.sync:
             for place in testnet.nodes:
-                _forget_newcomer(place)
+                _expect_newcomer(place)
     except OSError as error:
         raise PlanError("directory_unwritable", f"{directory} cannot be written: {error.strerror}.") from error
     return Site(testnet, validators, find_filesystem(directory))
 
 
-def _forget_newcomer(place: NodePlace) -> None:
-    """Who comes last dials the others; until then nobody spends time on calling it."""
+def _expect_newcomer(place: NodePlace) -> None:
+    """Who comes last dials the others, so nobody spends time on calling it until then; it takes no snapshot."""
     config = load_config(place.directory, environment={})
-    peers = tuple(one for one in config.peers if one.name != NEWCOMER)
-    kept = msgspec.structs.replace(config, data_dir=".", genesis="genesis.json", peers=peers)
-    (place.directory / CONFIG_FILE).write_text(format_config(kept), encoding="utf-8")
+    changed = msgspec.structs.replace(
+        config,
+        data_dir=".",
+        genesis="genesis.json",
+        peers=tuple(one for one in config.peers if one.name != NEWCOMER),
+        snapshot_behind=0 if place.name == NEWCOMER else config.snapshot_behind,
+    )
+    (place.directory / CONFIG_FILE).write_text(format_config(changed), encoding="utf-8")
 
 
 def find_base_port(count: int) -> int:

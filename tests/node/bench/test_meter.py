@@ -3,10 +3,11 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from node.bench.meter import list_session, measure_signature_check_us, read_machine_s, read_usage
+from node.bench.meter import list_session, measure_files, measure_signature_check_us, read_machine_s, read_usage
 from node.bench.progress import TEXTS, Progress
 
 BURN = """
@@ -45,6 +46,14 @@ def test_a_node_is_its_process_and_all_that_it_started() -> None:
         process.communicate(b"x\n")
     with pytest.raises(OSError, match=str(process.pid)):
         read_usage(process.pid)
+
+
+def test_what_a_node_keeps_is_its_files_but_for_keys_and_log(tmp_path: Path) -> None:
+    """Those of directories below, too."""
+    for name, size in {"ledger.sqlite": 5, "snapshots/8192/rows": 7, "keys/node.key": 65, "node.log": 900}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+    assert measure_files(tmp_path) == {"ledger.sqlite": 5, "snapshots/8192/rows": 7}
 
 
 def test_the_machine_is_busy_at_most_all_of_the_time() -> None:
