@@ -20,7 +20,7 @@ from node.client.http import ApiError, NodeClient, NodeUnreachable
 from node.client.wallet import Intent, Wallet
 from node.keystore import read_seed
 from protocol.crypto import KeySigner, calculate_hash
-from protocol.ids import AccountId, BoxKey, Day, TimeMs
+from protocol.ids import AccountId, BoxKey, Day, TimeMs, TransactionId
 from protocol.money import Amount, Currency
 from protocol.transactions.accounts import AccountKind
 from tests.e2e.faults.processes import Processes
@@ -83,8 +83,7 @@ class Load:
     async def open(self) -> None:
         """Give every sender an account with money. The nodes must run."""
         for name in self._processes.names:
-            client = NodeClient(self._processes.get_url(name), timeout_s=ANSWER_WITHIN_S, patience_s=0)
-            self._nodes[name] = await self._stack.enter_async_context(client)
+            await self.add_node(name)
         accounts = [
             one.open_account(
                 issuer=self._issuer,
@@ -104,6 +103,19 @@ class Load:
         ]
         for group in (accounts, cash):
             assert await self._finish(group, tries=OPEN_TRIES), "the network did not begin to serve"
+
+    async def add_node(self, name: str) -> None:
+        """Talk to a node, too, whether it runs or not."""
+        client = NodeClient(self._processes.get_url(name), timeout_s=ANSWER_WITHIN_S, patience_s=0)
+        self._nodes[name] = await self._stack.enter_async_context(client)
+
+    async def finish(self, intents: Sequence[Intent]) -> None:
+        """Send what somebody else signed until all of it is final; nothing of it may be refused."""
+        await self._finish(intents)
+
+    async def get_receipt(self, name: str, transaction: str) -> bytes:
+        """The receipt file of a final transaction from one node."""
+        return await self._nodes[name].get_receipt_file(TransactionId(bytes.fromhex(transaction)), timeout_s=10.0)
 
     def begin(self) -> None:
         """Send from now on."""

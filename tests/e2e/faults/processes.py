@@ -22,6 +22,7 @@ import msgspec
 
 from node.config import CONFIG_FILE, NodeConfig, PeerAddress, format_config, load_config
 from node.setup import NodePlace, Testnet, make_testnet
+from protocol.genesis import DAY_MS
 from protocol.ids import TimeMs
 
 ROOT: Final = Path(__file__).resolve().parents[3]
@@ -53,13 +54,14 @@ def find_base_port(count: int) -> int:
     raise AssertionError("no free ports in a row")
 
 
-def found(directory: Path) -> Testnet:
+def found(directory: Path, day_ms: int = DAY_MS) -> Testnet:
     """Four validators and an observer, as `liushui testnet` lays them out."""
     return make_testnet(
         directory / "net",
         lenders=VALIDATORS,
         observers=(OBSERVER,),
         time_ms=TimeMs(time.time_ns() // 1_000_000),
+        day_ms=day_ms,
         base_port=find_base_port(10),
     )
 
@@ -81,6 +83,11 @@ class Processes:
     ) -> None:
         for name in list(self._running):
             await self.kill(name)
+
+    def add(self, place: NodePlace) -> None:
+        """A node that was laid out later."""
+        self.testnet = self.testnet._replace(nodes=(*self.testnet.nodes, place))
+        self.places[place.name] = place
 
     @property
     def names(self) -> tuple[str, ...]:
