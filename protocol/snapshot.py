@@ -167,7 +167,9 @@ class VerifiedSnapshot(NamedTuple):
 # ---------------------------------------------------------------------- rows and chunks
 
 
-def split_rows(rows: Iterable[tuple[int, bytes, bytes]]) -> Iterator[tuple[int, bytes]]:
+def split_rows(
+    rows: Iterable[tuple[int, bytes, bytes]], bytes_max: int = SNAPSHOT_CHUNK_BYTES_MAX
+) -> Iterator[tuple[int, bytes]]:
     """Rows in ascending order of table and key -> (count of rows, bytes) of one chunk after another.
 
     A chunk is closed when the next row may not fit; where chunks end follows from the rows alone.
@@ -176,8 +178,8 @@ def split_rows(rows: Iterable[tuple[int, bytes, bytes]]) -> Iterator[tuple[int, 
     size = _HEAD_BYTES
     for row in rows:
         weight = ROW_BYTES + len(row[1]) + len(row[2])
-        assert _HEAD_BYTES + weight <= SNAPSHOT_CHUNK_BYTES_MAX, "a row is bounded by what a transaction may say"
-        if size + weight > SNAPSHOT_CHUNK_BYTES_MAX:
+        assert _HEAD_BYTES + weight <= bytes_max, "a row is bounded by what a transaction may say"
+        if size + weight > bytes_max:
             yield len(kept), encode(kept)
             kept, size = [], _HEAD_BYTES
         kept.append(row)

@@ -80,6 +80,8 @@ class SnapshotPlan:
         self._offers: dict[PublicKey, dict[Digest, Height]] = {}
         self._vouchers: dict[Digest, dict[PublicKey, None]] = {}
         """Everybody who ever offered a content: its chunks' names are their word until the rows are hashed."""
+        self._denied: dict[tuple[PublicKey, Digest], None] = {}
+        """What a peer offered and did not have when asked: its word for it counts no more in this attempt."""
         self._refused: dict[Digest, None] = {}
         self._unanswered: dict[PublicKey, None] = {}
         self._manifest_asked: _Asked | None = None
@@ -93,6 +95,10 @@ class SnapshotPlan:
         self._liars_max = 0
         self._progress_ms = 0
         self._asked_ms = 0
+        self._is_stale = False
+        """A snapshot was dropped since everybody was asked last."""
+        self._is_prepared = False
+        """What lies on disk of the snapshot is known."""
         self._rest_until_ms = 0
         self._failures = 0
 
@@ -159,7 +165,7 @@ class SnapshotPlan:
         return self._distrusted_until_ms.get(peer, 0) <= now_ms
 
     def _ask_everybody(self, now_ms: int) -> list[tuple[PublicKey, Request]]:
-        self._asked_ms = now_ms
+        self._asked_ms, self._is_stale = now_ms, False
         asked = [peer for peer in sorted(self._peers) if self._believes(peer, now_ms)]
         self._unanswered = dict.fromkeys(asked)
         return [(peer, GetSnapshots()) for peer in asked]
@@ -182,6 +188,8 @@ class SnapshotPlan:
             providers = self._list_providers(digest, now_ms)
             votes = sum(self._peers[one].is_validator for one in providers if one in self._peers)
             ranked.append((min(votes, self._liars_max + 1), min(len(providers), 2), height, digest))
+        if not ranked and self._is_stale:
+            return self._ask_everybody(now_ms)
         if not ranked:
             self.give_up(now_ms)
             return []
@@ -190,7 +198,7 @@ class SnapshotPlan:
         known = self._proven.get(self._wanted)
         if known is not None:
             self._begin_fetching(known, now_ms)
-            return self._ask_chunks(now_ms)
+            return []
         return self._ask_manifest(now_ms)
 
     def _list_candidates(self, now_ms: int) -> dict[Digest, Height]:
@@ -207,6 +215,7 @@ class SnapshotPlan:
 
     def _drop_wanted(self) -> None:
         """Nobody has it any more: choose another, with the chunks that are there."""
+        self._is_stale = True
         self._wanted = self.snapshot = None
         self._manifest_asked = None
         self._chunks_asked = {}
@@ -231,7 +240,8 @@ class SnapshotPlan:
 
     def _ask_chunks(self, now_ms: int) -> list[tuple[PublicKey, Request]]:
         """Chunks that nobody was asked for, one each in turn, until everybody has enough to do."""
-        assert self._wanted is not None, "fetching"
+        if self._wanted is None or not self._is_prepared:
+            return []
         load = dict.fromkeys(self._list_providers(self._wanted, now_ms), 0)
         for asked in self._chunks_asked.values():
             if asked.peer in load:
@@ -255,7 +265,9 @@ class SnapshotPlan:
         self._unanswered.pop(peer, None)
         if not self.is_active or peer not in self._peers:
             return
-        self._offers[peer] = {Digest(one.digest): one.height for one in message.offers}
+        self._offers[peer] = {
+            Digest(one.digest): one.height for one in message.offers if (peer, one.digest) not in self._denied
+        }
         for one in message.offers:
             if one.digest == self._wanted or one.digest in self._proven:
                 self._vouchers.setdefault(Digest(one.digest), {})[peer] = None
@@ -285,14 +297,16 @@ class SnapshotPlan:
     def _begin_fetching(self, snapshot: VerifiedSnapshot, now_ms: int) -> None:
         self._progress_ms = now_ms
         self.snapshot, self.stage = snapshot, Stage.FETCHING
+        self._is_prepared = False
         self._vouchers = {snapshot.digest: dict.fromkeys(self._list_providers(snapshot.digest, now_ms))}
         named = dict.fromkeys(Digest(one.digest) for one in snapshot.content.chunks)
         self._held &= named.keys()
         self._missing = {digest: None for digest in named if digest not in self._held}
-        self._settle()
 
     def on_held(self, held: frozenset[Digest], now_ms: int) -> None:
-        """Chunks of the snapshot that lie on disk already."""
+        """Chunks of the snapshot that lie on disk already: from here on the others are asked for."""
+        self._is_prepared = True
+        self._progress_ms = now_ms
         self._held |= held
         for digest in sorted(held):
             self._missing.pop(digest, None)
@@ -352,6 +366,7 @@ class SnapshotPlan:
     def _forget_offer(self, peer: PublicKey, digest: Digest) -> None:
         """It does not have it any more, which is no fault."""
         self._offers.get(peer, {}).pop(digest, None)
+        self._denied[peer, digest] = None
         self._free(peer)
 
     def _free(self, peer: PublicKey) -> None:
@@ -373,6 +388,6 @@ class SnapshotPlan:
         """No snapshot this time: blocks are fetched, and the next attempt comes later each time."""
         self._rest_until_ms = now_ms + (REST_MS << min(self._failures, DOUBLINGS_MAX))
         self._failures += 1
-        self._offers, self._unanswered = {}, {}
+        self._offers, self._unanswered, self._denied = {}, {}, {}
         self._drop_wanted()
         self.stage = Stage.RESTING

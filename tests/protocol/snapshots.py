@@ -11,6 +11,7 @@ from protocol.genesis import Genesis
 from protocol.ids import Digest, Epoch, Height
 from protocol.ledger.execute import Execution
 from protocol.ledger.records import ExecLink
+from protocol.limits import SNAPSHOT_CHUNK_BYTES_MAX
 from protocol.merkle import NO_MOUNTAINS, Mountains
 from protocol.snapshot import (
     SNAPSHOT_VERSION,
@@ -51,9 +52,11 @@ def make_links(executions: Sequence[Execution]) -> tuple[ExecLink, ...]:
     return tuple(ExecLink(state_root=one.state_root, receipts_root=one.receipts_root) for one in executions)
 
 
-def make_chunks(rows: Sequence[tuple[int, bytes, bytes]]) -> tuple[tuple[ChunkRef, ...], dict[Digest, bytes]]:
+def make_chunks(
+    rows: Sequence[tuple[int, bytes, bytes]], bytes_max: int = SNAPSHOT_CHUNK_BYTES_MAX
+) -> tuple[tuple[ChunkRef, ...], dict[Digest, bytes]]:
     """References and bytes."""
-    chunks = [raw for _, raw in split_rows(rows)]
+    chunks = [raw for _, raw in split_rows(rows, bytes_max)]
     refs = tuple(ChunkRef(digest=calculate_chunk_digest(raw), size=len(raw)) for raw in chunks)
     return refs, {Digest(ref.digest): raw for ref, raw in zip(refs, chunks, strict=True)}
 
@@ -70,8 +73,10 @@ def end_epoch(world: World, epoch: int, validators: ValidatorSet) -> EpochProof:
     return EpochProof(header=header, finalization=finalize(world, header, validators), validators=keys)
 
 
-def make_snapshot(*, epoch: int = 0, people: int = 3) -> Made:
-    """Of the books of `people`, at a height between 7 and more, in an epoch from 0 to 2."""
+def make_snapshot(
+    *, epoch: int = 0, people: int = 3, blocks: int = 8, chunk_bytes: int = SNAPSHOT_CHUNK_BYTES_MAX
+) -> Made:
+    """Of the books of `people` after so many blocks at least, in an epoch from 0 to 2."""
     world = World()
     executions: list[Execution] = []
 
@@ -82,7 +87,7 @@ def make_snapshot(*, epoch: int = 0, people: int = 3) -> Made:
     for i in range(people):
         world.open_account(f"person {i}")
         note()
-    while world.ledger.height < 8:
+    while world.ledger.height < blocks:
         world.pass_days(1)
         note()
     height, rows = world.ledger.height, list(world.ledger.rows())
@@ -102,7 +107,7 @@ def make_snapshot(*, epoch: int = 0, people: int = 3) -> Made:
     below, above = headers[:NAMED_BELOW], headers[NAMED_BELOW:]
     mountains = grow(NO_MOUNTAINS, [bytes(32)] * named)
     mountains = grow(mountains, [one.calculate_digest() for one in below])
-    refs, chunks = make_chunks(rows)
+    refs, chunks = make_chunks(rows, chunk_bytes)
     content = SnapshotContent(
         version=SNAPSHOT_VERSION,
         blocks=tuple(Block(header=one, batches=()) for one in below),

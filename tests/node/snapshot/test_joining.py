@@ -40,7 +40,9 @@ def get_offers(net: Cluster, name: str) -> list[SnapshotOffer]:
 
 async def have(net: Cluster, height: int, *names: str) -> None:
     """Wait until nodes have a snapshot of a height."""
-    await until(lambda: all(height in [one.height for one in get_offers(net, name)] for name in names), what="snapshots")
+    await until(
+        lambda: all(height in [one.height for one in get_offers(net, name)] for name in names), what="snapshots"
+    )
 
 
 async def test_all_nodes_make_equal_snapshots_and_a_newcomer_begins_with_one(tmp_path: Path) -> None:
