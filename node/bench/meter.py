@@ -18,6 +18,7 @@ TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 PROC: Final = Path("/proc")
 MEGA: Final = 1_000_000
 CHECKS: Final = 500
+LOG: Final = "node.log"
 MESSAGE: Final = bytes(200)  # about a transfer
 
 
@@ -112,7 +113,7 @@ def measure_files(directory: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
-        if path.is_file() and path.suffix != ".log" and not name.startswith(f"{KEYS_DIRECTORY}/"):
+        if path.is_file() and name != LOG and not name.startswith(f"{KEYS_DIRECTORY}/"):
             found[name] = path.stat().st_size
     return found
 

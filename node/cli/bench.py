@@ -1,5 +1,6 @@
 """`liushui bench`: the door to the bench of a throw-away network; what it does is `node.bench`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,29 +9,46 @@ import click
 from node.cli.common import fail, json_option, lang_option
 
 
+_WISHES = (
+    click.option("--validators", type=int, default=4, show_default=True, help="Nodes that vote, a process each."),
+    click.option("--seconds", type=int, default=None, help="How long each load is submitted.  [default: 15]"),
+    click.option(
+        "--rate", type=int, default=500, show_default=True, help="Transactions per second, all nodes together."
+    ),
+    click.option(
+        "--dead", type=int, default=None, help="Validators to kill first.  [default: none, and then as many as may be]"
+    ),
+    click.option(
+        "--kind",
+        type=click.Choice(["transfer", "pay"]),
+        default="transfer",
+        show_default=True,
+        help="Transfers between 400 accounts, or payments on 64 loans that are applied for and accepted first.",
+    ),
+    click.option(
+        "--groups-of", "group", type=int, default=None, help="Transactions per request.  [default: those of 50 ms]"
+    ),
+    click.option("--observer", is_flag=True, help="One more node that follows and does not vote."),
+    click.option("--sync", is_flag=True, help="Afterwards let a new, empty observer catch up, and measure that."),
+    click.option(
+        "--transactions",
+        type=int,
+        default=None,
+        help="Size of the load instead of --seconds; --dead is then 0 by default.",
+    ),
+    click.option("--load-only", is_flag=True, help="Leave out the idle network and the lone transaction."),
+)
+
+
+def _with_wishes(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that make a plan, in the order they are listed in."""
+    for option in reversed(_WISHES):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.option("--validators", type=int, default=4, show_default=True, help="Nodes that vote, a process each.")
-@click.option("--seconds", type=int, default=None, help="How long each load is submitted.  [default: 15]")
-@click.option("--rate", type=int, default=500, show_default=True, help="Transactions per second, all nodes together.")
-@click.option(
-    "--dead", type=int, default=None, help="Validators to kill first.  [default: none, and then as many as may be]"
-)
-@click.option(
-    "--kind",
-    type=click.Choice(["transfer", "pay"]),
-    default="transfer",
-    show_default=True,
-    help="Transfers between 400 accounts, or payments on 64 loans that are applied for and accepted first.",
-)
-@click.option(
-    "--groups-of", "group", type=int, default=None, help="Transactions per request.  [default: those of 50 ms]"
-)
-@click.option("--observer", is_flag=True, help="One more node that follows and does not vote.")
-@click.option("--sync", is_flag=True, help="Afterwards let a new, empty observer catch up, and measure that.")
-@click.option(
-    "--transactions", type=int, default=None, help="Size of the load instead of --seconds; --dead is then 0 by default."
-)
-@click.option("--load-only", is_flag=True, help="Leave out the idle network and the lone transaction.")
+@_with_wishes
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),

@@ -50,10 +50,16 @@ def test_a_node_is_its_process_and_all_that_it_started() -> None:
 
 def test_what_a_node_keeps_is_its_files_but_for_keys_and_log(tmp_path: Path) -> None:
     """Those of directories below, too."""
-    for name, size in {"ledger.sqlite": 5, "snapshots/8192/rows": 7, "keys/node.key": 65, "node.log": 900}.items():
+    for name, size in {
+        "ledger.sqlite": 5,
+        "payload.log": 3,
+        "snapshots/8192/rows": 7,
+        "keys/node.key": 65,
+        "node.log": 900,
+    }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(bytes(size))
-    assert measure_files(tmp_path) == {"ledger.sqlite": 5, "snapshots/8192/rows": 7}
+    assert measure_files(tmp_path) == {"ledger.sqlite": 5, "payload.log": 3, "snapshots/8192/rows": 7}
 
 
 def test_the_machine_is_busy_at_most_all_of_the_time() -> None:
