@@ -8,7 +8,6 @@ import click
 
 from node.cli.common import fail, json_option, lang_option
 
-
 _WISHES = (
     click.option("--validators", type=int, default=4, show_default=True, help="Nodes that vote, a process each."),
     click.option("--seconds", type=int, default=None, help="How long each load is submitted.  [default: 15]"),
@@ -66,8 +65,9 @@ def bench(*, data_dir: Path | None, keep: bool, as_json: bool, lang: str, kind: 
 
     Transactions are signed beforehand, by processes of their own, and submitted over the public API open loop: each
     group when it is due, whatever became of earlier ones, over one connection per validator, as a lender's gateway
-    would, which sends in one request all that became due while it waited for an answer. A node that answers "busy, retry after" is asked again then. Latency runs from the moment a group was due
-    until a node's event stream says that its block is executed and saved.
+    would, which sends in one request all that became due while it waited for an answer. A node that answers "busy,
+    retry after" is asked again then. Latency runs from the moment a group was due until a node's event stream says
+    that its block is executed and saved.
 
     \b
     Measured, in this order:
