@@ -6,7 +6,7 @@ called invalid: only a digest can be. Never order or execute anything here.
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -23,6 +23,7 @@ from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction
 
 INBOX_MAX: Final = 64  # pushed batches waiting for verification, per peer; a dropped one is asked for once ordered
+INBOX_BYTES_MAX: Final = 4_194_304  # the same by bytes, of more than one: sixteen full ones
 PUSH_GRACE_S: Final = 0.02  # a batch that a proposal names is usually on its way: its push travels behind
 PUSH_AGAIN_MS: Final = 3_000
 SIGNATURES_PER_S: Final = 4_096  # of pushed batches, per peer: under a quarter of one core (55 us each)
@@ -91,7 +92,8 @@ class BatchRoom:
         self._mesh = mesh
         self._clock_ms = clock_ms
         self._on_held = on_held
-        self._inbox: dict[PublicKey, deque[Batch]] = {}
+        self._inbox: dict[PublicKey, deque[tuple[Batch, int]]] = {}
+        self._inbox_bytes: Counter[PublicKey] = Counter()
         self._replies: deque[tuple[PublicKey, BatchReply]] = deque()
         self._allowances: dict[PublicKey, Allowance] = {}
         self._pushed = asyncio.Event()
@@ -155,10 +157,12 @@ class BatchRoom:
     def on_push(self, peer: PublicKey, message: PushBatch) -> None:
         """A peer pushed a batch; it is verified in turn, so that its votes never wait behind it."""
         inbox = self._inbox.setdefault(peer, deque())
-        if len(inbox) >= INBOX_MAX:
+        weight = sum([len(item.transaction) for item in message.batch.items])
+        if inbox and (len(inbox) >= INBOX_MAX or self._inbox_bytes[peer] + weight > INBOX_BYTES_MAX):
             self.pushes_dropped += 1
             return
-        inbox.append(message.batch)
+        inbox.append((message.batch, weight))
+        self._inbox_bytes[peer] += weight
         self._pushed.set()
 
     async def run_intake(self) -> None:
@@ -188,7 +192,9 @@ class BatchRoom:
                     waits.append(wait_ms)
                 else:
                     taken = True
-                    await self._take(peer, inbox.popleft())
+                    batch, weight = inbox.popleft()
+                    self._inbox_bytes[peer] -= weight
+                    await self._take(peer, batch)
         return 0 if taken else min(waits, default=0)
 
     def _get_allowance(self, peer: PublicKey) -> Allowance:
@@ -202,6 +208,8 @@ class BatchRoom:
         digest = named.digest
         if self._mempool.get(digest) is not None:
             return
+        if digest not in self._waiters and all(map(self._mempool.was_executed, named.ids)):
+            return  # it crossed the block that ordered it
         if self._mempool.check_push(peer, len(batch.items)) is not None and digest not in self._waiters:
             self.pushes_dropped += 1
             return

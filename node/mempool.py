@@ -17,11 +17,15 @@ from protocol.limits import (
     BATCHES_HELD_MAX,
     BLOCK_BATCHES_MAX,
     BLOCK_TRANSACTIONS_MAX,
+    POOL_BYTES_MAX,
     POOL_TRANSACTIONS_MAX,
 )
 from protocol.transactions.envelope import Transaction
 
 SEAL_EVERY_MS: Final = 10  # a lone transaction is sealed at once; a stream of them, a hundred times a second
+SEAL_LATEST_MS: Final = 50
+"""While own batches wait for a block another one waits longer, up to this: a block has room for so many batches, and
+each costs every node a push, a check of its digest and a place in the log."""
 ORIGIN_BATCHES_MAX: Final = BATCHES_HELD_MAX // 4  # one organisation cannot fill everybody's pool
 EXECUTED_REMEMBERED_MAX: Final = 65_536  # a batch that arrives after its transactions were executed is useless
 DEAD_REST_MS: Final = 60_000
@@ -77,6 +81,10 @@ class Mempool:
         self._pending_ids: set[TransactionId] = set()
         self._executed: OrderedDict[TransactionId, None] = OrderedDict()
         self._choosable = 0
+        self._pending_bytes = 0
+        self._bytes = 0
+        """Of what waits, sealed or not."""
+        self._own_unordered = 0
 
     # ------------------------------------------------------------------ own transactions
 
@@ -87,7 +95,7 @@ class Mempool:
 
     def calculate_room(self) -> int:
         """How many more transactions may be taken in: none while as many own batches wait as others would hold."""
-        if self._by_origin[OWN] >= ORIGIN_BATCHES_MAX:
+        if self._by_origin[OWN] >= ORIGIN_BATCHES_MAX or self._bytes >= POOL_BYTES_MAX:
             return 0
         return max(0, POOL_TRANSACTIONS_MAX - self.transactions)
 
@@ -104,13 +112,20 @@ class Mempool:
         if self.is_known(transaction.id):
             return False
         assert self.calculate_room(), "the door asks first"
-        self._pending.append((transaction, item, len(encode(item))))
+        weight = len(encode(item))
+        self._pending.append((transaction, item, weight))
         self._pending_ids.add(transaction.id)
+        self._pending_bytes += weight
+        self._bytes += weight
         return True
 
     def calculate_seal_due_ms(self) -> int | None:
         """When the next batch should be sealed, or None when nothing waits."""
-        return self._sealed_ms + SEAL_EVERY_MS if self._pending else None
+        if not self._pending:
+            return None
+        if len(self._pending) >= BATCH_TRANSACTIONS_MAX or self._pending_bytes >= BATCH_BYTES_MAX:
+            return self._sealed_ms  # as large as a batch gets
+        return self._sealed_ms + min(SEAL_LATEST_MS, SEAL_EVERY_MS * max(1, self._own_unordered))
 
     def try_seal(self, now_ms: int) -> HeldBatch | None:
         """Seal and hold the next batch, in the order of arrival, or None when nothing waits."""
@@ -125,6 +140,8 @@ class Mempool:
                 break
             self._pending.popleft()
             self._pending_ids.discard(transaction.id)
+            self._pending_bytes -= weight
+            self._bytes -= weight
             items.append(item)
             transactions.append(transaction)
             size += weight
@@ -151,7 +168,9 @@ class Mempool:
 
     def check_push(self, origin: bytes, count: int) -> str | None:
         """Why a pushed batch of `count` transactions is not taken, or None."""
-        if len(self._held) >= BATCHES_HELD_MAX or self.transactions + count > 2 * POOL_TRANSACTIONS_MAX:
+        if len(self._held) >= BATCHES_HELD_MAX or self._bytes >= 2 * POOL_BYTES_MAX:
+            return "pool_full"
+        if self.transactions + count > 2 * POOL_TRANSACTIONS_MAX:
             return "pool_full"
         return "origin_quota" if self._by_origin[origin] >= ORIGIN_BATCHES_MAX else None
 
@@ -175,6 +194,8 @@ class Mempool:
                 self._where.setdefault(one.id, []).append(held.digest)
         self._held[held.digest] = held
         self._by_origin[held.origin] += 1
+        self._bytes += len(held.raw)
+        self._own_unordered += held.origin == OWN
         self._choosable += held.live > 0
 
     def has_work(self) -> bool:
@@ -208,6 +229,7 @@ class Mempool:
             held = self._held.get(digest)
             if held is not None and not held.ordered:
                 held.ordered = True
+                self._own_unordered -= held.origin == OWN
                 self._choosable -= held.live > 0
 
     def on_executed(
@@ -224,6 +246,9 @@ class Mempool:
         if not self._pending_ids.isdisjoint(ids):
             self._pending = deque(entry for entry in self._pending if entry[0].id not in self._executed)
             self._pending_ids.difference_update(ids)
+            left = sum(weight for _, _, weight in self._pending)
+            self._bytes -= self._pending_bytes - left
+            self._pending_bytes = left
         while len(self._executed) > EXECUTED_REMEMBERED_MAX:
             self._executed.popitem(last=False)
         for digest in digests:
@@ -243,8 +268,10 @@ class Mempool:
         if held is None:
             return
         self._by_origin[held.origin] -= 1
-        if not held.ordered and held.live:
-            self._choosable -= 1
+        self._bytes -= len(held.raw)
+        if not held.ordered:
+            self._own_unordered -= held.origin == OWN
+            self._choosable -= held.live > 0
         for one in held.transactions:
             places = self._where.get(one.id)
             if places is not None and digest in places:

@@ -27,7 +27,7 @@ from protocol.transactions.envelope import (
 )
 
 SLICE_S: Final = 0.005
-REMEMBERED_MAX: Final = 32_768
+REMEMBERED_MAX: Final = 8_192  # from the door to the batch, and when a batch comes twice; 10 MB
 ELSEWHERE_MIN: Final = 8  # fewer are verified sooner than they are handed over
 
 Verdict = Transaction | Rejection

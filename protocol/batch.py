@@ -20,6 +20,9 @@ from protocol.limits import (
 )
 from protocol.merkle import calculate_root
 
+# `gc=False` below and on other small frozen structs: they hold nothing that could refer back to them, thousands of them
+# wait at once, and the collector of cycles would walk them all for nothing.
+
 BinField = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -39,7 +42,7 @@ class Sidecar(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid
         return calculate_hash("sidecar", self.model, self.salt, packed)
 
 
-class BatchItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+class BatchItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One signed transaction with its sidecars."""
 
     transaction: Annotated[bytes, msgspec.Meta(max_length=TRANSACTION_BYTES_MAX)]
@@ -48,7 +51,7 @@ class BatchItem(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forb
     """Matched to the transaction's commitments by value; empty once erased."""
 
 
-class Batch(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+class Batch(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Transactions sealed together by the node that received them."""
 
     items: Annotated[tuple[BatchItem, ...], msgspec.Meta(min_length=1, max_length=BATCH_TRANSACTIONS_MAX)]

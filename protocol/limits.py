@@ -51,6 +51,7 @@ STATEMENT_BYTES_MAX: Final = 20_971_520  # a statement file before parsing
 REQUEST_BODY_BYTES_MAX: Final = 8_388_608  # one HTTP request
 SUBMIT_BODY_BYTES_MAX: Final = 2_097_152  # one submission: eight full batches
 POOL_TRANSACTIONS_MAX: Final = 50_000  # waiting to be ordered; beyond it clients hear "busy, retry after"
+POOL_BYTES_MAX: Final = 16_777_216  # the same by bytes, which decoded take five times as much memory
 BATCHES_HELD_MAX: Final = 4_096  # unfinalised batches in memory
 PEER_QUEUE_FRAMES_MAX: Final = 2_048  # frames waiting for one slow peer before it is dropped
 SYNC_BLOCKS_PER_REPLY_MAX: Final = 64

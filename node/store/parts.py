@@ -36,7 +36,7 @@ class ReceiptPart(msgspec.Struct, frozen=True, array_like=True):
     """Place among `batches`, and canonical bytes, which say the transaction's id."""
 
 
-class EventRow(msgspec.Struct, frozen=True, array_like=True):
+class EventRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One event of the ledger."""
 
     kind: str

@@ -107,7 +107,7 @@ class SharesIssued(msgspec.Struct, frozen=True, array_like=True, kw_only=True, f
 Fact = Made | Assessed | Decided | Dissented | Disbursed | Repaid | SharesIssued
 
 
-class Receipt(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+class Receipt(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What became of one executed transaction."""
 
     transaction_id: TransactionIdField

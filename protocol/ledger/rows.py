@@ -56,7 +56,7 @@ class Tip(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unk
     previous_exec_root: DigestField
 
 
-class Account(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+class Account(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A person, company or organisation with its credential."""
 
     kind: AccountKind
@@ -76,7 +76,7 @@ class Account(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid
     """The validators froze it, so that no issuer can free it."""
 
 
-class Key(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+class Key(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """A signing key: whom it speaks for, and which nonces it has used."""
 
     account: AccountIdField | None

@@ -128,7 +128,7 @@ Payload = (
 )
 
 
-class TransactionBody(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+class TransactionBody(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What the sender signs."""
 
     version: int
@@ -150,7 +150,9 @@ class Cosignature(msgspec.Struct, frozen=True, array_like=True, kw_only=True, fo
     signature: SignatureField
 
 
-class SignedTransaction(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+class SignedTransaction(
+    msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, gc=False
+):
     """A body's canonical bytes with the signatures over them; its own canonical bytes give the transaction id."""
 
     body: Annotated[bytes, msgspec.Meta(max_length=TRANSACTION_BYTES_MAX)]
@@ -159,7 +161,7 @@ class SignedTransaction(msgspec.Struct, frozen=True, array_like=True, kw_only=Tr
     """Exactly of the body's co-signers, in their order."""
 
 
-class Transaction(msgspec.Struct, frozen=True, kw_only=True):
+class Transaction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A decoded signed transaction, ready to be executed."""
 
     id: TransactionId

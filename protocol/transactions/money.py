@@ -43,7 +43,7 @@ class RedeemSettle(msgspec.Struct, frozen=True, array_like=True, kw_only=True, f
     ext_ref: DigestField
 
 
-class Transfer(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=8):
+class Transfer(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=8, gc=False):
     """Move a claim to another account. Signer: holder."""
 
     to: AccountIdField

@@ -10,6 +10,7 @@ import pytest
 from node.allowance import Allowance
 from node.batches import (
     BATCH_WEIGHT_MAX,
+    INBOX_BYTES_MAX,
     INBOX_MAX,
     PUSH_GRACE_S,
     SIGNATURES_AT_ONCE,
@@ -154,6 +155,38 @@ async def test_a_flood_of_pushes_is_dropped_and_other_peers_are_served_in_turn()
     assert order.index(make_held([make_item(10_000)]).digest) == 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_peers_inbox_is_bounded_by_bytes_and_takes_one_batch_of_any_size() -> None:
+    """Large batches wait in small numbers; what is dropped is counted, and asked for once a block orders it."""
+    around_ = Around()
+    big = BatchItem(transaction=bytes(16_000))
+    batch = Batch(items=(big,) * 16)
+    fit = INBOX_BYTES_MAX // (16 * 16_000)
+    for _ in range(fit + 3):
+        around_.room.on_push(A, PushBatch(batch=batch))
+    assert around_.room.pushes_dropped == 3
+    around_.room.on_push(B, PushBatch(batch=Batch(items=(big,) * (INBOX_BYTES_MAX // 16_000 + 1))))
+    assert around_.room.pushes_dropped == 3, "another peer has an inbox of its own, and an empty one takes anything"
+    await around_.room.close()
+
+
+async def test_a_push_that_crossed_its_block_costs_no_signature() -> None:
+    """All of it was executed: it is dropped unverified, unless a block in sight names it."""
+    verifier = CountingVerifier()
+    async with around(verifier) as here:
+        items = [make_item(i) for i in range(3)]
+        here.mempool.on_executed([], [make_transaction(one).id for one in items], 1, 0)
+        here.room.on_push(A, PushBatch(batch=Batch(items=tuple(items))))
+        here.room.on_push(A, PushBatch(batch=Batch(items=(make_item(9),))))
+        await until(lambda: here.held_calls == 1)
+        assert verifier.checked == 1
+        held = make_held(items)
+        here.room._grace_s = 5.0
+        wanted = asyncio.create_task(here.room.obtain(held.ref, (A,)))
+        await asyncio.sleep(0.01)
+        here.room.on_push(A, PushBatch(batch=held.batch))
+        assert (await wanted).digest == held.digest
 
 
 class CountingVerifier(Verifier):

@@ -6,7 +6,15 @@ from hashlib import sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.mempool import DEAD_REST_MS, ORIGIN_BATCHES_MAX, OWN, SEAL_EVERY_MS, HeldBatch, Mempool
+from node.mempool import (
+    DEAD_REST_MS,
+    ORIGIN_BATCHES_MAX,
+    OWN,
+    SEAL_EVERY_MS,
+    SEAL_LATEST_MS,
+    HeldBatch,
+    Mempool,
+)
 from protocol.batch import Batch, BatchItem, Sidecar, calculate_batch_digest
 from protocol.codec import encode
 from protocol.ids import BatchDigest, Digest, ModelId, TransactionId
@@ -15,6 +23,7 @@ from protocol.limits import (
     BATCH_TRANSACTIONS_MAX,
     BLOCK_BATCHES_MAX,
     BLOCK_TRANSACTIONS_MAX,
+    POOL_BYTES_MAX,
     POOL_TRANSACTIONS_MAX,
 )
 from protocol.transactions.envelope import Transaction
@@ -97,6 +106,72 @@ def test_a_full_pool_has_no_room_and_one_origin_cannot_fill_it() -> None:
     assert pool.check_push(b"flooder", 1) == "origin_quota"
     assert pool.check_push(b"other", 1) is None
     assert pool.check_push(b"other", 2 * POOL_TRANSACTIONS_MAX) == "pool_full"
+
+
+def test_a_pool_is_bounded_by_bytes_as_well() -> None:
+    """Large transactions fill it long before their number does; sealing frees nothing, execution does, of all kinds."""
+    pool = Mempool()
+    item = BatchItem(transaction=bytes(16_000))
+    count = 0
+    while pool.calculate_room():
+        assert pool.try_add(light(count), item)
+        count += 1
+    assert POOL_BYTES_MAX // 16_100 <= count <= POOL_BYTES_MAX // 16_000 + 1
+    sealed: list[HeldBatch] = []
+    while (one := pool.try_seal(0)) is not None:
+        sealed.append(one)
+        assert not pool.calculate_room(), "sealed it waits as before"
+    ids = [one.id for batch in sealed[:2] for one in batch.transactions]
+    pool.on_ordered([batch.digest for batch in sealed[:2]])
+    pool.on_executed([batch.digest for batch in sealed[:2]], ids, 1, 0)
+    assert pool.calculate_room()
+    for i in range(5):
+        pool.try_add(light(10**6 + i), item)
+    waiting = [light(10**6 + i).id for i in range(5)]
+    pool.on_executed([batch.digest for batch in sealed[2:]], waiting, 2, 0)
+    for batch in sealed[2:]:
+        pool.on_executed([], [one.id for one in batch.transactions], 3, 0)
+    assert pool.transactions == 0
+    assert pool._bytes == pool._pending_bytes == 0, "whatever came has gone"
+
+
+def test_pushed_batches_are_refused_beyond_twice_the_bytes() -> None:
+    """A node's own clients have their half whatever peers send."""
+    pool = Mempool()
+    raw = bytes(POOL_BYTES_MAX // 4)
+    for i in range(8):
+        assert pool.check_push(b"peer", 1) is None
+        one = held([i], b"peer")
+        one.raw = raw
+        assert pool.add_batch(one)
+    assert pool.check_push(b"peer", 1) == "pool_full"
+
+
+def test_batches_are_sealed_less_often_while_earlier_ones_wait_for_a_block() -> None:
+    """At once when nothing waits, later with each that does, never later than the bound; a full one at once."""
+    pool = Mempool()
+    dues: list[int] = []
+    digests: list[BatchDigest] = []
+    now_ms = 1_000
+    for i in range(8):
+        pool.try_add(light(i), ITEM)
+        due_ms = pool.calculate_seal_due_ms()
+        assert due_ms is not None
+        dues.append(due_ms - now_ms)
+        now_ms = max(now_ms, due_ms)
+        sealed = pool.try_seal(now_ms)
+        assert sealed is not None
+        digests.append(sealed.digest)
+    assert dues[0] <= 0
+    assert dues[1:] == [min(SEAL_LATEST_MS, SEAL_EVERY_MS * i) for i in range(1, 8)]
+    pool.try_add(light(100), ITEM)
+    pool.on_ordered(digests)
+    assert pool.calculate_seal_due_ms() == now_ms + SEAL_EVERY_MS, "all of them are in a block"
+    for i in range(BATCH_TRANSACTIONS_MAX):
+        pool.try_add(light(1_000 + i), ITEM)
+    due_ms = pool.calculate_seal_due_ms()
+    assert due_ms is not None
+    assert due_ms <= now_ms
 
 
 def test_own_batches_are_as_bounded_as_any_peers() -> None:
