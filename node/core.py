@@ -315,6 +315,7 @@ class Core:
         stack.push_async_callback(self.verifier.close)
         stack.push_async_callback(self._close_rooms)
         await self._restore_batches()
+        await self.guard.review(opened.store, opened.tip.height)
         self.engine.replay(opened.records)
         port = await self.gossip.start(self.reception, self.config.listen_host, self.config.listen_port)
         stack.push_async_callback(self.gossip.stop)

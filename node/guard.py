@@ -7,7 +7,7 @@ has come to the certified state. Never decide here about blocks, and never speak
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from consensus.effects import RaiseAlarm
 from consensus.records import CertificateRecord, ProposalRecord, Record, VoteRecord
@@ -15,12 +15,16 @@ from node.stops import EXEC_ROOT_DIVERGED, FINALIZATION_FORKS_CHAIN, OWN_VOTE_UN
 from node.store.stopfile import Stop, StopFile
 from node.store.votelog import Place, VoteLog
 from node.telemetry import get_logger
+from protocol.block import Block
 from protocol.certificate import Certificate, Vote, VoteKind, calculate_signers, calculate_vote_bytes
 from protocol.codec import encode
 from protocol.crypto import Signer, check_signature
 from protocol.ids import BlockDigest, ChainId, Digest, Epoch, Height, Signature, ValidatorIndex, View
 from protocol.messages import Blocks, Certificates, Message, Propose
 from protocol.validators import ValidatorSet
+
+_OF_THE_STATE: Final = (EXEC_ROOT_DIVERGED, FINALIZATION_FORKS_CHAIN)
+"""Reasons that a database made anew may end."""
 
 
 class Word(NamedTuple):
@@ -49,6 +53,24 @@ class Seat(Protocol):
 
     def certificates_from(self, view: View, epoch: Epoch | None = None) -> tuple[Certificate, ...]:
         """Certificates of views from `view` on."""
+
+
+class Root(Protocol):
+    """What executing a block came to."""
+
+    @property
+    def exec_root(self) -> Digest:
+        """The state after it."""
+
+
+class Saved(Protocol):
+    """What is asked of the store."""
+
+    async def read_exec_rows(self, height_from: Height, height_to: Height) -> Sequence[Root]:
+        """What executing these blocks came to, of those that are here."""
+
+    async def read_block(self, height: Height) -> Block | None:
+        """The saved block of a height."""
 
 
 class OwnWords:
@@ -217,12 +239,29 @@ class VotingGuard:
         )
         self._stop(stop)
 
+    async def review(self, saved: Saved, tip: Height) -> None:
+        """At the start: a state that differed lies no more in a database that was made anew.
+
+        One that does not hold the height at all, but later ones, stands on a snapshot: on a certified state.
+        """
+        for stop in [one for one in self._file.stops if one.code in _OF_THE_STATE]:
+            height = Height(stop.exec_height if stop.code == EXEC_ROOT_DIVERGED else stop.height)
+            rows = await saved.read_exec_rows(height, height)
+            block = await saved.read_block(height)
+            if rows and block is not None:
+                self.on_saved(height, block.header.calculate_digest(), rows[0].exec_root)
+            elif tip > max(stop.height, stop.exec_height):
+                self._void(stop)
+
     def on_saved(self, height: Height, digest: BlockDigest, exec_root: Digest) -> None:
         """A block was executed and saved: a state that differed may have come to the certified one by now."""
         for stop in self._file.stops:
             if self._is_healed(stop, height, digest, exec_root):
-                self._file.remove(stop)
-                self._resume(stop.code)
+                self._void(stop)
+
+    def _void(self, stop: Stop) -> None:
+        self._file.remove(stop)
+        self._resume(stop.code)
 
     def _is_healed(self, stop: Stop, height: Height, digest: BlockDigest, exec_root: Digest) -> bool:
         if stop.code == EXEC_ROOT_DIVERGED:

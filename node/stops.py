@@ -12,6 +12,8 @@ VOTE_LOG_EMPTIED: Final = "vote_log_emptied"
 VOTE_LOG_DAMAGED: Final = "vote_log_damaged"
 EXEC_ROOT_DIVERGED: Final = "exec_root_diverged"
 FINALIZATION_FORKS_CHAIN: Final = "finalization_forks_chain"
+VALIDATORS_DIVERGED: Final = "validators_diverged"
+EPOCH_OUTLIVED: Final = "epoch_outlived"
 
 _ANOTHER_KEY: Final = "make another key (liushui keys seat-proof --new) and have the validators seat it"
 
@@ -29,6 +31,11 @@ SENTENCES: Final[dict[str, str]] = {
     EXEC_ROOT_DIVERGED: "A quorum certified another state than this node computed: install the release that the others"
     " run, keep voting_stopped.json, delete ledger.sqlite* and start: it syncs anew, and votes again once it has come"
     " to the certified state.",
+    VALIDATORS_DIVERGED: "A quorum certified other validators to come than this node computed from the same state:"
+    " install the release that the others run, then remove voting_stopped.json and start.",
+    EPOCH_OUTLIVED: "A quorum finalised a block beyond the end of its epoch: it runs another release, or more"
+    " validators than may fail have contradicted themselves. Keep this directory as it is and call the other members;"
+    " remove voting_stopped.json once they agree.",
     FINALIZATION_FORKS_CHAIN: "A quorum finalised a block that excludes one that was final here: more validators than"
     " may fail have contradicted themselves. Keep this directory as it is and call the other members; once they agree"
     " which block stands, delete ledger.sqlite* and start: it syncs anew, and votes again once it has come to the"

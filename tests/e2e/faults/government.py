@@ -32,12 +32,12 @@ POLL_S: Final = 0.05
 class Government:
     """The validators' organisations of one scene."""
 
-    def __init__(self, scene: Scene, voters: Sequence[str] = VALIDATORS[:3]) -> None:
+    def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._genesis = scene.processes.testnet.genesis
         self._chain_id = self._genesis.calculate_chain_id()
         self._wallets = [
-            Wallet(self._read(name, "officer"), self._chain_id, nonce_next=0, now_ms=read_now_ms) for name in voters
+            Wallet(self._read(name, "officer"), self._chain_id, nonce_next=0, now_ms=read_now_ms) for name in VALIDATORS
         ]
 
     def _read(self, name: str, key: str) -> KeySigner:
@@ -45,10 +45,10 @@ class Government:
         assert seed is not None, f"{name} has no {key} key"
         return KeySigner(seed)
 
-    async def decide(self, *actions: Action) -> None:
-        """Propose actions and vote for them; they take effect together, some days later."""
+    async def decide(self, *actions: Action, votes_needed: int = 3) -> None:
+        """Propose actions and vote for them, no more than it takes; they take effect together, some days later."""
         today = self._genesis.calculate_day(read_now_ms(), 0)
-        first, *others = self._wallets
+        first, *others = self._wallets[:votes_needed]
         proposals = []
         intents = []
         for action in actions:
@@ -115,9 +115,13 @@ class Government:
         except (NodeUnreachable, ApiError):
             return {}
 
-    async def wait_planned(self, name: str) -> None:
-        """Return when other validators are planned, so that the end of the epoch is near."""
-        await self._wait(name, "/v1/network", lambda told: bool(told) and told["validators"]["next"] is not None)
+    async def wait_planned(self, name: str, epoch: int) -> None:
+        """Return when the validators of an epoch are planned, so that it is near, or when it has begun."""
+
+        def is_near(told: dict[str, Any]) -> bool:
+            return bool(told) and (told["validators"]["next"] is not None or told["validators"]["epoch"] >= epoch)
+
+        await self._wait(name, "/v1/network", is_near)
 
     async def wait_epoch(self, epoch: int, names: Sequence[str]) -> float:
         """Seconds until all these nodes are in an epoch, or beyond."""

@@ -54,7 +54,7 @@ async def test_one_joins_one_leaves_one_changes_its_key_and_one_is_killed_at_the
         await government.decide(
             government.seat(NEW), government.seat("spring", "validator-next"), government.unseat("delta")
         )
-        await government.wait_planned("brook")
+        await government.wait_planned("brook", 1)
         await processes.kill("ridge")
         await government.wait_epoch(1, ["brook"])
         scene.note("from the proposals to the new epoch", time.monotonic() - began)
@@ -84,8 +84,11 @@ async def test_killed_at_random_around_every_boundary(tmp_path: Path, seed: int)
         processes, government = scene.processes, Government(scene)
         await join(scene, government)
         for change in range(CHANGES):
-            await government.decide(government.seat(NEW) if change % 2 == 0 else government.unseat(NEW))
-            await government.wait_planned("brook")
+            if change % 2 == 0:
+                await government.decide(government.seat(NEW))
+            else:
+                await government.decide(government.unseat(NEW), votes_needed=4)
+            await government.wait_planned("brook", change + 1)
             victims = chance.sample([name for name in processes.names if name != "brook"], chance.choice((1, 1, 2)))
             for name in victims:
                 await asyncio.sleep(chance.uniform(0.0, 1.5))

@@ -28,6 +28,7 @@ from node.stops import (
     describe_stop,
 )
 from node.store.appendlog import LogError
+from node.store.chain import ExecRow
 from node.store.stopfile import STOP_FILE, StopFile
 from node.store.votelog import VOTES, VoteLog
 from protocol.block import Block
@@ -251,6 +252,44 @@ async def test_a_divergence_is_kept_with_its_evidence_and_ends_when_the_state_ha
     await later.log.close()
 
 
+class Database:
+    """What a store holds of one height."""
+
+    def __init__(self, height: int, root: Digest | None) -> None:
+        self.height, self.root = height, root
+
+    async def read_exec_rows(self, height_from: Height, height_to: Height) -> list[ExecRow]:
+        here = self.root is not None and height_from == self.height
+        return [ExecRow(height_from, Digest(bytes(32)), Digest(bytes(32)), self.root)] if here and self.root else []
+
+    async def read_block(self, height: Height) -> Block | None:
+        header = msgspec.structs.replace(HEADER, height=height)
+        return None if height != self.height or self.root is None else Block(header=header, batches=())
+
+
+@pytest.mark.parametrize(
+    ("database", "tip", "heals"),
+    [
+        (Database(7, Digest(b"\x02" * 32)), 30, False),  # the same database as before
+        (Database(7, Digest(b"\x01" * 32)), 30, True),  # made anew, and far enough already
+        (Database(7, None), 0, False),  # made anew, and only at its beginning
+        (Database(7, None), 8, False),
+        (Database(7, None), 30, True),  # it stands on a snapshot: a certified state
+    ],
+)
+async def test_at_the_start_a_divergence_ends_only_with_another_database(
+    tmp_path: Path, database: Database, tip: int, heals: bool
+) -> None:
+    """What the node computed stands as long as its database says the same."""
+    post = Post(tmp_path)
+    header = msgspec.structs.replace(HEADER, height=Height(9), exec_height=Height(7), exec_root=Digest(b"\x01" * 32))
+    post.guard.on_alarm(RaiseAlarm(header=header, reason=EXEC_ROOT_DIVERGED), Digest(b"\x02" * 32))
+    await post.guard.review(database, Height(tip))
+    assert (StopFile.open(tmp_path).stops == ()) is heals
+    assert post.told[1:] == ([f"resume {EXEC_ROOT_DIVERGED}"] if heals else [])
+    await post.log.close()
+
+
 def test_a_stop_file_that_cannot_be_read_is_not_ignored(tmp_path: Path) -> None:
     """It says why the node must not vote."""
     (tmp_path / STOP_FILE).write_text("[{")
@@ -263,7 +302,8 @@ def test_every_reason_has_a_sentence_that_says_what_to_do(tmp_path: Path) -> Non
     """Codes are stable and each has its advice."""
     for code, sentence in SENTENCES.items():
         assert describe_stop(code) == sentence
-        assert any(word in sentence for word in ("make another key", "stop one", "syncs anew")), code
+        advice = ("make another key", "stop one", "syncs anew", "remove voting_stopped.json")
+        assert any(word in sentence for word in advice), code
     assert describe_stop("") == ""
 
 
