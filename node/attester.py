@@ -21,6 +21,7 @@ from node.keystore import NodeKeys
 from node.telemetry import get_logger
 from node.vault.appraise import calculate_bins, calculate_capacity30
 from node.vault.crypto import OpenError, open_document
+from node.vault.store import VaultError
 from protocol.batch import Batch, Sidecar, calculate_transaction_id
 from protocol.codec import CodecError, decode
 from protocol.ids import AccountId, Digest, Height, ModelId, ObjectId, PublicKey, TimeMs
@@ -206,6 +207,9 @@ class Attester:
             except RefusalError as refusal:
                 self._log.warning("attestation_refused", application=application, reason=refusal.code)
                 return
+            except VaultError as error:  # what cannot be logged is not opened; a disk may have room again
+                self._log.error("attestation_delayed", application=application, code=error.code, reason=error.sentence)
+                done = False
             except Exception:
                 self._log.exception("attestation_failed", application=application)
                 return

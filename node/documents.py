@@ -10,7 +10,7 @@ from typing import Final
 from node.batches import Mesh
 from node.gossip.fetch import Fetcher, NobodyHasItError
 from node.telemetry import get_logger
-from node.vault.store import Vault, VaultError
+from node.vault.store import DISK_CODES, Vault, VaultError
 from protocol.codec import CodecError, decode
 from protocol.ids import AccountId, Digest, PublicKey
 from protocol.ledger.books import Books
@@ -71,6 +71,7 @@ class DocumentRoom:
         self._find_own = find_own
         self._books = books
         self._now_ms = now_ms
+        self._log = get_logger("documents")
         self._fetcher: Fetcher[Digest, bytes] = Fetcher(self._ask, mesh.get_connected)
 
     async def on_get(self, peer: PublicKey, message: GetDocument) -> DocumentReply:
@@ -96,14 +97,22 @@ class DocumentRoom:
 
         One that is held without a grant to this member is no answer: its owner may have given the grant elsewhere.
         """
-        held = await self._vault.get(digest)
+        try:
+            held = await self._vault.get(digest)
+        except VaultError as error:
+            self._log.error("document_unread", code=error.code, reason=error.sentence)
+            held = None  # others may hold it whole
         if held is not None and self._is_for_us(held, digest):
             return held
         try:
             envelope = await self._fetcher.fetch(digest, give_up_s=FETCH_S, rounds_max=ROUNDS_MAX)
             await self._vault.put(envelope)
-        except (NobodyHasItError, VaultError):
+        except NobodyHasItError:
             return None
+        except VaultError as error:
+            if error.code not in DISK_CODES:
+                return None
+            self._log.error("document_not_kept", code=error.code, reason=error.sentence)
         return envelope
 
     def _is_for_us(self, raw: bytes, digest: Digest) -> bool:

@@ -18,6 +18,7 @@ from node.stops import KEY_IN_USE
 from node.store.chain import ChainStore, StoreError
 from node.sync import SyncPlan
 from node.telemetry import get_logger
+from node.vault.store import VaultError
 from protocol.block import Block
 from protocol.certificate import Certificate, Vote
 from protocol.ids import BlockDigest, Epoch, Height, PublicKey, ValidatorIndex, View
@@ -204,7 +205,7 @@ class Reception:
         """Answer a peer; where the disk is damaged it hears nothing and asks elsewhere."""
         try:
             await answer
-        except StoreError as error:
+        except (StoreError, VaultError) as error:
             self._log.error("answer_failed", code=error.code, reason=error.sentence)
 
     def _on_get_certificates(self, peer: PublicKey, message: GetCertificates) -> None:

@@ -313,6 +313,7 @@ ENDPOINTS: Final = (
             "too_large",
             "too_slow",
             "quota_reached",
+            "storage_full",
         ),
         signed=True,
     ),

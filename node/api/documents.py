@@ -10,7 +10,7 @@ from node.api.problems import ProblemError
 from node.api.reading import NOW_MS, get_id, get_node, read_body, require_caller, respond
 from node.api.state import find_account, find_data, find_name
 from node.documents import hand_out
-from node.vault.store import VaultError
+from node.vault.store import DISK_CODES, VaultError
 from protocol.codec import CodecError, decode
 from protocol.ids import Digest, ObjectId, PublicKey
 from protocol.limits import DOCUMENT_BYTES_MAX, REQUEST_BODY_BYTES_MAX
@@ -36,6 +36,8 @@ async def put_document(request: web.Request) -> web.Response:
     try:
         kept = await node.vault.put(raw)
     except VaultError as error:
+        if error.code in DISK_CODES:
+            raise
         raise ProblemError(_CODES.get(error.code, "malformed_request"), error.sentence) from error
     height = node.status().exec_height
     return respond(DocumentView(digest=kept.hex(), size=len(raw), height=height), height=height)

@@ -16,6 +16,7 @@ from aiohttp import web
 from node.api.ports import Busy, BusyReason
 from node.store.chain import StoreError
 from node.telemetry import get_logger
+from node.vault.store import VaultError
 from protocol.rejections import SENTENCES, Rejection
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -57,6 +58,7 @@ KINDS: Final[dict[str, Kind]] = {
     "internal": Kind(500, "The node made a mistake; it has been logged.", "节点内部错误，已记录。", retryable=True),
     "busy": Kind(503, "The node is busy; try again shortly.", "节点繁忙，请稍后重试。", retryable=True),
     "not_ready": Kind(503, "The node is not ready yet.", "节点尚未就绪。", retryable=True),
+    "storage_full": Kind(507, "The node's disk is full; nothing was kept.", "节点磁盘已满，未保存。", retryable=True),
 }
 
 BUSY: Final[dict[BusyReason, tuple[str, str]]] = {
@@ -205,9 +207,10 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return make_problem(code or "malformed_request", language=language, path=request.path)
     except (ConnectionResetError, ConnectionAbortedError):
         raise
-    except StoreError as error:
+    except (StoreError, VaultError) as error:
         _log.error("request_failed", method=request.method, path=request.path, code=error.code, reason=error.sentence)
-        return make_problem("internal", language=language, path=request.path)
+        code = "storage_full" if error.code == "vault_full" else "internal"
+        return make_problem(code, language=language, path=request.path)
     except Exception:
         _log.exception("request_failed", method=request.method, path=request.path)
         return make_problem("internal", language=language, path=request.path)

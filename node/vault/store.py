@@ -4,10 +4,13 @@
     get_for(digest, to)  the envelope with the live grants of one recipient alone, or None
     erase(digest)        ciphertext and wrapped keys gone; SQLite overwrites the pages (secure_delete)
 
-The vault holds ciphertext only; it never has a data key. Never write a plain row here.
+The vault holds ciphertext only; it never has a data key. What the disk does to it is a VaultError with its fix: a write
+that was not made durable was never acknowledged, and a damaged page is never taken for a document that is not here.
+Never write a plain row here.
 """
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -25,9 +28,13 @@ from protocol.transactions.data import Purpose
 from protocol.vault import Grant, VaultEnvelope, check_envelope
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 DOCUMENTS_PER_OWNER_MAX: Final = 64
 """A borrower's statements of years; beyond it an owner erases old ones first."""
+
+DISK_CODES: Final = frozenset({"vault_full", "vault_failed", "vault_unwritable", "vault_damaged"})
+CHECKED_BYTES_MAX: Final = 268_435_456  # a vault up to this size is read through at each start, in about a second
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
@@ -55,7 +62,10 @@ _TABLES: Final = (
 
 
 class VaultError(Exception):
-    """A document the vault does not take, or a vault that cannot be used; `code` is stable."""
+    """A document the vault does not take, or a vault that cannot be used; `code` is stable.
+
+    The codes of the disk are in DISK_CODES; all others are the caller's.
+    """
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -66,8 +76,9 @@ class VaultError(Exception):
 class Vault:
     """The open vault of one node."""
 
-    def __init__(self, database: aiosqlite.Connection) -> None:
+    def __init__(self, database: aiosqlite.Connection, path: Path) -> None:
         self._database = database
+        self._path = path
         self._writing = asyncio.Lock()
 
     @classmethod
@@ -75,16 +86,16 @@ class Vault:
         """Open or create the vault. Raises VaultError with the fix named."""
         database: aiosqlite.Connection | None = None
         try:
+            _check_length(path)
             database = await aiosqlite.connect(path, isolation_level=None)
             for line in (*_PRAGMAS, *_TABLES):
                 await database.execute(line)
+            await _check_pages(database)
         except sqlite3.Error as error:
             if database is not None:
                 await database.close()
-            raise VaultError(
-                "vault_unusable", f"{path} cannot be opened ({error}): fix its permissions, or restore it."
-            ) from error
-        return cls(database)
+            raise _explain(error, path) from error
+        return cls(database, path)
 
     async def close(self) -> None:
         """Finish a running write, then close (the connection's thread would keep the process alive)."""
@@ -140,12 +151,15 @@ class Vault:
         if found is None:
             return None
         rows = await self._read("SELECT recipient, raw FROM grants WHERE digest = ? ORDER BY recipient", (digest,))
-        grants = tuple(decode(row[1], Grant) for row in rows)
+        grants = tuple(self._decode(row[1], Grant) for row in rows)
         if recipient is not None and recipient != calculate_account_id(PublicKey(found[0])):
             grants = tuple(one for one in grants if one.recipient == recipient and now_ms <= one.until_ms)
             if not grants:
                 return None
-        return encode(msgspec.structs.replace(decode(found[1], VaultEnvelope), grants=grants))
+        envelope = self._decode(found[1], VaultEnvelope)
+        if envelope.digest != digest:
+            raise _explain(sqlite3.DatabaseError("a document is not what its digest says"), self._path)
+        return encode(msgspec.structs.replace(envelope, grants=grants))
 
     async def erase(self, digest: Digest) -> bool:
         """Forget a document and its wrapped keys; False when it was not held. The access log stays."""
@@ -176,7 +190,7 @@ class Vault:
             last = await self._read_one("SELECT raw FROM access WHERE data = ? ORDER BY serial DESC LIMIT 1", (data,))
             entry = sign_access(
                 signer,
-                last=None if last is None else decode(last[0], SignedAccess),
+                last=None if last is None else self._decode(last[0], SignedAccess),
                 data=data,
                 document=document,
                 reader=reader,
@@ -191,10 +205,20 @@ class Vault:
     async def read_access_log(self, data: ObjectId) -> list[SignedAccess]:
         """All openings of `data` by this node, oldest first."""
         rows = await self._read("SELECT raw FROM access WHERE data = ? ORDER BY serial", (data,))
-        return [decode(row[0], SignedAccess) for row in rows]
+        return [self._decode(row[0], SignedAccess) for row in rows]
 
     async def _read(self, sql: str, parameters: tuple[object, ...]) -> list[sqlite3.Row]:
-        return list(await self._database.execute_fetchall(sql, parameters))
+        try:
+            return list(await self._database.execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            raise _explain(error, self._path) from error
+
+    def _decode(self, raw: bytes, kind: type[S]) -> S:
+        """What was saved in canonical form; anything else was damaged on the disk."""
+        try:
+            return decode(raw, kind)
+        except CodecError as error:
+            raise _explain(sqlite3.DatabaseError(f"a row cannot be decoded: {error}"), self._path) from error
 
     async def _read_one(self, sql: str, parameters: tuple[object, ...]) -> sqlite3.Row | None:
         rows = await self._read(sql, parameters)
@@ -205,7 +229,10 @@ class Vault:
 
         async def inside() -> T:
             async with self._writing:
-                return await work
+                try:
+                    return await work
+                except sqlite3.Error as error:
+                    raise _explain(error, self._path) from error
 
         return await asyncio.shield(asyncio.ensure_future(inside()))
 
@@ -215,7 +242,55 @@ class Vault:
             for sql, rows in statements:
                 if rows:
                     await self._database.executemany(sql, rows)
+            await self._database.execute("COMMIT")
         except BaseException:
-            await self._database.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):  # a failed disk may have rolled it back already
+                await self._database.execute("ROLLBACK")
             raise
-        await self._database.execute("COMMIT")
+
+
+def _check_length(path: Path) -> None:
+    """Raises sqlite3.DatabaseError when the file is shorter than it says (SQLite's file format, section 1.3).
+
+    Pages of the journal beside it may not be in it yet; whoever stopped in good order left none.
+    """
+    journal = path.with_name(path.name + "-wal")
+    if not path.exists() or (journal.exists() and journal.stat().st_size):
+        return
+    with path.open("rb") as file:
+        head = file.read(100)
+    size = int.from_bytes(head[16:18], "big")
+    pages = int.from_bytes(head[28:32], "big")
+    is_known = len(head) == 100 and head[24:28] == head[92:96]
+    if is_known and path.stat().st_size < pages * (65_536 if size == 1 else size):
+        raise sqlite3.DatabaseError("its end is missing")
+
+
+async def _check_pages(database: aiosqlite.Connection) -> None:
+    """Raises sqlite3.DatabaseError when the file's pages do not hang together, or its end is missing."""
+    ((pages,),) = await database.execute_fetchall("PRAGMA page_count")
+    ((size,),) = await database.execute_fetchall("PRAGMA page_size")
+    if pages * size > CHECKED_BYTES_MAX:
+        return
+    found = [str(row[0]) for row in await database.execute_fetchall("PRAGMA quick_check(1)")]
+    if found != ["ok"]:
+        raise sqlite3.DatabaseError("; ".join(found).splitlines()[-1][:200])
+
+
+def _explain(error: sqlite3.Error, path: Path) -> VaultError:
+    """The sentence for what SQLite says; its primary result code decides, since the words differ by version."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return VaultError("vault_full", f"The disk of {path} is full: free space; nothing that was kept is lost.")
+    if code == sqlite3.SQLITE_IOERR:
+        named = getattr(error, "sqlite_errorname", str(error))
+        return VaultError(
+            "vault_failed", f"The disk of {path} failed ({named}): free space or repair it; what was kept is not lost."
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return VaultError("vault_unwritable", f"Cannot use {path} ({error}): fix its owner or permissions.")
+    return VaultError(
+        "vault_damaged",
+        f"{path} is damaged ({error}): restore a backup, or move it away, and statements come back from their owners"
+        " and the other members.",
+    )

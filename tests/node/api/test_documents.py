@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from node.client.access import check_access_view
 from node.client.http import ApiError, NodeClient
@@ -105,3 +106,20 @@ async def test_the_owner_sees_every_opening(node: DevNode, client: NodeClient) -
     assert officer is not None
     assert await refusal(client, "GET", path, signer=officer, now_ms=node.now_ms) == (404, "not_found")
     assert await refusal(client, "GET", path) == (401, "signature_missing")
+
+
+async def test_a_vault_without_room_says_so_and_a_damaged_one_tells_nothing(node: DevNode, client: NodeClient) -> None:
+    """507 with a code of its own, to be tried again; 500 and one line of log for damage. No traceback, no false 404."""
+    wallet = await node.open_borrower("li-na")
+    sealed = apply_for(node, wallet, read_sample(), make_wish()).sealed
+    path = f"/v1/vault/documents/{sealed.envelope.digest.hex()}"
+    signed = {"signer": wallet.signer, "now_ms": node.now_ms}
+    put = {"body": encode(sealed.envelope), "content_type": "application/msgpack", **signed}
+    await node.vault._database.execute("PRAGMA max_page_count=1")
+    assert await refusal(client, "PUT", path, **put) == (507, "storage_full")
+    await node.vault._database.execute("PRAGMA max_page_count=1000000")
+    await client.call("PUT", path, **put)  # type: ignore[arg-type]
+    await node.vault._database.execute("UPDATE documents SET body = zeroblob(100)")
+    with capture_logs() as logs:
+        assert await refusal(client, "GET", path, **signed) == (500, "internal")
+    assert [(one["event"], one["code"]) for one in logs] == [("request_failed", "vault_damaged")]

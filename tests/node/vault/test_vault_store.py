@@ -10,7 +10,7 @@ from nacl.public import PrivateKey
 from node.vault.crypto import OpenError, Recipient, Sealed, add_grants, make_salt_key, open_document, seal_document
 from node.vault.store import DOCUMENTS_PER_OWNER_MAX, Vault, VaultError
 from protocol.codec import CodecError, decode, encode
-from protocol.crypto import KeySigner, calculate_account_id
+from protocol.crypto import KeySigner, Signer, calculate_account_id
 from protocol.ids import AccountId, BoxKey, Day, Digest, TimeMs
 from protocol.limits import DOCUMENT_BYTES_MAX, STATEMENT_ROWS_MAX
 from protocol.money import Currency
@@ -238,10 +238,80 @@ async def test_an_erased_document_leaves_no_byte_on_disk(tmp_path: Path) -> None
     assert find() == []
 
 
-async def test_a_vault_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
-    """A file that is no database is a sentence with a code, and no thread stays behind."""
-    path = tmp_path / "vault.sqlite"
-    path.write_bytes(b"this is not a database, but it is long enough to look like a file" * 20)
+async def refuse(path: Path) -> VaultError:
+    """Why a vault is not opened; no thread stays behind."""
     with pytest.raises(VaultError) as caught:
         await Vault.open(path)
-    assert caught.value.code == "vault_unusable"
+    return caught.value
+
+
+async def test_a_vault_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    """A file that is no database: a sentence with a code, the path and the fix, and no thread stays behind."""
+    path = tmp_path / "vault.sqlite"
+    path.write_bytes(b"this is not a database, but it is long enough to look like a file" * 20)
+    error = await refuse(path)
+    assert (error.code, str(path) in error.sentence, "restore" in error.sentence) == ("vault_damaged", True, True)
+
+
+def make_large_of(owner: Signer, seed: int) -> Sealed:
+    """A sealed statement of many pages."""
+    plain = make_plain()
+    rows = tuple(msgspec.structs.replace(plain.rows[0], seq=i, amount=1 + seed) for i in range(5_000))
+    named = (Recipient(ALICE_ID, BoxKey(bytes(ALICE.public_key))),)
+    changed = msgspec.structs.replace(plain, rows=rows)
+    return seal_document(changed, owner=owner, recipients=named, purpose=Purpose.UNDERWRITE, until_ms=UNTIL)
+
+
+def make_large(seed: int) -> bytes:
+    """One of its owner's envelopes."""
+    return encode(make_large_of(OWNER, seed).envelope)
+
+
+async def test_a_damaged_or_torn_vault_is_refused_and_moving_it_away_helps(tmp_path: Path) -> None:
+    """A page overwritten or the end missing, at rest: refused in a sentence. As it was, everything is there."""
+    path = tmp_path / "vault.sqlite"
+    vault = await Vault.open(path)
+    digests = [await vault.put(make_large(i)) for i in range(3)]
+    await vault.close()
+    whole = path.read_bytes()
+    places = range(0, len(whole), 4_096)
+    codes: list[str] = []
+    for at in (0, 4_096, places[len(places) // 2], places[-1]):
+        path.write_bytes(whole[:at] + bytes(range(256)) * 16 + whole[at + 4_096 :])
+        try:
+            damaged = await Vault.open(path)
+        except VaultError as error:
+            codes.append(error.code)
+            continue
+        for digest in digests:
+            try:
+                await damaged.get(digest)
+            except VaultError as error:
+                codes.append(error.code)
+        await damaged.close()
+    assert codes == ["vault_damaged"] * 4  # at the start, or by whoever asks for the document that lies there
+    for left in (len(whole) - 4_096, len(whole) - 7, len(whole) // 2):
+        path.write_bytes(whole[:left])
+        assert (await refuse(path)).code == "vault_damaged"
+    path.write_bytes(whole)
+    vault = await Vault.open(path)
+    assert [await vault.get(digest) is not None for digest in digests] == [True] * 3
+    await vault.close()
+    path.unlink()
+    await (await Vault.open(path)).close()
+
+
+async def test_a_full_disk_keeps_what_was_kept_and_takes_more_when_there_is_room(tmp_path: Path) -> None:
+    """Nothing half kept: a sentence with a code, all of before still there, and no transaction left open."""
+    vault = await Vault.open(tmp_path / "vault.sqlite")
+    first = await vault.put(make_large(1))
+    ((pages,),) = await vault._database.execute_fetchall("PRAGMA page_count")
+    await vault._database.execute(f"PRAGMA max_page_count={pages + 3}")
+    for _ in range(2):
+        with pytest.raises(VaultError) as caught:
+            await vault.put(make_large(2))
+        assert (caught.value.code, "free space" in caught.value.sentence) == ("vault_full", True)
+    assert await vault.get(first) is not None
+    await vault._database.execute("PRAGMA max_page_count=1000000")
+    assert await vault.get(await vault.put(make_large(2))) is not None
+    await vault.close()
