@@ -16,11 +16,13 @@ WORLD = World()
 PROOFS, LAST = pass_epochs(WORLD, 2)
 
 
-def refinalize(place: int, /, **fields: Any) -> EpochProof:
+def refinalize(place: int, /, vote: dict[str, Any] | None = None, **fields: Any) -> EpochProof:
     """A proof whose header says something else, signed by the quorum it needs."""
     validators = (make_first_set(WORLD.genesis), pass_epochs(WORLD, 1)[1])[place]
     header = msgspec.structs.replace(PROOFS[place].header, **fields)
-    return msgspec.structs.replace(PROOFS[place], header=header, finalization=finalize(WORLD, header, validators))
+    return msgspec.structs.replace(
+        PROOFS[place], header=header, finalization=finalize(WORLD, header, validators, **(vote or {}))
+    )
 
 
 def alter(place: int, /, **fields: Any) -> EpochProof:
@@ -52,6 +54,7 @@ def test_without_a_proof_there_are_the_genesis_validators() -> None:
         ((PROOFS[1],), EpochFault.ORDER),
         ((PROOFS[0], PROOFS[0]), EpochFault.ORDER),
         ((refinalize(0, epoch=Epoch(1)),), EpochFault.ORDER),
+        ((refinalize(0, vote={"epoch": 0}, epoch=Epoch(1)),), EpochFault.ORDER),
         ((alter(0, finalization=msgspec.structs.replace(PROOFS[0].finalization, epoch=Epoch(1))),), EpochFault.ORDER),
         ((refinalize(0, epoch_end=Height(0)),), EpochFault.BOUNDARY),
         ((refinalize(0, epoch_end=Height(41)),), EpochFault.BOUNDARY),
@@ -64,6 +67,7 @@ def test_without_a_proof_there_are_the_genesis_validators() -> None:
             (alter(0, finalization=msgspec.structs.replace(PROOFS[0].finalization, kind=VoteKind.NOTARIZE)),),
             EpochFault.FINALIZATION,
         ),
+        ((refinalize(0, vote={"kind": VoteKind.NOTARIZE}),), EpochFault.FINALIZATION),
         ((alter(0, finalization=refinalize(0, height=Height(7)).finalization),), EpochFault.FINALIZATION),
         ((alter(0, finalization=finalize(WORLD, PROOFS[0].header, LAST)),), EpochFault.FINALIZATION),
         (

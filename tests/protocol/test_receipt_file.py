@@ -40,17 +40,25 @@ def get_keys(names: tuple[str, ...]) -> tuple[PublicKey, ...]:
     return tuple(sorted(make_signer(f"{name}/validator").public_key for name in names))
 
 
-def finalize(world: World, header: Header, validators: ValidatorSet) -> Certificate:
-    """A quorum of the validators signs the header."""
+def finalize(
+    world: World,
+    header: Header,
+    validators: ValidatorSet,
+    *,
+    kind: VoteKind = VoteKind.FINALIZE,
+    epoch: int | None = None,
+) -> Certificate:
+    """A quorum of the validators signs the header, in its own epoch or in the one given."""
+    of = Epoch(header.epoch if epoch is None else epoch)
     chain_id = world.ledger.chain_id
     names = sorted({name for names in VALIDATORS for name in names})
     signers = {make_signer(f"{name}/validator").public_key: make_signer(f"{name}/validator") for name in names}
     digest = header.calculate_digest()
-    message = calculate_vote_bytes(VoteKind.FINALIZE, chain_id, Epoch(header.epoch), View(7), digest)
+    message = calculate_vote_bytes(kind, chain_id, of, View(7), digest)
     voters = range(validators.quorum)
     return Certificate(
-        kind=VoteKind.FINALIZE,
-        epoch=header.epoch,
+        kind=kind,
+        epoch=of,
         view=View(7),
         digest=digest,
         signers=sum(1 << index for index in voters),
@@ -220,6 +228,8 @@ def test_each_link_of_the_proof_is_checked(fields: dict[str, object], fault: Rec
         ("one more", ReceiptFault.EPOCHS),
         ("swapped", ReceiptFault.EPOCHS),
         ("last signed by the first", ReceiptFault.FINALIZATION),
+        ("last signed in another epoch", ReceiptFault.FINALIZATION),
+        ("last notarized", ReceiptFault.FINALIZATION),
     ],
 )
 def test_every_change_of_validators_is_shown(change: str, fault: ReceiptFault) -> None:
@@ -227,13 +237,16 @@ def test_every_change_of_validators_is_shown(change: str, fault: ReceiptFault) -
     raw, world, _ = prove(2)
     file = decode(raw, ReceiptFile)
     first, second = file.epochs
-    old = finalize(world, file.headers[-1], make_first_set(world.genesis))
+    last, validators = file.headers[-1], pass_epochs(world, 2)[1]
+    assert finalize(world, last, validators) == file.finalization
     changes: dict[str, dict[str, object]] = {
         "none": {"epochs": ()},
         "one short": {"epochs": (first,)},
         "one more": {"epochs": (first, second, second)},
         "swapped": {"epochs": (second, first)},
-        "last signed by the first": {"finalization": old},
+        "last signed by the first": {"finalization": finalize(world, last, make_first_set(world.genesis))},
+        "last signed in another epoch": {"finalization": finalize(world, last, validators, epoch=1)},
+        "last notarized": {"finalization": finalize(world, last, validators, kind=VoteKind.NOTARIZE)},
     }
     assert verify_receipt_file(encode(msgspec.structs.replace(file, **changes[change])), world.genesis) is fault
 

@@ -10,11 +10,12 @@ import protocol.ledger.evidence as rule
 from protocol.certificate import VoteKind
 from protocol.crypto import check_signature
 from protocol.ids import BlockDigest, Day, Epoch, ValidatorIndex, View
+from protocol.ledger.actions import find_action_fault
 from protocol.ledger.evidence import is_contradiction
 from protocol.ledger.rows import ProposalState, Role
 from protocol.ledger.seatrows import list_keys
 from protocol.ledger.state import ACCOUNTS, CONVICTIONS
-from protocol.ledger.voters import count_votes
+from protocol.ledger.voters import can_seats_decide, count_votes
 from protocol.rejections import Rejection
 from protocol.transactions.governance import Evidence, Freeze, PauseSet, Propose, SignedFact, Vote
 from tests.protocol.ledger.seating import NONE, ONE, OTHER, SeatedWorld, accuse, seat, sign_fact, unseat
@@ -265,6 +266,7 @@ def test_a_convicted_key_never_sits_again_and_another_brings_seat_and_vote_back(
     for who in ("plum", "eye"):
         payload = Propose(action=seat(world, who, "plum/validator"), effective_on=Day(world.today + 1))
         assert world.do("harbour", payload).rejection is Rejection.ACTION_INVALID
+        assert find_action_fault(world.ledger.books, payload.action) == "key_convicted"
     world.begin_epoch()
     assert world.enact(seat(world, "plum", "plum/second")) == [DONE]
     world.begin_epoch()
@@ -275,6 +277,8 @@ def test_a_convicted_key_never_sits_again_and_another_brings_seat_and_vote_back(
         world.begin_epoch()
     payload = Propose(action=seat(world, "eye", "plum/validator"), effective_on=Day(world.today + 1))
     assert world.do("harbour", payload).rejection is Rejection.ACTION_INVALID
+    member = make_member("eye", int(Role.OBSERVER), attester_key=make_signer("plum/validator").public_key)
+    assert find_action_fault(world.ledger.books, member) == "key_taken"
 
 
 def test_a_suspended_one_votes_again_with_another_key() -> None:
@@ -315,6 +319,22 @@ def test_evidence_counts_in_its_epoch_and_the_next() -> None:
         assert tell(world, accuse(world, "plum", epoch=epochs + 1, index=index)) is Rejection.EVIDENCE_EPOCH
         world.check()
         restart(world)
+
+
+def test_evidence_of_a_later_epoch_is_signed_in_it() -> None:
+    """The bytes of a vote name its epoch: signatures of the epoch before are none of this one."""
+    world = SeatedWorld(6)
+    assert world.enact(seat(world, "jade", "jade/second")) == [DONE]
+    world.begin_epoch()
+    now, before = (
+        [sign_fact(world, "plum/validator", NOTARIZE, digest, epoch=epoch) for digest in (ONE, OTHER)]
+        for epoch in (1, 0)
+    )
+    payload = Evidence(epoch=Epoch(1), index=world.find_index("plum"), first=before[0], second=before[1])
+    assert tell(world, payload) is Rejection.EVIDENCE_UNSIGNED
+    assert tell(world, msgspec.structs.replace(payload, first=now[0], second=now[1])) is None
+    assert event(world)["epoch"] == 1
+    world.check()
 
 
 def test_the_index_is_of_the_epoch_of_the_evidence() -> None:
@@ -364,8 +384,10 @@ def test_conviction_after_freezes_leaves_a_network_that_can_decide() -> None:
         assert tell(world, accuse(world, name)) is None
     world.check()
     assert count_votes(world.ledger.books) == (5, 3)
+    assert not can_seats_decide(world.ledger.books, world.seats)
     assert world.enact(Freeze(account=world.account("jade"), frozen=False)) == [DONE]
     assert count_votes(world.ledger.books) == (5, 4)
+    assert can_seats_decide(world.ledger.books, world.seats)
     world.check()
     restart(world)
 

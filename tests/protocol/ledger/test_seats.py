@@ -270,6 +270,7 @@ def test_the_last_validator_stays() -> None:
     """Never below one: the only seat cannot be taken away, but can be given another key."""
     world = SeatedWorld(1)
     assert refuse(world, unseat(world, "harbour")) is Rejection.ACTION_INVALID
+    assert find_action_fault(world.ledger.books, unseat(world, "harbour")) == "seats_out_of_range"
     assert refuse(world, seat(world, "harbour", "harbour/second")) is None
 
 
@@ -341,6 +342,9 @@ def test_votes_of_who_left_count_no_more_and_what_is_open_is_counted_anew() -> N
     world.must("jade", Vote(proposal=waiting, approve=True))
     world.must("jade", Propose(action=PauseSet(families=2), effective_on=day))
     orphan = world.made("proposal", "jade")
+    world.must("v3", Propose(action=PauseSet(families=8), effective_on=day))
+    refused = world.made("proposal", "v3")
+    world.must("jade", Vote(proposal=refused, approve=False))
     world.must("plum", Propose(action=PauseSet(families=4), effective_on=day))
     passing = world.made("proposal", "plum")
     world.must("v3", Vote(proposal=passing, approve=True))
@@ -349,6 +353,7 @@ def test_votes_of_who_left_count_no_more_and_what_is_open_is_counted_anew() -> N
     world.check()
     assert read_proposal(world, waiting).approved == (world.account("harbour"),)
     assert read_proposal(world, orphan).approved == ()
+    assert (read_proposal(world, refused).rejected, read_proposal(world, refused).state) == ((), OPEN)
     passed = read_proposal(world, passing)
     assert (passed.state, passed.voters, passed.needed) == (ProposalState.PASSED, 3, 2)
     assert world.do("jade", Vote(proposal=waiting, approve=True)).rejection is Rejection.ROLE_MISSING
