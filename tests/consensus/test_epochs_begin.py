@@ -1,5 +1,7 @@
 """How an epoch begins, one test per sentence: between the two, who is helped, who speaks, and what a restart keeps."""
 
+import pytest
+
 from consensus.chain import make_genesis_floor
 from consensus.effects import (
     Broadcast,
@@ -15,6 +17,7 @@ from consensus.events import (
     Executed,
     PayloadBuilt,
     ReceivedBlock,
+    ReceivedBlocks,
     ReceivedCertificate,
     ReceivedProposal,
     ReceivedVote,
@@ -23,10 +26,12 @@ from consensus.events import (
     TimerName,
     WorkChanged,
 )
+from node import reception
 from protocol.block import Block
-from protocol.certificate import VoteKind
+from protocol.certificate import Certificate, VoteKind
 from protocol.ids import Epoch, Height, TimeMs, View
 from protocol.limits import EPOCH_NOTICE
+from protocol.messages import Blocks, GetBlocks
 from protocol.validators import make_validator_set
 from tests.consensus.bench import (
     CHAIN,
@@ -319,3 +324,53 @@ def test_a_lone_validator_rotates_its_key_by_itself() -> None:
     assert [one.height for one in ends] == [announced.height + EPOCH_NOTICE]
     assert (engine.epoch, engine.validators.keys, engine.seat) == (1, (new.public_key,), 0)
     assert engine.waiting_for() is None
+
+
+# ---------------------------------------------------------------------- peers that catch up
+
+
+class Shelf:
+    """A store of two epochs in which every tenth block, each boundary and the last have a finalization of their own."""
+
+    def __init__(self, blocks: list[Block], proofs: dict[Height, Certificate]) -> None:
+        self.blocks, self.proofs = blocks, proofs
+
+    async def read_blocks(self, height_from: Height, count: int) -> tuple[Block, ...]:
+        """A stretch."""
+        return tuple(self.blocks[height_from - 1 : height_from - 1 + count])
+
+    async def read_finalization(self, height_at_least: Height) -> tuple[Height, Certificate] | None:
+        """The lowest there is."""
+        found = [height for height in sorted(self.proofs) if height >= height_at_least]
+        return (found[0], self.proofs[found[0]]) if found else None
+
+
+def read(shelf: Shelf, height_from: int) -> Blocks:
+    """What a peer answers; nothing here ever waits."""
+    reading = reception.read_stretch(shelf, GetBlocks(height_from=Height(height_from), count=64))
+    with pytest.raises(StopIteration) as ended:
+        reading.send(None)
+    found: Blocks = ended.value.value
+    return found
+
+
+def test_a_peer_answers_no_further_than_the_end_of_an_epoch() -> None:
+    """Its stretch ends at the boundary under the boundary's finalization; whoever follows comes across, and on."""
+    bench = EpochBench()
+    boundary = bench.cross()
+    blocks, proofs = list(bench.crossed), {boundary.header.height: bench.ended}
+    for view in range(1, 12):
+        blocks.append(bench.later_child(view, blocks[-1]))
+        bench.below[digest_of(blocks[-1])] = bench.history(blocks[-2])
+    proofs[blocks[-1].header.height] = bench.finalization(blocks[-1])
+    shelf = Shelf(blocks, {height: proof for height, proof in proofs.items() if proof is not None})
+    follower = EpochBench(own=())
+    follower.start()
+    while follower.engine.final_height < len(blocks):
+        before = follower.engine.final_height
+        reply = read(shelf, before + 1)
+        assert {block.header.epoch for block in reply.blocks} == {reply.finalization.epoch if reply.finalization else 9}
+        follower.drive(ReceivedBlocks(blocks=reply))
+        follower.plan()
+        assert follower.engine.final_height > before
+    assert follower.engine.epoch == 1

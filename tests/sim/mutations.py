@@ -11,13 +11,15 @@ import pytest
 
 from protocol.certificate import VoteKind
 from tests.consensus import test_certificates_and_evidence as votes
+from tests.consensus import test_epochs_begin as beginning
+from tests.consensus import test_epochs_end as ending
 from tests.consensus import test_leading_and_finality as leading
 from tests.consensus import test_proposals_and_timers as timers
 from tests.consensus import test_restarts as restarts
 from tests.consensus import test_safety_rules as safety
 from tests.sim import test_latency_and_silence as silence
 from tests.sim.boundaries import find_boundaries
-from tests.sim.mutants import judgement, progress, promises
+from tests.sim.mutants import epochs, judgement, progress, promises
 from tests.sim.runner import run_boundary, run_case, run_seed
 
 
@@ -264,4 +266,85 @@ PROGRESS = (
     ),
 )
 
-MUTATIONS = (*PROMISES, *JUDGEMENT, *PROGRESS)
+EPOCHS = (
+    Mutation("anybody may be announced", epochs.announce_anybody, Seeds("border", changing=True)),
+    Mutation("the newest plan is announced under any state", epochs.announce_what_is_not_named, Seeds(changing=True)),
+    Mutation("any end of an epoch will do", epochs.any_end, Seeds("border", changing=True)),
+    Mutation("the end of an epoch moves on", epochs.move_the_end, Seeds(changing=True)),
+    Mutation(
+        "nobody hurries to the end of an epoch",
+        epochs.crawl_to_the_end,
+        Law(ending.test_a_fixed_end_is_work_and_empty_blocks_are_proposed_at_once),
+    ),
+    Mutation("an epoch goes on after its boundary", epochs.outlive_the_end, Seeds("border", changing=True)),
+    Mutation(
+        "a boundary block is voted for again without proof",
+        epochs.repeat_the_unproven,
+        Seeds("border", changing=True),
+    ),
+    Mutation(
+        "any block may be proposed again",
+        epochs.repeat_any_block,
+        Law(ending.test_an_earlier_block_is_never_proposed_again),
+    ),
+    Mutation(
+        "a boundary block is never proposed again",
+        epochs.never_propose_again,
+        Law(ending.test_a_leader_proposes_the_boundary_block_again_after_d_and_never_a_child),
+    ),
+    Mutation(
+        "a boundary block grows too old",
+        epochs.time_the_repeated,
+        Law(ending.test_a_later_leader_proposes_it_again_and_gets_a_vote),
+    ),
+    Mutation(
+        "sync refuses a boundary that became final late",
+        epochs.refuse_late_finality,
+        Law(ending.test_sync_takes_a_boundary_under_a_finalization_of_a_later_view, (5,)),
+    ),
+    Mutation("an epoch never ends", epochs.never_end, Seeds(changing=True)),
+    Mutation("the views of an epoch go on from the last one's", epochs.keep_the_views, Seeds(changing=True)),
+    Mutation("every epoch has the same first leader", epochs.keep_the_first_leader, Seeds(changing=True)),
+    Mutation(
+        "a node takes part between two epochs",
+        epochs.speak_between,
+        Law(beginning.test_between_epochs_a_node_waits_for_its_own_execution),
+    ),
+    Mutation(
+        "a node follows whom it planned, not whom all announced",
+        epochs.follow_anybody,
+        Law(beginning.test_a_node_that_executed_another_plan_than_the_boundary_announced_goes_no_further),
+    ),
+    Mutation("a removed validator speaks on", epochs.speak_without_a_seat, Seeds(changing=True)),
+    Mutation("a rotated key signs on", epochs.speak_with_the_old_key, Seeds(changing=True)),
+    Mutation(
+        "the convicted are waited for",
+        epochs.trust_the_convicted,
+        Law(beginning.test_evidence_in_the_ledger_ends_the_views_of_its_key_at_once),
+    ),
+    Mutation("a signature does not name its epoch", epochs.epochs_share_bytes, Seeds(changing=True)),
+    Mutation("certificates of other epochs are believed", epochs.believe_other_epochs, Seeds(changing=True)),
+    Mutation(
+        "a restart forgets what it said in a later epoch",
+        epochs.forget_later_epochs,
+        Law(beginning.test_a_log_that_spans_the_switch_keeps_the_promises_of_the_later_epoch),
+    ),
+    Mutation("a restart takes all epochs for one", epochs.mix_epochs_in_the_log, Seeds(changing=True)),
+    Mutation(
+        "what opened an epoch is not logged",
+        epochs.enter_without_a_record,
+        Law(beginning.test_an_added_validator_votes_from_the_first_view_on),
+    ),
+    Mutation(
+        "whoever is left in an epoch gets no answer",
+        epochs.help_nobody_behind,
+        Law(beginning.test_a_vote_of_the_former_epoch_is_answered_with_what_ended_it),
+    ),
+    Mutation(
+        "a peer's answer goes on beyond an epoch",
+        epochs.answer_across_the_end,
+        Law(beginning.test_a_peer_answers_no_further_than_the_end_of_an_epoch),
+    ),
+)
+
+MUTATIONS = (*PROMISES, *JUDGEMENT, *PROGRESS, *EPOCHS)

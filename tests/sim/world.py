@@ -166,7 +166,7 @@ class World:
     @property
     def seats(self) -> Seats:
         """After the highest final block anywhere."""
-        return self.judge.states[Height(len(self.judge.finals))]
+        return self.judge.states[max(self.judge.states)]
 
     def count_views(self, epoch: Epoch, view: View) -> int:
         """Views since the genesis, over all epochs, as they first came."""

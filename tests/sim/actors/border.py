@@ -17,32 +17,43 @@ class BorderEquivocator(Actor):
 
     def twist(self, message: Message) -> None:
         """Its own votes go out; its proposals are multiplied where an epoch ends."""
-        self.world.broadcast(self, message, True)
         if not isinstance(message, Propose):
+            self.world.broadcast(self, message, True)
             return
         header, rng = message.block.header, self.world.rng
         if header.is_boundary:
+            self.world.broadcast(self, message, True)
             other = self.copy(message, time_ms=TimeMs(header.time_ms + 1))
             self.send_to_half(other, rng.randrange(2))
             for digest in (header.calculate_digest(), other.block.header.calculate_digest()):
                 for kind in (VoteKind.NOTARIZE, VoteKind.FINALIZE):
                     self.send_to_half(self.make_vote(kind, message.view, digest), rng.randrange(2))
             return
+        false = self.lie(message)
+        if false is None or rng.random() < 0.5:
+            self.world.broadcast(self, message, True)
+            if false is not None:
+                self.send_to_half(false, rng.randrange(2))
+        else:
+            self.world.broadcast(self, false, True)
+
+    def lie(self, message: Propose) -> Propose | None:
+        """Other validators, or another end."""
+        header, rng = message.block.header, self.world.rng
         match rng.choice(("honest", "others", "nobody", "sooner", "later", "over")):
             case "others":
-                false = self.remake(message, next_validators_hash=Digest(rng.randbytes(32)))
+                return self.remake(message, next_validators_hash=Digest(rng.randbytes(32)))
             case "nobody":
                 own = self.engine.validators.calculate_hash()
-                false = self.remake(message, next_validators_hash=own, epoch_end=Height(0))
+                return self.remake(message, next_validators_hash=own, epoch_end=Height(0))
             case "sooner":
-                false = self.remake(message, epoch_end=Height(max(header.height, header.epoch_end - 1)))
+                return self.remake(message, epoch_end=Height(max(header.height, header.epoch_end - 1)))
             case "later":
-                false = self.remake(message, epoch_end=Height((header.epoch_end or header.height) + EPOCH_NOTICE))
+                return self.remake(message, epoch_end=Height((header.epoch_end or header.height) + EPOCH_NOTICE))
             case "over":
-                false = self.remake(message, epoch_end=header.height)
+                return self.remake(message, epoch_end=header.height)
             case _:
-                return
-        self.send_to_half(false, rng.randrange(2))
+                return None
 
     def copy(self, propose: Propose, **changes: object) -> Propose:
         """The same proposal, in the same view, of a changed block."""
