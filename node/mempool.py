@@ -149,8 +149,20 @@ class Mempool:
             self._sealed_ms = now_ms  # a rest that did not fit is due at once
         batch = Batch(items=tuple(items))
         held = HeldBatch(batch, tuple(transactions), OWN, now_ms, encode(batch))
-        self._hold(held)
-        return held
+        same = self._held.get(held.digest)
+        if same is None:
+            self._hold(held)
+            return held
+        self._own(same)
+        return same
+
+    def _own(self, held: HeldBatch) -> None:
+        """A peer has sealed the very same transactions: counted once, and from now on pushed again by this node too."""
+        if held.origin != OWN:
+            self._by_origin[held.origin] -= 1
+            held.origin = OWN
+            self._by_origin[OWN] += 1
+            self._own_unordered += not held.ordered
 
     def find_unordered_own(self, arrived_before_ms: int) -> list[HeldBatch]:
         """Own batches that no final block orders yet and that are older than this: to be pushed again."""

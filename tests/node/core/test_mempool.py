@@ -298,3 +298,20 @@ def test_a_real_batch_has_the_digest_of_its_ids() -> None:
     assert (one.ref.tx_count, one.ref.size) == (2, len(one.raw))
     assert isinstance(BatchDigest(one.digest), bytes)
     assert one.origin != OWN
+
+
+def test_a_peer_that_sealed_the_very_same_batch_first_is_no_second_batch() -> None:
+    """A client gave two nodes one transaction: the batch is held, counted and waited for once, and this node's own."""
+    pool = Mempool()
+    pool.try_add(light(1), ITEM)
+    assert pool.add_batch(held([1]))
+    sealed = pool.try_seal(0)
+    assert sealed is pool.get(calculate_batch_digest([light(1).id]))
+    assert pool.find_unordered_own(10) == [sealed]
+    assert len(pool.choose(())) == 1
+    pool.on_ordered([sealed.digest])
+    assert not pool.has_work()
+    pool.on_executed([sealed.digest], [light(1).id], 1, 0)
+    assert not pool.has_work()
+    assert pool.transactions == 0
+    assert (pool.check_push(b"peer", 1), pool.calculate_room()) == (None, POOL_TRANSACTIONS_MAX)
