@@ -328,6 +328,8 @@ class Attester:
                         if not item.sidecars:
                             raise RefusalError("sidecar_erased")
                         return tuple(item.sidecars)
+        if self._node.store.base:  # it was opened before this node's history begins
+            raise RefusalError("history_pruned")
         return None
 
 

@@ -109,7 +109,12 @@ ENDPOINTS: Final = (
         problems=(*_READ, "receipt_not_ready"),
     ),
     Endpoint(
-        "GET", "/v1/blocks/{height}", chain.get_block, "A block", BlockView, problems=("malformed_request", "not_found")
+        "GET",
+        "/v1/blocks/{height}",
+        chain.get_block,
+        "A block",
+        BlockView,
+        problems=("malformed_request", "not_found", "history_pruned"),
     ),
     Endpoint(
         "GET",
@@ -121,7 +126,7 @@ ENDPOINTS: Final = (
             Query("after", "Position height-index to resume behind.", _POSITION),
             Query("kind", "Only events of this kind; may be repeated.", {"type": "string"}),
         ),
-        problems=("malformed_request", "busy"),
+        problems=("malformed_request", "busy", "history_pruned"),
     ),
     Endpoint(
         "GET", "/v1/accounts/{id}", books.get_account, "An account, by id or key", books.AccountView, problems=_READ

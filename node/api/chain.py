@@ -85,6 +85,19 @@ async def get_genesis(request: web.Request) -> web.Response:
     return web.Response(body=encode_genesis(get_node(request).genesis), content_type="application/json")
 
 
+def check_history(base: Height, height: Height) -> None:
+    """Raise ProblemError(history_pruned) for a height that this node has nothing of."""
+    if 0 < height <= base:
+        raise ProblemError("history_pruned", f"The history of this node begins after block {base}.")
+
+
+def describe_missing(base: Height) -> str:
+    """Why there may be no transaction of an id."""
+    waiting = "No executed transaction has this id here; it may still wait"
+    pruned = f", or be older than this node's history, which begins after block {base}"
+    return waiting + (pruned if base else "") + "."
+
+
 async def get_block(request: web.Request) -> web.Response:
     """GET /v1/blocks/{height}."""
     node = get_node(request)
@@ -92,6 +105,7 @@ async def get_block(request: web.Request) -> web.Response:
     if not (text.isascii() and text.isdecimal() and len(text) <= 16):
         raise ProblemError("malformed_request", "A height is a number from 1 on.")
     height = Height(int(text))
+    check_history(node.store.base, height)
     block = await node.store.read_block(height)
     if block is None:
         raise ProblemError("not_found", f"No block of height {height} is saved here.")
@@ -125,7 +139,7 @@ async def get_transaction(request: web.Request) -> web.Response:
     if stored is None and wait_ms:
         stored = await node.wait_final(transaction_id, wait_ms / 1000)
     if stored is None:
-        raise ProblemError("not_found", "No executed transaction has this id here; it may still wait.")
+        raise ProblemError("not_found", describe_missing(node.store.base))
     transaction = decode_transaction(stored.raw)
     assert isinstance(transaction, Transaction), "what was executed can be decoded"
     receipt = decode(stored.receipt, Receipt)
@@ -163,7 +177,7 @@ async def get_receipt(request: web.Request) -> web.Response:
     raw = await node.make_receipt_file(transaction_id)
     if raw is None:
         if await node.store.find_transaction(transaction_id) is None:
-            raise ProblemError("not_found", "No executed transaction has this id here; it may still wait.")
+            raise ProblemError("not_found", describe_missing(node.store.base))
         raise ProblemError("receipt_not_ready", "A later block must name the state first.", retry_after_ms=1_000)
     name = f"receipt-{transaction_id.hex()[:16]}.lsr"
     return web.Response(

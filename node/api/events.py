@@ -54,6 +54,8 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     node = get_node(request)
     given = request.headers.get("Last-Event-ID") or request.query.get("after")
     position = (node.status().exec_height, 2**53 - 1) if given is None else parse_position(given)
+    if position[0] < node.store.base:
+        raise ProblemError("history_pruned", f"The events of this node begin after block {node.store.base}.")
     kinds = frozenset(request.query.getall("kind", []))
     streams = request.app[STREAMS]
     if len(streams) >= STREAMS_MAX:

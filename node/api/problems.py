@@ -45,6 +45,11 @@ KINDS: Final[dict[str, Kind]] = {
     "not_permitted": Kind(403, "This key may not read or do this.", "此密钥无权进行该操作。"),
     "too_slow": Kind(408, "The request did not arrive in time.", "请求内容未能及时送达。", retryable=True),
     "not_found": Kind(404, "There is nothing under this address.", "未找到所请求的内容。"),
+    "history_pruned": Kind(
+        410,
+        "This node's history begins later; a node that keeps all of it has this.",
+        "本节点的历史从更晚的区块开始，请向保存完整历史的节点查询。",
+    ),
     "method_not_allowed": Kind(405, "The address does not know this method.", "该地址不支持此方法。"),
     "receipt_not_ready": Kind(
         409, "The receipt is not provable yet; try again shortly.", "凭证尚未可证明，请稍后重试。", retryable=True

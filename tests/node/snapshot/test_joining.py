@@ -102,7 +102,7 @@ async def test_peers_of_a_node_without_old_blocks_ask_others_and_think_no_worse_
         assert observer.opened.store.base == 0
         assert observer.sync._distrusted_until_ms == {}
         key = net.nodes["di"].opened.keys.node.public_key
-        assert observer.sync._bases[key] == 2 * INTERVAL
+        await until(lambda: observer.sync._bases.get(key) == 2 * INTERVAL, what="the status of di")
         for name in ("ada", "bo"):  # with cy and the one that began with a snapshot there is a quorum no more
             await net.stop(name)
         await net.start("ada")
