@@ -316,6 +316,8 @@ class Core:
         stack.push_async_callback(self._close_rooms)
         await self._restore_batches()
         await self.guard.review(opened.store, opened.tip.height)
+        if opened.signers and self.engine.seat is None:
+            get_logger("epochs").info("standing_by", epoch=self.engine.epoch, keys=len(opened.signers))
         self.engine.replay(opened.records)
         port = await self.gossip.start(self.reception, self.config.listen_host, self.config.listen_port)
         stack.push_async_callback(self.gossip.stop)

@@ -208,7 +208,7 @@ class VotingGuard:
         said = calculate_vote_bytes(word.kind, self._chain_id, epoch, word.view, word.digest)
         if not check_signature(key, said, word.signature):
             return
-        self._log.error("own_vote_unknown", kind=word.kind.name.lower(), epoch=epoch, view=word.view)
+        self._log.warning("own_vote_seen", kind=word.kind.name.lower(), epoch=epoch, view=word.view)
         self._stop(
             Stop(
                 code=OWN_VOTE_UNKNOWN,

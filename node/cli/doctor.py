@@ -98,12 +98,25 @@ def _check_directory(directory: Path) -> list[Finding]:
         findings.append(Finding("genesis", False, f"{config.genesis} cannot be read: {error.strerror}."))
     except GenesisError as error:
         findings.append(Finding("genesis", False, f"{error}."))
+    findings += _check_stops(place)
     findings += [
         _check_port("gossip port", config.listen_host, config.listen_port),
         _check_port("API port", config.api_host, config.api_port),
         _check_disk(place),
     ]
     return findings
+
+
+def _check_stops(place: Path) -> list[Finding]:
+    """Why a validator that starts here would not vote."""
+    from node.store.appendlog import LogError
+    from node.store.stopfile import StopFile
+
+    try:
+        stops = StopFile.open(place).stops
+    except LogError as error:
+        return [Finding("voting", False, error.sentence)]
+    return [Finding("voting", False, f"{stop.code}: {stop.sentence}") for stop in stops]
 
 
 def _check_port(name: str, host: str, port: int) -> Finding:

@@ -87,6 +87,21 @@ async def test_a_seat_gets_the_key_that_waits_beside_the_one_that_votes(desk: De
     assert (twice.exit_code, "leave --new out" in twice.output) == (1, True)
 
 
+async def test_a_key_that_has_its_seat_is_adopted(desk: Desk) -> None:
+    """The waiting key takes the present one's place; a second time there is none to adopt."""
+    home = make_home(desk, "jade", votes=True)
+    _, told = await prove(desk, "jade", home, "--new")
+    done = await desk.run("keys", "adopt", "--dir", str(home))
+    assert done.exit_code == EXIT_OK, done.output
+    assert told["validator_key"] in done.stdout
+    seed = read_seed(home, "validator")
+    assert seed is not None
+    assert KeySigner(seed).public_key.hex() == told["validator_key"]
+    assert read_seed(home, "validator-next") is None
+    twice = await desk.run("keys", "adopt", "--dir", str(home))
+    assert (twice.exit_code, "no next validator key" in twice.output) == (1, True)
+
+
 async def test_a_seat_is_taken_away_by_name(desk: Desk) -> None:
     """Nothing of the member is needed; what is shown names the key that goes."""
     keys = ("--officer-dir", str(desk.open_office("harbour")), "--yes", "--node", desk.url)

@@ -11,12 +11,12 @@ from protocol.certificate import Vote, VoteKind
 from protocol.ids import BlockDigest, Epoch, Signature, ValidatorIndex, View
 
 
-def make_record(view: int) -> VoteRecord:
+def make_record(view: int, epoch: int = 0) -> VoteRecord:
     """A vote of view `view`."""
     return VoteRecord(
         vote=Vote(
             kind=VoteKind.NOTARIZE,
-            epoch=Epoch(0),
+            epoch=Epoch(epoch),
             view=View(view),
             digest=BlockDigest(bytes(32)),
             index=ValidatorIndex(0),
@@ -36,6 +36,21 @@ async def test_records_survive_and_prune_by_view(tmp_path: Path) -> None:
     log, records = VoteLog.open(path)
     await log.close()
     assert records == [make_record(2), make_record(3)]
+
+
+async def test_a_log_is_shortened_over_epochs_and_says_from_where_on_it_is_whole(tmp_path: Path) -> None:
+    """Views begin anew with each epoch: a high view of an earlier one is older than the first of the next."""
+    path = tmp_path / "votes.wal"
+    log, _ = VoteLog.open(path)
+    assert log.floor == (0, 0)
+    records = [make_record(90), make_record(1, epoch=1), make_record(5, epoch=1), make_record(2, epoch=2)]
+    await log.append(records)
+    await log.prune((Epoch(1), View(4)))
+    await log.prune((Epoch(0), View(99)))  # never back
+    await log.close()
+    log, left = VoteLog.open(path)
+    assert (left, log.floor) == (records[2:], (1, 4))
+    await log.close()
 
 
 async def test_a_log_that_was_there_and_is_gone_stops_the_node(tmp_path: Path) -> None:
