@@ -167,11 +167,11 @@ class Load:
                     self.problems.append(f"{name} answered {error.code}: {error.sentence}")
                 await asyncio.sleep(PAUSE_S)
                 continue
-            for one in self._note(name, results):
+            for one in self.note(name, results):
                 left.pop(one, None)
         return not left
 
-    def _note(self, name: str, results: Sequence[SubmitResult]) -> list[str]:
+    def note(self, name: str, results: Sequence[SubmitResult]) -> list[str]:
         """Remember what became final; ids of those, and of what was refused, which is a problem."""
         done: list[str] = []
         for one in results:
@@ -210,12 +210,19 @@ class Load:
         self.sent.add(intent.id.hex())
         return intent
 
+    def make_transfers(self, count: int) -> list[Intent]:
+        """Transfers of all clients' senders in turn, to be sent by the caller."""
+        senders = [one for senders in self._clients for one in senders]
+        made = [self._make_transfer(senders[i % len(senders)]) for i in range(count)]
+        self.sent.update(one.id.hex() for one in made)
+        return made
+
     async def _probe(self, name: str, intent: Intent) -> bool:
         try:
             results = await self._nodes[name].submit([intent.item], wait_final=True, timeout_ms=PROBE_MS)
         except (NodeUnreachable, ApiError):
             return False
-        return bool(self._note(name, results))
+        return bool(self.note(name, results))
 
     # ------------------------------------------------------------------ reading
 
