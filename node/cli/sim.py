@@ -39,6 +39,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "模拟器随源代码提供，安装包不含它：请在代码仓库的克隆中运行。",
     ),
     "actors": ("Byzantine actors", "拜占庭行为者"),
+    "ledger_actors": ("Byzantine actors of the whole ledger", "整个账本的拜占庭行为者"),
     "scenarios": ("Scenarios of crash boundaries", "崩溃边界场景"),
 }
 
@@ -87,6 +88,7 @@ def load_campaign(told: _Told) -> Any:
 
 @click.command()
 @click.option("--seeds", metavar="A-B", default=None, help="Fault seeds, first and last, or one.  [default: 0-99]")
+@click.option("--ledger", is_flag=True, help="The seeds are runs of whole nodes with their books, pools and clients.")
 @click.option("--twins", metavar="A-B", default=None, help="Cases of twins: keys with two instances each.")
 @click.option("--boundaries", metavar="NAME|all", default=None, help="Every crash boundary of a scenario.")
 @click.option("--boundary", metavar="PLACE", default=None, help="One crash boundary, as a failure names it.")
@@ -106,7 +108,8 @@ def sim(*, is_list: bool, processes: int, as_json: bool, lang: str, **wishes: An
     """Try the consensus code against faults in a simulated network, by seed; needs no node.
 
     The real engine runs in one thread over a simulated network, clock and disk: weather, crashes, Byzantine actors,
-    all drawn from the seed. A seed gives the same run on every machine; a failure is one line with the command that
+    all drawn from the seed. With --ledger whole nodes run: books, pools, catching up, and people who submit what
+    seeded lives bring. A seed gives the same run on every machine; a failure is one line with the command that
     repeats it. The trace hash is folded in the order of the seeds, so any number of processes gives the same.
 
     Exit code 0 without failures, 1 with some. Ctrl-C ends it and says what was reached.
@@ -126,7 +129,7 @@ def sim(*, is_list: bool, processes: int, as_json: bool, lang: str, **wishes: An
         raise click.UsageError(f"{error}.") from error
     tally = campaign.run_campaign(jobs, processes=processes, on_result=told.show)
     told.clear()
-    asked = {name: wish for name, wish in wishes.items() if wish is not None}
+    asked = {name: wish for name, wish in wishes.items() if wish not in (None, False)}
     _tell({**asked, **tally.make_summary()}, told, as_json=as_json)
     code = INTERRUPTED if tally.interrupted else EXIT_REFUSED if tally.failures else EXIT_OK
     raise click.exceptions.Exit(code)

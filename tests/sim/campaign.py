@@ -15,6 +15,8 @@ from zlib import crc32
 
 from tests.sim.actors.table import ACTORS
 from tests.sim.boundaries import SCENARIOS, find_boundaries, parse_boundary
+from tests.sim.ledger.actors.table import ACTORS as LEDGER_ACTORS
+from tests.sim.ledger.runner import LedgerOutcome, run_ledger_seed
 from tests.sim.runner import Outcome, run_boundary, run_case, run_seed
 
 VALIDATORS_MAX = 20
@@ -24,7 +26,7 @@ class Job(NamedTuple):
     """One run by what names it: a seed, a case of twins, or a boundary."""
 
     kind: str
-    """seeds, twins or boundary."""
+    """seeds, ledger, twins or boundary."""
     name: str
     validators: int | None = None
     byzantine: str | None = None
@@ -52,8 +54,10 @@ def run_job(job: Job) -> Result:
     return Result(outcome.failure, outcome.events, outcome.trace, outcome.is_late, time.process_time() - began)
 
 
-def _run(job: Job) -> Outcome:
+def _run(job: Job) -> Outcome | LedgerOutcome:
     match job.kind:
+        case "ledger":
+            return run_ledger_seed(int(job.name), size=job.validators, byzantine=job.byzantine)
         case "twins":
             return run_case(int(job.name))
         case "boundary":
@@ -74,9 +78,12 @@ def list_jobs(
     validators: int | None = None,
     byzantine: str | None = None,
     changes: str | None = None,
+    ledger: bool = False,
 ) -> list[Job]:
-    """The jobs of the one campaign that is named. Raises CampaignError."""
-    if byzantine is not None and byzantine not in ACTORS:
+    """The jobs of the one campaign that is named; seeds are of consensus, or of the `ledger`. Raises CampaignError."""
+    if ledger and (seeds is None or changes is not None):
+        raise CampaignError("the whole ledger is run by --seeds, and its people alone change its validators")
+    if byzantine is not None and byzantine not in (LEDGER_ACTORS if ledger else ACTORS):
         raise CampaignError(f"there is no actor {byzantine!r}: --list names them")
     if validators is not None and not 1 <= validators <= VALIDATORS_MAX:
         raise CampaignError(f"a set has 1 to {VALIDATORS_MAX} validators")
@@ -93,7 +100,8 @@ def list_jobs(
             raise CampaignError(f"there is no scenario {boundaries!r}: --list names them")
         return [Job("boundary", str(one)) for name in names for one in find_boundaries(name)]
     changing = None if changes is None else changes == "yes"
-    return [Job("seeds", str(seed), validators, byzantine, changing) for seed in parse_range(seeds or "")]
+    kind = "ledger" if ledger else "seeds"
+    return [Job(kind, str(seed), validators, byzantine, changing) for seed in parse_range(seeds or "")]
 
 
 def parse_range(text: str) -> range:
@@ -111,6 +119,7 @@ def list_names() -> dict[str, dict[str, str]]:
     """Everything that can be named: actors and scenarios, each with what it does."""
     return {
         "actors": {name: _read_doc(actor) for name, actor in sorted(ACTORS.items())},
+        "ledger_actors": {name: _read_doc(actor) for name, actor in sorted(LEDGER_ACTORS.items())},
         "scenarios": {name: SCENARIO_TEXTS[name] for name in SCENARIOS},
     }
 

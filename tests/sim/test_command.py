@@ -100,6 +100,8 @@ def test_without_the_source_it_says_where_the_simulator_is(monkeypatch: pytest.M
         ("--validators", "0"),
         ("--boundaries", "nowhere"),
         ("--boundary", "nowhere"),
+        ("--ledger", "--twins", "1"),
+        ("--ledger", "--byzantine", "forger of worlds"),
     ],
 )
 def test_what_cannot_be_run_is_wrong_use(wrong: tuple[str, ...]) -> None:
