@@ -215,7 +215,7 @@ def test_seizing_names_its_first_fault(world: Goods) -> None:
 def test_an_arbiter_may_vouch_and_a_pause_holds_seizures_and_sales(world: Goods) -> None:
     """Issuer or arbiter, never the lender itself; validators can pause what lenders do to loans."""
     loan, (asset,) = default_with(world, "A-1")
-    change(world, ACCOUNTS, world.account("harbour"), roles=int(Role.LENDER | Role.ARBITER))
+    change(world, ACCOUNTS, world.account("harbour"), roles=int(Role.VALIDATOR | Role.LENDER | Role.ARBITER))
     assert refused(world, "harbour", seize(asset, loan, 1), cosigners=("harbour",)) is Rejection.COSIGNER_MISSING
     change(world, ACCOUNTS, world.account("eye"), roles=int(Role.ARBITER))
     change(world, GOVERNED, GOVERNED_KEY, paused=int(Pause.SERVICING))

@@ -114,7 +114,7 @@ def test_a_lender_that_lost_its_roles_still_defaults_its_loans(world: Goods) -> 
     """Whose loan it is decides."""
     loan = lend(world)
     world.pass_days(DEFAULT_DAY)
-    change(world, ACCOUNTS, world.account("harbour"), roles=int(Role.ISSUER))
+    change(world, ACCOUNTS, world.account("harbour"), roles=int(Role.VALIDATOR | Role.ISSUER))
     assert refused(world, "harbour", distress(loan)) is None
 
 
@@ -224,7 +224,7 @@ def test_an_early_default_needs_evidence_and_another_that_vouches(world: Goods) 
     assert refused(world, "harbour", replace(early, evidence=None), cosigners=("court",)) is Rejection.ARBITER_MISSING
     for others in ((), ("eye",), ("jade", "issuer")):
         assert refused(world, "harbour", early, cosigners=others) is Rejection.ARBITER_MISSING
-    change(world, ACCOUNTS, world.account("harbour"), roles=int(Role.LENDER | Role.ARBITER))
+    change(world, ACCOUNTS, world.account("harbour"), roles=int(Role.VALIDATOR | Role.LENDER | Role.ARBITER))
     assert refused(world, "harbour", early, cosigners=("harbour",)) is Rejection.ARBITER_MISSING
     assert refused(world, "court", early, cosigners=("eye",)) is Rejection.LOAN_NOT_YOURS
     change(world, ACCOUNTS, world.account("court"), frozen=True)

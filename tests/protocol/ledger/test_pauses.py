@@ -14,7 +14,7 @@ from protocol.transactions.accounts import AccountOpen, CredentialSet, KeyRecove
 from protocol.transactions.assets import AssetRegister, AssetRetire, AssetSeize, AssetSell, AssetTransfer, LeaseEnd
 from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
 from protocol.transactions.envelope import Payload
-from protocol.transactions.governance import PauseSet, Propose, Vote
+from protocol.transactions.governance import Evidence, PauseSet, Propose, Vote
 from protocol.transactions.lending import (
     Accept,
     Apply,
@@ -67,6 +67,7 @@ PAUSES: dict[type, Pause] = {
     # what ends a pause
     Propose: NEVER,
     Vote: NEVER,
+    Evidence: NEVER,
     # money: what waits in escrow is answered in any case
     Mint: Pause.MONEY,
     Transfer: Pause.MONEY,
