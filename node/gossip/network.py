@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, Protocol
 import aiohttp
 from aiohttp import web
 
+from node.allowance import Allowance
 from node.config import PeerAddress
 from node.gossip.backoff import Backoff
 from node.gossip.handshake import Choice, CloseCode, Identity, check_key_use, choose_link, make_key_use
@@ -42,6 +43,8 @@ CONNECT_TIMEOUT_S: Final = 5.0
 LINGER_S: Final = 1.0
 PROBE_S: Final = 2.5  # a live peer answers at once; one that is stalled by its disk within this
 INTRODUCTION_S: Final = 1.0
+KEY_WORDS_PER_S: Final = 2  # signatures that one peer's talk of keys may cost; honest peers say it once in a while
+KEY_WORDS_AT_ONCE: Final = 16
 PENALTY_S: Final = 5.0
 HANDSHAKES_MAX: Final = 64
 BOUNDS: Final = Bounds(connections=512, per_address=128, idle_s=5.0)
@@ -111,6 +114,7 @@ class Gossip:
         self._released: dict[PublicKey, asyncio.Event] = {}
         self._probes: dict[PublicKey, tuple[Digest, asyncio.Future[KeyUse | None]]] = {}
         """By key that two processes proved: the newcomer's instance, and the word of the one held."""
+        self._key_words: dict[PublicKey, Allowance] = {}
         self._fault: asyncio.Future[None] | None = None
         self._listener: Listener | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -343,14 +347,23 @@ class Gossip:
             held.send(KeyUse, encode(answer))
 
     async def _on_message(self, peer: PublicKey, message: Message) -> None:
-        match message:
-            case GetKeyUse(other=other):
-                if other != self._identity.instance:
-                    self.send(peer, make_key_use(self._identity, Digest(other)))
-            case KeyUse():
+        if not isinstance(message, GetKeyUse | KeyUse):
+            await self._handler.on_message(peer, message)
+        elif self._may_talk_of_keys(peer):
+            if isinstance(message, KeyUse):
                 self._on_key_use(peer, message)
-            case _:
-                await self._handler.on_message(peer, message)
+            elif message.other != self._identity.instance:
+                self.send(peer, make_key_use(self._identity, Digest(message.other)))
+
+    def _may_talk_of_keys(self, peer: PublicKey) -> bool:
+        now_ms = time.monotonic_ns() // 1_000_000
+        allowance = self._key_words.get(peer)
+        if allowance is None:
+            allowance = self._key_words[peer] = Allowance(KEY_WORDS_PER_S, KEY_WORDS_AT_ONCE, now_ms)
+        if allowance.calculate_wait_ms(now_ms) > 0:
+            return False
+        allowance.spend(1, now_ms)
+        return True
 
     def _on_key_use(self, peer: PublicKey, use: KeyUse) -> None:
         """The word of another process with our key, or a peer's word to another process with its key."""

@@ -12,7 +12,7 @@ import pytest
 
 from node.config import PeerAddress
 from node.gossip.handshake import CloseCode, Identity, Role, check_key_use, make_hello, make_key_use, make_proof
-from node.gossip.network import PATH, Gossip, GossipError
+from node.gossip.network import KEY_WORDS_AT_ONCE, PATH, Gossip, GossipError
 from node.setup import find_free_ports
 from protocol.codec import encode
 from protocol.crypto import KeySigner
@@ -234,6 +234,44 @@ async def test_a_caller_that_claims_our_own_key_gets_no_proof_to_send_back_and_s
             assert check_key_use(CHAIN, word, SIGNERS[0].public_key, Digest(own.instance))
             assert await read_close_code(socket) == CloseCode.KEY_IN_USE
         assert node.handler.key_in_use == 1
+
+
+async def test_talk_of_keys_costs_a_peer_that_floods_no_more_than_a_few_signatures() -> None:
+    """Each question is answered with a signature; a flood of them is not."""
+    async with station(0, {}) as node, raw_socket(node.port) as socket:
+        await greet_by_hand(socket, 1)
+        for i in range(200):
+            await socket.send_bytes(encode(GetKeyUse(other=Digest(i.to_bytes(32, "big")))))
+        await socket.send_bytes(encode(QUESTION))
+        await until(lambda: len(node.handler.heard) == 1)
+        node.gossip.send(SIGNERS[1].public_key, QUESTION)
+        answers = 0
+        while not isinstance(decode_message(await socket.receive_bytes()), GetBatch):
+            answers += 1
+        assert KEY_WORDS_AT_ONCE <= answers <= KEY_WORDS_AT_ONCE + 10
+
+
+async def test_who_is_a_member_no_more_is_parted_from_unless_the_settings_name_it() -> None:
+    """Members come and go while links stand: a link ends with the membership, and a member that is new may link."""
+    members = dict(MEMBERS)
+    gone, kept = SIGNERS[1].public_key, SIGNERS[2].public_key
+    ports = find_free_ports(1)
+    async with station(0, {2: ports[0]}) as node, station(2, {}, listen=ports[0]):
+        node.gossip._identity = node.gossip._identity._replace(members=members)
+        async with raw_socket(node.port) as socket:
+            await greet_by_hand(socket, 1)
+            await until(lambda: len(node.gossip.get_connected()) == 2)
+            del members[gone], members[kept]
+            node.gossip.on_members_changed()
+            assert await read_close_code(socket) == CloseCode.STRANGER
+            await until(lambda: node.gossip.get_connected() == (kept,))
+        async with raw_socket(node.port) as socket:
+            await socket.send_bytes(encode(make_hello(make_identity(1), Digest(bytes(32)))))
+            assert await read_close_code(socket) == CloseCode.STRANGER
+        members[gone] = "again"
+        async with raw_socket(node.port) as socket:
+            await greet_by_hand(socket, 1)
+            await until(lambda: gone in node.gossip.get_connected())
 
 
 @pytest.mark.parametrize("frame", [b"\xc1", b"\x92\x0c", bytes(FRAME_BYTES_MAX + 1), encode(QUESTION) + b"\x00"])
