@@ -22,6 +22,8 @@ from node.store.parts import (
     PART,
     POSITION_BITS,
     POSITION_MASK,
+    Era,
+    Eras,
     EventRow,
     Executed,
     Place,
@@ -29,7 +31,7 @@ from node.store.parts import (
     read_receipts,
     shorten,
 )
-from node.store.schema import PRAGMAS, SCHEMA_VERSION, TABLES
+from node.store.schema import PRAGMAS, READER_PRAGMAS, SCHEMA_VERSION, TABLES
 from protocol.batch import Batch, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
@@ -53,6 +55,10 @@ from protocol.merkle import NO_MOUNTAINS, Mountains
 T = TypeVar("T")
 
 READERS = 2
+_LAST_TRANSACTIONS = (
+    "SELECT era, COUNT(*) FROM transaction_places WHERE era = (SELECT MAX(era) FROM transaction_places)"
+)
+_LAST_SUBJECTS = "SELECT era, COUNT(*) FROM subject_places WHERE era = (SELECT MAX(era) FROM subject_places)"
 
 
 class StoreError(Exception):
@@ -115,6 +121,7 @@ class ChainStore:
         self._turn = 0
         self._writing = asyncio.Lock()
         self._genesis_digest = BlockDigest(bytes(32))
+        self._eras = Eras(Era(0, 0), Era(0, 0))
         self.base = Height(0)
         """Nothing is here of the blocks up to this one: the chain began with a snapshot. 0: the whole history is."""
 
@@ -128,7 +135,7 @@ class ChainStore:
             for _ in range(READERS):
                 connection = await aiosqlite.connect(path, isolation_level=None)
                 connections.append(connection)
-                for pragma in PRAGMAS:
+                for pragma in READER_PRAGMAS:
                     await connection.execute(pragma)
                 if len(connections) == 1:
                     for table in TABLES:
@@ -166,6 +173,11 @@ class ChainStore:
                 "schema_unknown",
                 f"The database has schema {int(version)}, not {SCHEMA_VERSION}: use the matching release.",
             )
+        self._eras = Eras(await self._find_era(_LAST_TRANSACTIONS), await self._find_era(_LAST_SUBJECTS))
+
+    async def _find_era(self, query: str) -> Era:
+        (row,) = await self._fetch(query, ())
+        return Era(row[0] or 0, row[1])
 
     async def _read_meta(self, key: str) -> bytes | None:
         rows = await self._fetch("SELECT value FROM meta WHERE key = ?", (key,))
@@ -229,7 +241,7 @@ class ChainStore:
         genesis = list(genesis_rows)
 
         def make() -> list[Rows]:
-            return [make_state_rows(genesis), *make_tables(outcomes)]
+            return [make_state_rows(genesis), *make_tables(outcomes, self._eras)]
 
         # The lock belongs to the write, not to whoever waits: a cancelled waiter must not let the next save in.
         await asyncio.shield(asyncio.ensure_future(self._write(make)))
@@ -290,9 +302,10 @@ class ChainStore:
     async def find_transaction(self, transaction_id: TransactionId) -> StoredTransaction | None:
         """An executed transaction by id, with its signed bytes and receipt."""
         rows = await self._fetch(
-            "SELECT p.place, r.raw FROM transaction_places p JOIN receipts r"
-            " ON r.height = p.place >> ? AND r.part = (p.place & ?) / ? WHERE p.short = ?",
-            (POSITION_BITS, POSITION_MASK, PART, shorten(transaction_id)),
+            "WITH RECURSIVE eras(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM eras WHERE n < ?)"
+            " SELECT p.place, r.raw FROM eras CROSS JOIN transaction_places p ON p.era = eras.n AND p.short = ?"
+            " JOIN receipts r ON r.height = p.place >> ? AND r.part = (p.place & ?) / ?",
+            (self._eras.transactions.number, shorten(transaction_id), POSITION_BITS, POSITION_MASK, PART),
         )
         for number, raw in rows:  # almost always one: others have the first eight bytes of their id in common
             place = Place.from_number(number)
@@ -349,10 +362,13 @@ class ChainStore:
         last = Place(Height(after[0]), after[1] + 1).to_number() - 1
         while len(found) < limit:
             rows = await self._fetch(
-                "SELECT place FROM subject_places WHERE short = ? AND place > ? ORDER BY place LIMIT ?",
-                (shorten(subject), last, limit),
+                "WITH RECURSIVE eras(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM eras WHERE n < ?)"
+                " SELECT p.place FROM eras CROSS JOIN subject_places p"
+                " ON p.era = eras.n AND p.short = ? AND p.place > ? LIMIT ?",
+                (self._eras.subjects.number, shorten(subject), last, limit),
             )
             places = [Place.from_number(row[0]) for row in rows]
+            assert places == sorted(places), "an era's places follow those of the era before"
             parts = await self._read_parts(dict.fromkeys([(one.height, one.part) for one in places]))
             for one in places:
                 row = _pick(parts[one.height, one.part], one)

@@ -11,7 +11,7 @@ import msgspec
 
 from node.store.blockwriter import Rows
 from node.store.epochs import make_epoch_rows
-from node.store.parts import Executed, make_event_tables, make_receipt_tables
+from node.store.parts import Eras, Executed, make_event_tables, make_receipt_tables
 from protocol.block import Block
 from protocol.certificate import Certificate
 from protocol.codec import encode
@@ -43,7 +43,7 @@ def make_state_rows(rows: Sequence[tuple[int, bytes, bytes]]) -> Rows:
     )
 
 
-def make_tables(outcomes: Sequence[Outcome]) -> list[Rows]:
+def make_tables(outcomes: Sequence[Outcome], eras: Eras) -> list[Rows]:
     """Everything that consecutive blocks leave behind, by table, in order."""
     state: dict[tuple[int, bytes], bytes | None] = {}
     meta: dict[str, bytes] = {}
@@ -63,8 +63,8 @@ def make_tables(outcomes: Sequence[Outcome]) -> list[Rows]:
             Rows("INSERT INTO blocks VALUES", [(height, one.digest, encode(one.block), certificate, *roots)]),
             make_epoch_rows(one.block, one.finalization, execution),
             Rows("INSERT OR IGNORE INTO batches (digest, height, raw) VALUES", batches),
-            *make_receipt_tables(height, one.transactions),
-            *make_event_tables(height, execution.events),
+            *make_receipt_tables(height, one.transactions, eras.transactions),
+            *make_event_tables(height, execution.events, eras.subjects),
         ]
     gone = [place for place, value in state.items() if value is None]
     kept = [(*place, value) for place, value in state.items() if value is not None]

@@ -1,11 +1,13 @@
 """Receipts and events of a block as few rows instead of many, and where one of them stands.
 
     receipts, events          (height, part): up to PART of them in one row, in order
-    transaction_places        first eight bytes of a transaction's id -> its place
-    subject_places            first eight bytes of a subject          -> places of events about it
+    transaction_places        era, first eight bytes of a transaction's id -> its place
+    subject_places            era, first eight bytes of a subject          -> places of events about it
 
-A row of SQLite costs more than what it holds, and a random key costs a page of disk. Eight bytes are too few to be
-sure, so a part says the whole id or subject and whoever looks compares. Never decide here what is saved.
+A row of SQLite costs more than what it holds, and a random key costs a page of disk. So eight bytes are looked up,
+which are too few to be sure: a part says the whole id or subject and whoever looks compares. And an index is cut into
+eras of some ten thousand rows, one after the other: new rows fall on the few pages of the last era, however long the
+chain has become, and a look-up asks every era. Never decide here what is saved.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +23,8 @@ from protocol.transactions.envelope import Transaction
 
 PART: Final = 16
 """Few enough that reading one costs microseconds."""
+ERA_ROWS: Final = 32_768
+"""About 250 pages, which a block's rows share; a chain of ten million transactions is looked up in 300 steps."""
 POSITION_BITS: Final = 20
 POSITION_MASK: Final = (1 << POSITION_BITS) - 1
 
@@ -66,12 +70,37 @@ class Place(NamedTuple):
         return cls(Height(number >> POSITION_BITS), number & POSITION_MASK)
 
 
+class Era:
+    """The era of an index that new rows fall into."""
+
+    __slots__ = ("number", "rows")
+
+    def __init__(self, number: int, rows: int) -> None:
+        """`rows` are in era `number`, the last there is; they may fill it."""
+        self.number, self.rows = (number + 1, 0) if rows >= ERA_ROWS else (number, rows)
+
+    def take(self, places: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        """Rows of the places of one block, all of one era; the next one begins when this is full."""
+        number = self.number
+        self.rows += len(places)
+        if self.rows >= ERA_ROWS:
+            self.number, self.rows = number + 1, 0
+        return [(number, short, place) for short, place in places]
+
+
+class Eras(NamedTuple):
+    """Where each index has come to."""
+
+    transactions: Era
+    subjects: Era
+
+
 def shorten(whole: bytes) -> int:
     """First eight bytes of an id as SQLite's integer."""
     return int.from_bytes(whole[:8], "big", signed=True)
 
 
-def make_receipt_tables(height: Height, executed: Sequence[Executed]) -> list[Rows]:
+def make_receipt_tables(height: Height, executed: Sequence[Executed], era: Era) -> list[Rows]:
     """Rows of one block's receipts, which are numbered from 0 without a gap."""
     assert all(receipt.index == i for i, (_, receipt, _) in enumerate(executed)), "as they were executed"
     assert len(executed) <= POSITION_MASK, "a block is bounded"
@@ -82,10 +111,13 @@ def make_receipt_tables(height: Height, executed: Sequence[Executed]) -> list[Ro
         receipts = tuple([(batches[digest], encode(receipt)) for _, receipt, digest in some])
         parts.append((height, start // PART, encode(ReceiptPart(tuple(batches), receipts))))
     places = sorted([(shorten(one.id), Place(height, receipt.index).to_number()) for one, receipt, _ in executed])
-    return [Rows("INSERT INTO receipts VALUES", parts), Rows("INSERT INTO transaction_places VALUES", places)]
+    return [
+        Rows("INSERT INTO receipts VALUES", parts),
+        Rows("INSERT INTO transaction_places VALUES", era.take(places)),
+    ]
 
 
-def make_event_tables(height: Height, events: Sequence[LedgerEvent]) -> list[Rows]:
+def make_event_tables(height: Height, events: Sequence[LedgerEvent], era: Era) -> list[Rows]:
     """Rows of one block's events, which are numbered from 0 without a gap."""
     assert len(events) <= POSITION_MASK, "a block is bounded"
     rows = [EventRow(one.kind, one.subjects, msgspec.json.encode(one.data)) for one in events]
@@ -95,7 +127,7 @@ def make_event_tables(height: Height, events: Sequence[LedgerEvent]) -> list[Row
     )
     return [
         Rows("INSERT INTO events VALUES", parts),
-        Rows("INSERT INTO subject_places VALUES", places),
+        Rows("INSERT INTO subject_places VALUES", era.take(places)),
     ]
 
 

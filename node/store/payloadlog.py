@@ -13,7 +13,8 @@ from protocol.block import Block
 from protocol.codec import decode, encode
 from protocol.ids import BatchDigest, BlockDigest, Height
 
-REWRITE_BYTES = 32 * 1024 * 1024
+REWRITE_BYTES = 8 * 1024 * 1024
+"""A rewrite holds the file in memory, and a copy of its records, for a moment."""
 
 
 class PayloadRecord(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

@@ -12,7 +12,7 @@ from node.config import NodeConfig
 from node.core import read_clock_ms
 from node.opening import StartError, open_everything
 from node.runtime import Node
-from node.store.chain import ChainStore, StoreError, _explain
+from node.store.chain import ChainStore, StoreError, explain
 from protocol.ids import Height, TimeMs
 from tests.node.core.cluster import Purse
 from tests.node.core.test_runtime import load
@@ -90,4 +90,4 @@ def test_the_result_code_decides_what_is_told(code: int, name: str, told: str) -
     """A disk that refuses is never called a damaged database: nobody must throw a good one away."""
     error = sqlite3.OperationalError("words that differ by version")
     error.sqlite_errorcode, error.sqlite_errorname = code, name
-    assert _explain(error, None).code == told
+    assert explain(error, None).code == told

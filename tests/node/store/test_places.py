@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from node.store import parts
 from node.store.chain import ChainStore, StoreError
 from node.store.inspect import read_block_events, read_block_receipts, read_transactions
 from node.store.outcome import Outcome, make_tables
-from node.store.parts import PART, Place
+from node.store.parts import PART, Era, Eras, Place
 from protocol.batch import Batch, BatchItem
 from protocol.block import Block, Header, calculate_batches_root
 from protocol.codec import encode
@@ -34,6 +35,15 @@ from protocol.merkle import NO_MOUNTAINS
 from protocol.transactions.envelope import Transaction
 from tests.node.core.chaintools import make_item, make_transaction
 from tests.protocol.ledger.world import World
+
+
+@pytest.fixture(params=[5, parts.ERA_ROWS], autouse=True)
+def era_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Every law below holds with eras of a few rows and with those of the product."""
+    rows = int(request.param)
+    monkeypatch.setattr(parts, "ERA_ROWS", rows)
+    return rows
+
 
 ALIKE = b"\xff" * 8
 LOAN, OTHER = ALIKE + b"a" * 24, ALIKE + b"b" * 24
@@ -207,7 +217,8 @@ async def test_blocks_saved_together_leave_what_they_leave_one_by_one(tmp_path: 
         pictures.append({name: sorted(connection.execute(f"SELECT * FROM {name}")) for name in names})
         connection.close()
     assert pictures[0] == pictures[1]
-    assert len(make_tables(outcomes)) < 3 * len(make_tables(outcomes[:1]))
+    eras = Eras(Era(0, 0), Era(0, 0))
+    assert len(make_tables(outcomes, eras)) < 3 * len(make_tables(outcomes[:1], eras))
 
 
 async def test_a_part_that_is_too_short_is_damage(tmp_path: Path) -> None:
@@ -223,3 +234,20 @@ async def test_a_part_that_is_too_short_is_damage(tmp_path: Path) -> None:
             await store.read_subject_events(LOAN, 10)
         with pytest.raises(StoreError, match="damaged"):
             await store.find_transaction(make_transaction(make_item(1)).id)
+
+
+async def test_eras_go_on_where_they_were_after_a_restart(tmp_path: Path, era_rows: int) -> None:
+    """New rows fall into the last era until it is full, and all of the earlier ones are still found."""
+    item_sets = [[make_item(10 * height + i) for i in range(3)] for height in range(1, 7)]
+    for height, items in enumerate(item_sets, 1):
+        async with opened(tmp_path) as store:
+            await store.save_blocks([make_outcome(height, items, [(LOAN,)] * 2)])
+    connection = sqlite3.connect(tmp_path / "ledger.sqlite")
+    counts = connection.execute("SELECT era, COUNT(*) FROM transaction_places GROUP BY era ORDER BY era").fetchall()
+    connection.close()
+    assert counts == ([(0, 6), (1, 6), (2, 6)] if era_rows == 5 else [(0, 18)])
+    async with opened(tmp_path) as store:
+        for items in item_sets:
+            for item in items:
+                assert await store.find_transaction(make_transaction(item).id) is not None
+        assert len(await store.read_subject_events(LOAN, 100)) == 12
