@@ -131,7 +131,9 @@ class StateTree:
         for count, (table, key, value) in enumerate(changes, 1):
             key_hash = hash_row_key(table, key)
             index = key_hash[0] << 8 | key_hash[1]
-            bucket = self._buckets.setdefault(index, [])
+            bucket = self._buckets.get(index)
+            if bucket is None:
+                bucket = self._buckets[index] = []
             at = bisect_left(bucket, key_hash)
             stands = at < len(bucket) and bucket[at].startswith(key_hash)
             pair = () if value is None else (key_hash + hash_row_value(value),)

@@ -233,6 +233,10 @@ def check_signatures(transaction: Transaction) -> Rejection | None:
 
 def check_opened(opened: Opened) -> Rejection | None:
     """The same of what was opened."""
+    signed, body = opened.signed, opened.transaction.body
+    if not signed.cosignatures and not body.cosigners:  # nearly all of them: one signature and nothing to compare
+        good = check_signed(body.sender, b"".join((signed.signature, TRANSACTION_TAG, signed.body)))
+        return None if good else Rejection.SIGNATURE_INVALID
     return judge_signatures(opened, (check_signed(key, signed) for key, signed in opened.list_signed()))
 
 
