@@ -7,6 +7,8 @@ import pytest
 from node.config import load_config
 from node.keystore import load_node_keys
 from node.setup import EPOCH_DAY, make_testnet
+from node.store.appendlog import LogError
+from node.store.votelog import BEGINNING, VOTES, VoteLog
 from protocol.genesis import DAY_MS, GenesisError, decode_genesis, encode_genesis
 from protocol.ids import TimeMs
 
@@ -27,6 +29,19 @@ def test_every_node_loads_what_was_laid_out(tmp_path: Path) -> None:
         assert (keys.validator is None) == (place.role == "observer")
         assert {peer.name for peer in config.peers} == {"a", "b", "c", "d", "o"} - {place.name}
     assert len({place.listen_port for place in testnet.nodes} | {place.api_port for place in testnet.nodes}) == 10
+
+
+async def test_a_validators_vote_log_is_marked_before_it_ever_started(tmp_path: Path) -> None:
+    """One that is gone at the very first start was lost as well; an observer has none to lose."""
+    testnet = make_testnet(tmp_path / "net", lenders=("a",), observers=("o",), time_ms=NOW)
+    assert not (testnet.directory / "o" / VOTES).exists()
+    log, records = VoteLog.open(testnet.directory / "a" / VOTES)
+    assert (records, log.floor) == ([], BEGINNING)
+    await log.close()
+    (testnet.directory / "a" / VOTES).unlink()
+    with pytest.raises(LogError) as caught:
+        VoteLog.open(testnet.directory / "a" / VOTES)
+    assert caught.value.code == "vote_log_missing"
 
 
 def test_whole_days_begin_at_midnight_and_days_invert(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from protocol.ledger.state import MEMBERS, replace
 from protocol.messages import Blocks, Certificates, Message, Propose
 from protocol.validators import ValidatorSet, make_validator_set
 from tests.node.core.chaintools import until
-from tests.node.core.cluster import LENDERS, Cluster, cluster
+from tests.node.core.cluster import LENDERS, OBSERVER, Cluster, cluster
 from tests.node.core.test_driver import HEADER
 
 CHAIN = ChainId(bytes(range(32)))
@@ -414,6 +414,28 @@ async def test_two_processes_with_one_key_stop_voting_both_and_the_others_go_on(
         assert {one.driver.silenced for one in both} <= {KEY_IN_USE, OWN_VOTE_UNKNOWN}
         assert both[0].driver.silenced == KEY_IN_USE
         await pay(net, "ada", 2, ("bo", "cy", "di"))
+        assert [net.nodes[name].driver.silenced for name in ("ada", "bo", "cy")] == [""] * 3
+
+
+async def test_two_nodes_with_one_validator_key_do_not_both_go_on_to_vote(tmp_path: Path) -> None:
+    """Another member's node holds a copy of the key: who hears a word of its own that it never said falls silent."""
+    async with cluster(tmp_path, start=LENDERS) as net:
+        await pay(net, "ada", 1)
+        directory = net.testnet.directory / OBSERVER
+        shutil.copy(net.testnet.directory / "di" / "keys" / "validator.key", directory / "keys" / "validator.key")
+        config = directory / "config.toml"
+        text = config.read_text(encoding="utf-8")
+        assert 'role = "observer"' in text
+        config.write_text(text.replace('role = "observer"', 'role = "validator"'), encoding="utf-8")
+        await net.start(OBSERVER)
+        both = [net.nodes[name] for name in ("di", OBSERVER)]
+        assert both[0].engine.seat == both[1].engine.seat is not None
+        for amount in range(2, 40):
+            await pay(net, "ada", amount)
+            if any(one.driver.silenced for one in both):
+                break
+        assert {one.driver.silenced for one in both} & {OWN_VOTE_UNKNOWN}
+        await pay(net, "ada", 50, ("bo", "cy", "di", OBSERVER))
         assert [net.nodes[name].driver.silenced for name in ("ada", "bo", "cy")] == [""] * 3
 
 
