@@ -19,6 +19,7 @@ from protocol.ids import PublicKey
 
 JOB_SIGNATURES: Final = 256  # about 15 ms of one core
 JOB_TIMEOUT_S: Final = 10.0  # a machine may stall; a worker that takes longer is not coming back
+START_TIMEOUT_S: Final = 30.0  # an interpreter and its modules, on a machine that is busy with everything else
 REST_S: Final = 60.0
 
 Signed = tuple[PublicKey, bytes]
@@ -107,7 +108,7 @@ class VerifyPool:
         try:
             started = [await self._spawn() for _ in range(self._count)]
             # Ready is who has answered: nothing waits for a process that still reads its modules.
-            async with asyncio.timeout(JOB_TIMEOUT_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 await asyncio.gather(*(worker.verify([_NOTHING]) for worker in started))
             self._workers = started
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:

@@ -63,7 +63,11 @@ async def working(count: int = 2) -> AsyncIterator[Verifier]:
     verifier = Verifier(CHAIN, processes=count)
     try:
         await verifier.check([make_item(10_000 + i) for i in range(20)])
-        await until(lambda: verifier.pool is not None and len(verifier.pool.pids) == count, what="workers started")
+        await until(
+            lambda: verifier.pool is not None and len(verifier.pool.pids) == count,
+            timeout_s=30.0,
+            what="workers started",
+        )
         yield verifier
     finally:
         await verifier.close()
