@@ -85,6 +85,8 @@ class Mempool:
         self._bytes = 0
         """Of what waits, sealed or not."""
         self._own_unordered = 0
+        self._ordered: dict[BatchDigest, None] = {}
+        """Batches of final blocks that are not executed yet, held or not."""
 
     # ------------------------------------------------------------------ own transactions
 
@@ -207,8 +209,10 @@ class Mempool:
         self._held[held.digest] = held
         self._by_origin[held.origin] += 1
         self._bytes += len(held.raw)
-        self._own_unordered += held.origin == OWN
-        self._choosable += held.live > 0
+        held.ordered = held.digest in self._ordered  # it comes after the block that orders it
+        if not held.ordered:
+            self._own_unordered += held.origin == OWN
+            self._choosable += held.live > 0
 
     def has_work(self) -> bool:
         """Whether some batch waits to be ordered."""
@@ -238,6 +242,7 @@ class Mempool:
     def on_ordered(self, digests: Sequence[BatchDigest]) -> None:
         """A final block orders these: nobody may order them again."""
         for digest in digests:
+            self._ordered[digest] = None
             held = self._held.get(digest)
             if held is not None and not held.ordered:
                 held.ordered = True
@@ -264,6 +269,7 @@ class Mempool:
         while len(self._executed) > EXECUTED_REMEMBERED_MAX:
             self._executed.popitem(last=False)
         for digest in digests:
+            self._ordered.pop(digest, None)
             self._forget(digest)
         for digest in [one.digest for one in self._held.values() if self._is_dead(one, height, now_ms)]:
             self._forget(digest)

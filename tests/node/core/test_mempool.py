@@ -315,3 +315,20 @@ def test_a_peer_that_sealed_the_very_same_batch_first_is_no_second_batch() -> No
     assert not pool.has_work()
     assert pool.transactions == 0
     assert (pool.check_push(b"peer", 1), pool.calculate_room()) == (None, POOL_TRANSACTIONS_MAX)
+
+
+def test_a_batch_that_comes_after_the_block_that_orders_it_is_not_ordered_again() -> None:
+    """Whoever follows obtains it when it executes: until then no block of its own may name it."""
+    pool = Mempool()
+    late = held([1, 2])
+    pool.on_ordered([late.digest])
+    pool.add_wanted(late)
+    assert pool.get(late.digest) is late
+    assert pool.choose(()) == ()
+    assert not pool.has_work()
+    pool.on_executed([late.digest], [light(1).id, light(2).id], 1, 0)
+    assert pool.get(late.digest) is None
+    assert pool.transactions == 0
+    again = held([3])
+    pool.add_wanted(again)
+    assert pool.choose(()) == (again.ref,)
