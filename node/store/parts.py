@@ -110,7 +110,8 @@ def make_receipt_tables(height: Height, executed: Sequence[Executed], era: Era) 
         batches = {digest: i for i, digest in enumerate(dict.fromkeys([digest for _, _, digest in some]))}
         receipts = tuple([(batches[digest], encode(receipt)) for _, receipt, digest in some])
         parts.append((height, start // PART, encode(ReceiptPart(tuple(batches), receipts))))
-    places = sorted([(shorten(one.id), Place(height, receipt.index).to_number()) for one, receipt, _ in executed])
+    first = Place(height, 0).to_number()
+    places = sorted([(shorten(one.id), first + receipt.index) for one, receipt, _ in executed])
     return [
         Rows("INSERT INTO receipts VALUES", parts),
         Rows("INSERT INTO transaction_places VALUES", era.take(places)),
@@ -122,9 +123,8 @@ def make_event_tables(height: Height, events: Sequence[LedgerEvent], era: Era) -
     assert len(events) <= POSITION_MASK, "a block is bounded"
     rows = [EventRow(one.kind, one.subjects, msgspec.json.encode(one.data)) for one in events]
     parts = [(height, start // PART, encode(tuple(rows[start : start + PART]))) for start in range(0, len(rows), PART)]
-    places = sorted(
-        {(shorten(subject), Place(height, one.index).to_number()) for one in events for subject in one.subjects}
-    )
+    first = Place(height, 0).to_number()
+    places = sorted({(shorten(subject), first + one.index) for one in events for subject in one.subjects})
     return [
         Rows("INSERT INTO events VALUES", parts),
         Rows("INSERT INTO subject_places VALUES", era.take(places)),
