@@ -17,8 +17,6 @@ from aiohttp.http import HttpProcessingError
 from node.allowance import Allowance
 from node.telemetry import get_logger
 
-ARRIVALS_PER_S: Final = 50  # of one address, in the long run
-ARRIVALS_AT_ONCE: Final = 1_000
 ADDRESSES_KEPT_MAX: Final = 4_096
 _SILENT: Final = logging.getLogger("node.listening.access")
 _SILENT.disabled = True
@@ -32,6 +30,10 @@ class Bounds(NamedTuple):
     per_address: int
     """A proxy in front, or a test on loopback, is one address."""
     idle_s: float
+    arrivals_per_s: int
+    """New connections of one address, in the long run."""
+    arrivals_at_once: int
+    """And after a rest."""
 
 
 class Gatekeeper:
@@ -66,7 +68,8 @@ class Gatekeeper:
         now_ms = self._clock_ms()
         allowance = self._arrivals.get(key)
         if allowance is None:
-            allowance = self._arrivals[key] = Allowance(ARRIVALS_PER_S, ARRIVALS_AT_ONCE, now_ms)
+            allowance = Allowance(self._bounds.arrivals_per_s, self._bounds.arrivals_at_once, now_ms)
+            self._arrivals[key] = allowance
             if len(self._arrivals) > ADDRESSES_KEPT_MAX:
                 self._arrivals.popitem(last=False)
         self._arrivals.move_to_end(key)

@@ -31,7 +31,8 @@ from protocol.genesis import Genesis
 from protocol.ids import ChainId, Digest, Height, TimeMs, TransactionId
 from protocol.ledger.execute import Ledger
 
-API_BOUNDS: Final = Bounds(connections=1_024, per_address=512, idle_s=30.0)
+API_BOUNDS: Final = Bounds(connections=1_024, per_address=512, idle_s=30.0, arrivals_per_s=500, arrivals_at_once=5_000)
+"""A gateway in front may open a connection for every request."""
 DRAIN_S: Final = 2.0  # how long a stopping node lets its own transactions reach the others
 EXIT_CLEAN: Final = 0
 EXIT_FAULT: Final = 1

@@ -47,7 +47,8 @@ KEY_WORDS_PER_S: Final = 2  # signatures that one peer's talk of keys may cost; 
 KEY_WORDS_AT_ONCE: Final = 16
 PENALTY_S: Final = 5.0
 HANDSHAKES_MAX: Final = 64
-BOUNDS: Final = Bounds(connections=512, per_address=128, idle_s=5.0)
+HANDSHAKES_PER_ADDRESS_MAX: Final = 32  # so that one address cannot take every place
+BOUNDS: Final = Bounds(connections=512, per_address=128, idle_s=5.0, arrivals_per_s=20, arrivals_at_once=200)
 """A network of 32 on one machine has one address, and each pair may dial crosswise."""
 HIGHER_KEY_WAITS_S: Final = 0.5  # so that crossing dials are rare
 
@@ -119,6 +120,7 @@ class Gossip:
         self._listener: Listener | None = None
         self._session: aiohttp.ClientSession | None = None
         self._greeting = 0
+        self._greeting_from: Counter[str] = Counter()
         self._stopping = False
         self._log = get_logger("gossip")
         self.closed: Counter[str] = Counter()
@@ -267,14 +269,16 @@ class Gossip:
         socket = web.WebSocketResponse(
             compress=False, heartbeat=HEARTBEAT_S, max_msg_size=FRAME_LIMIT, timeout=1.0, decode_text=True
         )
-        if self._stopping or self._greeting >= HANDSHAKES_MAX or not socket.can_prepare(request).ok:
-            return web.Response(status=503 if self._stopping or self._greeting >= HANDSHAKES_MAX else 426)
+        address = request.remote or ""
+        is_full = self._greeting >= HANDSHAKES_MAX or self._greeting_from[address] >= HANDSHAKES_PER_ADDRESS_MAX
+        if self._stopping or is_full or not socket.can_prepare(request).ok:
+            return web.Response(status=503 if self._stopping or is_full else 426)
         try:
             await socket.prepare(request)
         except (ConnectionError, web.HTTPException):
             return web.Response(status=400)  # the peer left during the upgrade: nobody hears this
         try:
-            await self._serve(socket, None)
+            await self._serve(socket, None, address)
         except ConnectionError:
             pass  # the peer has gone
         except Exception as error:  # our own fault: the node must stop and say so, the web server would only log it
@@ -282,9 +286,10 @@ class Gossip:
                 self._fault.set_exception(error)
         return socket
 
-    async def _serve(self, socket: Socket, expected: PublicKey | None) -> int:
-        """Greet, settle which link to keep, and serve it; returns the close code."""
+    async def _serve(self, socket: Socket, expected: PublicKey | None, address: str = "") -> int:
+        """Greet, settle which link to keep, and serve it; returns the close code. `address` of one that dialled us."""
         self._greeting += 1
+        self._greeting_from[address] += bool(address)
         try:
             greeted = await greet(socket, self._identity, Digest(secrets.token_bytes(32)), expected)
             await self._settle(greeted, socket)
@@ -295,6 +300,8 @@ class Gossip:
             return refused.code
         finally:
             self._greeting -= 1
+            self._greeting_from[address] -= bool(address)
+            self._greeting_from += Counter()  # drops what is nought
         return await self._serve_link(Link(socket, greeted.peer, greeted.facts, time.monotonic, self.traffic))
 
     async def _settle(self, greeted: Greeted, socket: Socket) -> None:
