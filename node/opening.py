@@ -40,6 +40,7 @@ from protocol.validators import ValidatorSet, make_validator_set
 DATABASE: Final = "ledger.sqlite"
 VAULT: Final = "vault.sqlite"
 PAYLOADS: Final = "payload.log"
+COLLECTOR: Final = (10_000, 20, 10)  # objects, rounds, rounds: hardly anything here refers back to itself
 ROOTS_RECALLED: Final = 64  # heights: a header proposed before a restart names one of these
 
 
@@ -147,6 +148,7 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
     # The books are millions of objects that stay: a collector that walks them stops the node for seconds.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECTOR)
     return Opened(
         genesis=genesis,
         keys=keys,
