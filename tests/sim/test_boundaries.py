@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from node.store.appendlog import encode_group, parse_groups
+from protocol.ids import Epoch
 from tests.sim.boundaries import (
     SCENARIOS,
     SHUFFLED,
@@ -18,7 +19,7 @@ from tests.sim.boundaries import (
 from tests.sim.runner import run_boundaries, run_boundary
 from tests.sim.share import find_base, find_seconds
 
-BOUNDARIES_MIN = {"calm": 4_000, "absent": 3_500, "slow": 4_000, "two-faced": 2_500}
+BOUNDARIES_MIN = {"calm": 4_000, "absent": 3_500, "slow": 4_000, "two-faced": 2_500, "change": 3_700}
 """A run that is cut short has few boundaries, and would pass."""
 PARTS = 16
 """Of a scenario's boundaries: no test may take longer than pytest's own limit, however busy the machine."""
@@ -78,3 +79,12 @@ def test_an_unfinished_write_is_cut_off_as_a_whole(how: str, size: int) -> None:
     raw = mangle(encode_group(1, [bytes((7,)) * size]), how)
     groups, end, following = parse_groups(whole + raw, "log")
     assert (groups, end, following) == ([[b"first"]], len(whole), 1)
+
+
+def test_the_changing_scenario_crosses_two_epochs_among_its_boundaries() -> None:
+    """A key rotates, one validator leaves and another comes, all within the views that count."""
+    world = BoundaryWorld("change", None)
+    world.run()
+    assert sorted(world.judge.sets) == [0, 1, 2]
+    assert len({world.judge.sets[epoch] for epoch in world.judge.sets}) == 3  # type: ignore[index]
+    assert world.judge.began[Epoch(2)] < len(world.judge.finals)

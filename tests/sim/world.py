@@ -150,8 +150,8 @@ class World:
         return (view + first) % len(self.judge.sets[epoch])
 
     def convict(self, key: PublicKey) -> None:
-        """Evidence comes into the ledger, once per key, where seats change at all."""
-        if self.plan.changes and key not in self.accused:
+        """Evidence comes into the ledger, once per key, where seats change at all and before the network heals."""
+        if self.plan.changes and key not in self.accused and self.now_ms + CONVICTED_AFTER_MS < self.plan.heal_ms:
             self.accused[key] = True
             self.schedule(CONVICTED_AFTER_MS, self.change, (Step("convict", self.owners[key], key),))
 
@@ -178,9 +178,9 @@ class World:
     @property
     def is_settled(self) -> bool:
         """Every change is carried out, and every honest node with a seat has come to the epoch that gives it one."""
-        return not self.seats.next and all(
-            node.engine.epoch == self.seats.epoch for node in self.honest if node.holds(self.seats.keys)
-        )
+        if self.seats.next or any(digest in node.pool for node in self.honest for digest in self.changes):
+            return False
+        return all(node.engine.epoch == self.seats.epoch for node in self.honest if node.holds(self.seats.keys))
 
     # ------------------------------------------------------------------ time
 
@@ -350,12 +350,12 @@ class World:
         self.wait_settled()
         deadline = self.now_ms + HEALED_MS_MAX
         validators = [node for node in self.honest if node.holds(self.seats.keys)]
-        assert self.is_settled, "views are counted within one epoch"
-        view_healed = max(node.engine.view for node in self.honest)
+        views, furthest = 0, self.find_furthest_view()
         goal = max(node.final for node in self.honest) + self.finals_wanted
         while self.now_ms < deadline:
             self.run_until(self.now_ms + 10)
-            views = max(node.engine.view for node in self.honest) - view_healed
+            before, furthest = furthest, self.find_furthest_view()
+            views += furthest[1] - before[1] if furthest[0] == before[0] else furthest[1]
             lowest = min(node.final for node in validators)
             if self.views_needed is None and lowest >= goal:
                 self.views_needed = views
@@ -364,6 +364,10 @@ class World:
             if self.views_needed is None and views > self.views_allowed + len(self.seats.keys):
                 raise BrokenLawError(f"liveness: {lowest - goal} blocks of the goal {views} views after heal")
         raise BrokenLawError(f"liveness: height {goal} not reached {HEALED_MS_MAX} ms after heal: {self.describe()}")
+
+    def find_furthest_view(self) -> tuple[Epoch, View]:
+        """Where the furthest honest node is."""
+        return max((node.engine.epoch, node.engine.view) for node in self.honest)
 
     def describe(self) -> str:
         """Where every node stands."""
