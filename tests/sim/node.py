@@ -398,7 +398,8 @@ class SimNode:
     def tick(self) -> None:
         """Now and then: say where one stands, push one's waiting batches again."""
         self.ask_some(2, "status", self.final)
-        for digest in list(self.pool)[:4]:
+        pressing = [digest for digest in self.world.changes if digest in self.pool]
+        for digest in [*pressing, *self.pool][:4]:
             self.ask_some(2, "batch", digest)
         self.later(700, self.tick)
 
