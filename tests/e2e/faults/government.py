@@ -24,8 +24,8 @@ from tests.e2e.faults.processes import VALIDATORS, find_base_port
 from tests.e2e.faults.scene import Scene
 
 DAY_MS: Final = 500
-AHEAD_DAYS: Final = 8  # votes have four seconds
-CHANGE_S: Final = 30.0
+AHEAD_DAYS: Final = 12  # votes have six seconds
+CHANGE_S: Final = 45.0
 POLL_S: Final = 0.05
 
 

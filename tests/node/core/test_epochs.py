@@ -14,23 +14,20 @@ from node.core import Core, read_clock_ms
 from node.keystore import adopt_next_validator, read_seed, write_key
 from node.proving import prove_transaction
 from node.setup import NodePlace, find_free_ports, make_member
-from protocol.batch import BatchItem
-from protocol.codec import decode
 from protocol.crypto import KeySigner, calculate_object_id
 from protocol.genesis import Member
-from protocol.ids import AccountId, BoxKey, Day, Height, Signature, TimeMs, TransactionId
-from protocol.ledger.records import Receipt
-from protocol.ledger.rows import Role
-from protocol.ledger.state import MEMBERS
+from protocol.ids import AccountId, BoxKey, Day, Height, ObjectId, Signature, TimeMs, TransactionId
+from protocol.ledger.rows import ProposalState, Role
+from protocol.ledger.state import MEMBERS, PROPOSALS
 from protocol.receipt import VerifiedReceipt, verify_receipt_file
 from protocol.transactions.governance import Action, MemberSet, Propose, SeatSet, Vote, calculate_seat_bytes
 from tests.node.core.chaintools import until
 from tests.node.core.cluster import LENDERS, OBSERVER, Cluster, Purse, cluster
 
 DAY_MS = 400
-AHEAD_DAYS = 3
+AHEAD_DAYS = (4, 20, 60)
 NEW = "eve"
-CHANGE_S = 20.0
+CHANGE_S = 40.0
 
 
 def prepare_newcomer(net: Cluster, name: str = NEW, *, validator: bool = True) -> Member:
@@ -85,27 +82,30 @@ def make_admission(member: Member) -> MemberSet:
     )
 
 
-async def govern(net: Cluster, *actions: Action, voters: tuple[str, ...] = LENDERS[:3]) -> None:
-    """Put actions before the validators; they pass, and take effect within a few days."""
+async def govern(net: Cluster, action: Action, voters: tuple[str, ...] = LENDERS[:3]) -> None:
+    """Put an action before the validators; it passes, and takes effect within a few days.
+
+    Proposed anew for a later day when this machine was too busy to bring the votes in time.
+    """
+    state = net.nodes[voters[0]].opened.ledger.books.state
+    for ahead in AHEAD_DAYS:
+        proposal = await propose(net, action, voters, ahead)
+        row = state.get(PROPOSALS, proposal)
+        if row is not None and row.state in (ProposalState.PASSED, ProposalState.DONE):
+            return
+    raise AssertionError("no vote was in time")
+
+
+async def propose(net: Cluster, action: Action, voters: tuple[str, ...], ahead: int) -> ObjectId:
+    """Propose it and vote for it; the proposal's id."""
     today = net.testnet.genesis.calculate_day(TimeMs(read_clock_ms()), 0)  # the books' own rests while the chain does
     first, *others = (net.purses[name] for name in voters)
-    items, proposals = [], []
-    for action in actions:
-        proposals.append(calculate_object_id("proposal", first.key, first.nonce))
-        items.append(first.sign(Propose(action=action, effective_on=Day(today + AHEAD_DAYS))))
-    await carry_out(net, voters[0], items)
-    items = [one.sign(Vote(proposal=proposal, approve=True)) for one in others for proposal in proposals]
-    await carry_out(net, voters[0], items)
-
-
-async def carry_out(net: Cluster, at: str, items: list[BatchItem]) -> None:
-    """Transactions that must succeed."""
-    ids = await net.submit(at, *items)
-    await net.finish(at, ids)
-    for one in ids:
-        stored = await net.nodes[at].opened.store.find_transaction(one)
-        assert stored is not None
-        assert decode(stored.receipt, Receipt).rejection is None
+    proposal = calculate_object_id("proposal", first.key, first.nonce)
+    proposed = await net.submit(voters[0], first.sign(Propose(action=action, effective_on=Day(today + ahead))))
+    await net.finish(voters[0], proposed)
+    votes = [one.sign(Vote(proposal=proposal, approve=True)) for one in others]
+    await net.finish(voters[0], await net.submit(voters[0], *votes))
+    return proposal
 
 
 async def reach_epoch(net: Cluster, epoch: int, names: tuple[str, ...] | None = None) -> None:
@@ -146,7 +146,7 @@ async def test_a_member_is_admitted_follows_is_seated_and_votes_without_anybodys
         await govern(net, make_admission(member))
         account = AccountId(net.purses[NEW].account)
         books = net.nodes["ada"].opened.ledger.books
-        await until(lambda: books.state.get(MEMBERS, account) is not None, what="eve is a member")
+        await until(lambda: books.state.get(MEMBERS, account) is not None, timeout_s=CHANGE_S, what="eve is a member")
         await net.finish(NEW, [before], CHANGE_S)
         await until(lambda: len(eve.gossip.get_connected()) == len(LENDERS), what="all let eve in")
         await govern(net, make_seat(net, NEW))
@@ -170,6 +170,7 @@ async def test_a_validator_that_is_removed_follows_on_and_the_rest_decide_alone(
         await reach_epoch(net, 1)
         gone = net.nodes["di"]
         assert (gone.engine.seat, gone.roster.is_validator) == (None, False)
+        await pay(net, "di")  # what the last step of the epoch left to write is written by now
         written = gone.driver.records_written
         one = await pay(net, "di", seen_by=(*LENDERS, OBSERVER))
         assert gone.driver.records_written == written
@@ -210,7 +211,7 @@ async def test_nodes_that_were_away_over_the_boundary_come_back_into_the_new_epo
         await govern(net, make_admission(member))
         books = net.nodes["ada"].opened.ledger.books
         account = AccountId(net.purses[NEW].account)
-        await until(lambda: books.state.get(MEMBERS, account) is not None, what="eve is a member")
+        await until(lambda: books.state.get(MEMBERS, account) is not None, timeout_s=CHANGE_S, what="eve is a member")
         await net.start(NEW)
         await net.finish(NEW, [before], CHANGE_S)
         await govern(net, make_seat(net, NEW))
