@@ -130,6 +130,9 @@ class SnapshotPlan:
                 return []
             self.stage, self._progress_ms = Stage.ASKING, now_ms
             return self._ask_everybody(now_ms)
+        if self.snapshot is not None and self.snapshot.height <= tip:
+            self.give_up(now_ms)  # this node came there by itself meanwhile
+            return []
         if self.stage in (Stage.CHECKING, Stage.READY):
             return []
         self._expire(now_ms)

@@ -74,9 +74,14 @@ def end_epoch(world: World, epoch: int, validators: ValidatorSet) -> EpochProof:
 
 
 def make_snapshot(
-    *, epoch: int = 0, people: int = 3, blocks: int = 8, chunk_bytes: int = SNAPSHOT_CHUNK_BYTES_MAX
+    *,
+    epoch: int = 0,
+    people: int = 3,
+    blocks: int = 8,
+    chunk_bytes: int = SNAPSHOT_CHUNK_BYTES_MAX,
+    ends: bool = False,
 ) -> Made:
-    """Of the books of `people` after so many blocks at least, in an epoch from 0 to 2."""
+    """Of the books of `people` after so many blocks at least, in an epoch from 0 to 2, perhaps at its very end."""
     world = World()
     executions: list[Execution] = []
 
@@ -101,9 +106,13 @@ def make_snapshot(
         validators = make_validator_set(get_keys(VALIDATORS[one + 1]), proofs[-1].header.calculate_digest())
     by_height = {one.height: one for one in executions}
     named = Height(height - NAMED_BELOW)
-    headers = make_headers(
-        world, [by_height[named]] * 3 + [by_height[Height(height + 2)]] * 3, Height(named + 1), epoch
-    )
+    states = [by_height[named]] * 3 + [by_height[Height(height + 2)]] * 3
+    headers = make_headers(world, states, Height(named + 1), epoch, height if ends else 0)
+    if ends:
+        keys = get_keys(VALIDATORS[epoch + 1])
+        last = headers[NAMED_BELOW - 1]
+        proofs.append(EpochProof(header=last, finalization=finalize(world, last, validators), validators=keys))
+        validators = make_validator_set(keys, last.calculate_digest())
     below, above = headers[:NAMED_BELOW], headers[NAMED_BELOW:]
     mountains = grow(NO_MOUNTAINS, [bytes(32)] * named)
     mountains = grow(mountains, [one.calculate_digest() for one in below])
@@ -126,15 +135,18 @@ def make_snapshot(
     return Made(manifest, chunks, rows, world.genesis, by_height[height].exec_root)
 
 
-def make_headers(world: World, named: Sequence[Execution], height: Height, epoch: int) -> list[Header]:
-    """Consecutive headers from `height` on, each naming a state and the history of those below."""
+def make_headers(world: World, named: Sequence[Execution], height: Height, epoch: int, end: int = 0) -> list[Header]:
+    """Consecutive headers from `height` on, each naming a state and the history below; `end` ends the epoch."""
     mountains = grow(NO_MOUNTAINS, [bytes(32)] * (height - 1))
     headers: list[Header] = []
     for step, one in enumerate(named):
         fields: dict[str, Any] = {} if not headers else {"parent_digest": headers[-1].calculate_digest()}
+        if end and height + step <= end:
+            following = calculate_validators_hash(get_keys(VALIDATORS[epoch + 1]))
+            fields.update(epoch_end=Height(end), next_validators_hash=following)
         header = msgspec.structs.replace(
             world.header(height + step),
-            epoch=Epoch(epoch),
+            epoch=Epoch(epoch + (0 < end < height + step)),
             batches_root=calculate_batches_root(()),
             exec_height=one.height,
             exec_root=one.exec_root,

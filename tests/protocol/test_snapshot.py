@@ -128,6 +128,18 @@ def test_the_changes_of_validators_are_checked(change: Change) -> None:
     assert check_manifest(change(made.manifest), made.genesis) is SnapshotFault.EPOCHS
 
 
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_snapshot_of_the_block_that_ends_an_epoch_brings_what_ended_it(epoch: int) -> None:
+    """Its finalization is the next epoch's; that its own epoch ended is part of what is known then."""
+    made = make_snapshot(epoch=epoch, ends=True)
+    found = check_manifest(made.manifest, made.genesis)
+    assert isinstance(found, VerifiedSnapshot)
+    assert made.manifest.content.header.is_boundary
+    assert [one.header.height for one in found.epochs] == [*BOUNDARIES[:epoch], found.height]
+    without = proof(epochs=lambda epochs: epochs[:-1])(made.manifest)
+    assert check_manifest(without, made.genesis) is SnapshotFault.EPOCHS
+
+
 def test_a_manifest_of_another_network_proves_nothing() -> None:
     """The genesis is the only thing that is trusted."""
     made = make()

@@ -216,6 +216,16 @@ def test_a_snapshot_that_saves_little_is_not_fetched() -> None:
     assert field.list_asked(GetManifest) == []
 
 
+def test_a_node_that_came_there_by_blocks_needs_it_no_more() -> None:
+    """Consensus brought it further than the snapshot would."""
+    field = Field(make(), honest(2))
+    while field.plan.stage is not Stage.FETCHING:
+        field.step()
+    field.tip = make().manifest.content.height
+    field.step()
+    assert field.plan.stage is Stage.RESTING
+
+
 def test_after_a_restart_what_is_there_is_not_fetched_again() -> None:
     """The manifest that was proven, and the chunks on disk."""
     first = Field(make(), honest(3))
