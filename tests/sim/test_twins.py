@@ -57,6 +57,15 @@ def test_twins_really_contradict_each_other_and_cuts_really_split_views() -> Non
     assert min(doubled, split, accused) >= 5, (doubled, split, accused)
 
 
+def test_some_cases_cross_the_end_of_an_epoch_within_their_table() -> None:
+    """The set turns over while proposals and votes are cut: two in five cases ask for it, and many get there."""
+    cases = [make_case(seed) for seed in range(60)]
+    assert 12 <= sum(bool(case.steps) for case in cases) <= 36
+    worlds = [run_case(case.seed).world for case in cases[:40] if case.steps]
+    crossed = [world for world in worlds if isinstance(world, TwinsWorld) and len(world.bases) > 1]
+    assert sum(world.bases[1] < len(world.case.rounds) for world in crossed) >= 5
+
+
 def test_a_case_runs_identically() -> None:
     """Two runs of one case are equal, event by event."""
     first, second = run_case(11), run_case(11)
