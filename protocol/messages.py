@@ -44,7 +44,8 @@ class Propose(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid
     view: ViewField
     block: Block
     parent_view: ViewField
-    """View of the parent's notarization; 0 when the parent is the epoch's genesis."""
+    """View of the parent's notarization; 0 when the parent is the epoch's genesis. For a boundary block proposed again
+    (view > header.view) the block's own last notarization stands here and in `parent_cert`."""
     parent_cert: Certificate | None
     """Notarization (or finalization) of the parent; None only for the epoch's genesis."""
     finalization: Certificate | None
