@@ -90,7 +90,7 @@ class Clients:
 
     async def _submit(self, case: Case, place: int) -> None:
         """One person with one transaction, until some node takes it or it is clear that none ever will."""
-        while case.tries < TRIES_MAX and not self.is_settled(case):
+        while (case.tries < TRIES_MAX or case.deed.what == "late") and not self.is_settled(case):
             case.tries += 1
             if await self._try(case, self.world.nodes[place]):
                 return

@@ -8,15 +8,17 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from protocol.batch import Batch, calculate_transaction_id
+from protocol.block import Block
 from protocol.certificate import VoteKind
 from protocol.codec import decode, encode
-from protocol.ids import BlockDigest, Digest, Epoch, Height, PublicKey, TransactionId, View
+from protocol.ids import BatchDigest, BlockDigest, Digest, Epoch, Height, PublicKey, Signature, TransactionId, View
 from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import find_violations
 from protocol.ledger.records import Receipt
 from protocol.transactions.accounts import AccountOpen, KeyRecover, KeyRotate
-from protocol.transactions.envelope import Transaction, decode_transaction
+from protocol.transactions.envelope import SignedTransaction, Transaction, decode_transaction
 from tests.sim.invariants import BrokenLawError
+from tests.sim.keys import Scheme
 from tests.sim.ledger.disk import SavedBlock
 
 if TYPE_CHECKING:
@@ -39,8 +41,11 @@ class Place(NamedTuple):
 class LedgerJudge:
     """Watches all honest nodes of one run."""
 
-    def __init__(self, genesis: Any, genesis_root: Digest) -> None:
+    def __init__(self, genesis: Any, genesis_root: Digest, scheme: Scheme) -> None:
         self.genesis = genesis
+        self.scheme = scheme
+        self.ordered: dict[BatchDigest, Height] = {}
+        """The first final block that orders a batch."""
         self.said: dict[tuple[PublicKey, Epoch, View, VoteKind], BlockDigest] = {}
         self.finals: dict[Height, BlockDigest] = {}
         self.roots: dict[Height, Digest] = {Height(0): genesis_root}
@@ -79,6 +84,16 @@ class LedgerJudge:
         if node.disk.said.get((epoch, view, kind)) != digest:
             raise BrokenLawError(f"S5: {node.name} said {kind.name} of view {view} before it was durable")
 
+    def on_proposal(self, node: "LedgerNode", block: Block) -> None:
+        """An honest leader proposes nothing that a final block orders which waits for its execution here.
+
+        (What was executed may come again: a batch of transactions that were passed over leaves no trace.)
+        """
+        for ref in block.batches:
+            height = self.ordered.get(BatchDigest(ref.digest))
+            if node.honest and height is not None and node.height < height <= node.core.tip.height:
+                raise BrokenLawError(f"{node.name} orders at height {block.header.height} what height {height} orders")
+
     # ------------------------------------------------------------------ what nodes save
 
     def on_saved(self, node: "LedgerNode", saved: SavedBlock, outcome: Any) -> None:
@@ -116,7 +131,8 @@ class LedgerJudge:
         given = [digest for digest, _ in outcome.batches]
         if given != [ref.digest for ref in saved.block.batches]:
             raise BrokenLawError(f"{name} executes other batches than height {height} orders")
-        for _, raw in outcome.batches:
+        for digest, raw in outcome.batches:
+            self.ordered.setdefault(digest, height)
             for item in decode(raw, Batch).items:
                 transaction = decode_transaction(item.transaction)
                 if not isinstance(transaction, Transaction):
@@ -143,6 +159,7 @@ class LedgerJudge:
         self.last = place
         if (receipt.height, receipt.index) != (height, expected):
             raise BrokenLawError(f"{name} numbers a receipt {receipt.height}/{receipt.index} at height {height}")
+        self._check_signed(name, transaction, height)
         sender = PublicKey(body.sender)
         self.executed[transaction.id] = place
         self.passed.pop(transaction.id, None)
@@ -154,6 +171,16 @@ class LedgerJudge:
             self.known[PublicKey(body.payload.new_key)] = True
         if receipt.rejection is None and isinstance(body.payload, KeyRecover):
             self.coming[PublicKey(body.payload.new_key)] = True
+
+    def _check_signed(self, name: str, transaction: Transaction, height: Height) -> None:
+        """Whoever it speaks for has signed it, and so has everybody it names."""
+        signed, body = decode(transaction.raw, SignedTransaction), transaction.body
+        said = b"LST1" + signed.body
+        words = [(body.sender, signed.signature), *((one.key, one.signature) for one in signed.cosignatures)]
+        if tuple(key for key, _ in words[1:]) != body.cosigners or not all(
+            self.scheme.verify(PublicKey(key), said, Signature(signature)) for key, signature in words
+        ):
+            raise BrokenLawError(f"{name} executes at height {height} what nobody signed")
 
     def _check_passed(self, name: str, transaction: Transaction, height: Height) -> None:
         """It was ordered and left no trace: that needs a reason."""

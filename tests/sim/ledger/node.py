@@ -216,6 +216,7 @@ class LedgerNode:
         elif isinstance(message, Propose):
             digest = message.block.header.calculate_digest()
             self.world.judge.on_word(self, message.epoch, message.view, VoteKind.PROPOSE, digest)
+            self.world.judge.on_proposal(self, message.block)
         return sum([self.world.network.send(self, one, message) for one in targets])
 
     def hear(self, source: "LedgerNode", message: Message) -> None:

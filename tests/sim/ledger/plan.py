@@ -83,12 +83,14 @@ def make_plan(
         day_ms=rng.choice((200, 500, 2_000)),
         steps=rng.choice((10, 40, 90)),
         in_flight=rng.choice((1, 4, 16, 64, 64)),
-        sizes=_draw_sizes(rng),
+        sizes=_draw_sizes(rng, forgetful="doubler" not in names),
     )
 
 
-def _draw_sizes(rng: Random) -> tuple[tuple[str, int], ...]:
-    """Batches of few transactions, pools that are full at a hundred, answers of few blocks."""
+def _draw_sizes(rng: Random, *, forgetful: bool) -> tuple[tuple[str, int], ...]:
+    """Batches of few transactions, pools that are full at a hundred, answers of few blocks; short memories, where
+    nobody makes batches of old transactions without end.
+    """
     sizes = {"node.mempool.BATCH_TRANSACTIONS_MAX": rng.choice((1, 3, 16, 1_024))}
     if rng.random() < 0.4:
         held = rng.choice((16, 48))
@@ -104,6 +106,6 @@ def _draw_sizes(rng: Random) -> tuple[tuple[str, int], ...]:
             "node.sync.SYNC_BLOCKS_PER_REPLY_MAX": rng.choice((3, 8)),
             "node.reception.SYNC_BLOCKS_PER_REPLY_MAX": 8,
         }
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and forgetful:
         sizes |= {"node.mempool.EXECUTED_REMEMBERED_MAX": rng.choice((8, 40))}
     return tuple(sorted(sizes.items()))

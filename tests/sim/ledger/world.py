@@ -33,6 +33,7 @@ HEALED_MS_MAX = 90_000
 silent before the heal, may be left alone for most of it."""
 LATE_DEEDS = 6
 MEMORY_EVERY_MS = 250
+BATCH_MAKERS = ("doubler", "forger", "hoarder")
 EVENTS_MAX = 600_000
 
 
@@ -61,7 +62,7 @@ class LedgerWorld:
         from tests.sim.ledger.actors.table import ACTORS
 
         plan = self.plan
-        self.judge = LedgerJudge(self.genesis, Ledger.from_genesis(self.genesis).exec_root)
+        self.judge = LedgerJudge(self.genesis, Ledger.from_genesis(self.genesis).exec_root, self.scheme)
         validators = [one.name for one in self.genesis.members if one.validator_key is not None]
         others = [one.name for one in self.genesis.members if one.validator_key is None]
         names = ("",) * (plan.size - len(plan.byzantine)) + plan.byzantine
@@ -204,9 +205,21 @@ class LedgerWorld:
         return all(self._count_waiting(node) == 0 for node in self.honest)
 
     def _count_waiting(self, node: LedgerNode) -> int:
-        """Transactions that a node still means to bring into a block."""
-        pool = node.core.mempool
-        return len(pool._pending_ids) + sum(one.live > 0 for one in pool._held.values() if one.height <= node.height)
+        """What a node still means to bring into a block: batches with a transaction that has not come to its end.
+
+        Where nobody makes batches of old transactions, any batch with one that is not executed counts.
+        """
+        pool, judge = node.core.mempool, self.judge
+        ended = self.makers_of_batches and {**judge.executed, **judge.passed}
+        waiting = [one for one in pool._held.values() if one.live > 0 and one.height <= node.height]
+        if ended:
+            waiting = [one for one in waiting if any(each.id not in ended for each in one.transactions)]
+        return len(pool._pending_ids) + len(waiting)
+
+    @property
+    def makers_of_batches(self) -> bool:
+        """Whether somebody pushes old transactions in new batches, without end."""
+        return any(name in BATCH_MAKERS for name in self.plan.byzantine)
 
     def _find_lacking(self, late: list[Any]) -> str:
         still = [case for case in late if not self.clients.is_settled(case)]
