@@ -199,7 +199,7 @@ ENDPOINTS: Final = (
         "All events of a loan with their postings, oldest first",
         ListView,
         query=(_PAGE[0], Query("after", "Position height-index to go on behind.", _POSITION)),
-        problems=(*_READ, "malformed_request"),
+        problems=(*_READ, "malformed_request", "history_pruned"),
     ),
     Endpoint(
         "GET",

@@ -87,6 +87,19 @@ async def _read_history(
     return [view_event(one) for one in events[:limit]], more
 
 
+async def _check_whole(node: NodePort, loan_id: ObjectId, from_the_start: bool, after: int) -> None:
+    """Raise ProblemError(history_pruned) where this node lacks some of what was asked for."""
+    base = node.store.base
+    if from_the_start and base:
+        contract, block = find_row(node, CONTRACTS, loan_id), await node.store.read_block(base)
+        is_older = contract is None or block is None or contract.disbursed_ms <= block.header.time_ms
+    else:
+        is_older = after < base
+    if is_older:
+        detail = f"The history of this node begins after block {base}: ask for what came later with after={base}-0."
+        raise ProblemError("history_pruned", detail)
+
+
 async def get_loan(request: web.Request) -> web.Response:
     """GET /v1/loans/{id}."""
     node, loan_id = get_node(request), ObjectId(get_id(request))
@@ -103,6 +116,7 @@ async def list_loan_history(request: web.Request) -> web.Response:
     _need_loan(node, loan_id)
     given, height = request.query.get("after"), node.status().exec_height
     after = (0, -1) if given is None else parse_position(given)
+    await _check_whole(node, loan_id, given is None, after[0])
     history, more = await _read_history(node, loan_id, limit, after)
     return respond(ListView(height=height, items=history, next=more), height=height)
 

@@ -1,10 +1,13 @@
 """A node whose chain began with a snapshot says so of everything older, and serves what is newer as ever."""
 
+import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
+from node.client.http import ApiError, NodeClient
 from protocol.ids import Height
 from tests.node.api.harness import DevNode
+from tests.node.api.test_reads import make_loan
 
 
 async def test_what_is_older_than_the_history_is_said_to_be_so(node: DevNode, server: TestServer) -> None:
@@ -31,3 +34,19 @@ async def test_what_is_older_than_the_history_is_said_to_be_so(node: DevNode, se
         async with session.get(server.make_url(f"/v1/events?after={base}-0")) as answer:
             assert answer.status == 200
             assert (await answer.content.readline()).startswith(b"retry")
+
+
+async def test_a_loan_older_than_the_history_has_none_of_its_beginning(node: DevNode, client: NodeClient) -> None:
+    """Asked for from the start it says so, and how to ask for the rest; a younger loan's history is whole."""
+    path = f"/v1/loans/{(await make_loan(node, client))['loan']}/history"
+    whole = (await client.get(path))["items"]
+    first = int(str(whole[0]["height"]))
+    node.store.base = Height(first - 1)
+    assert (await client.get(path))["items"] == whole
+    node.store.base = Height(first)
+    for query in ({}, {"after": f"{first - 1}-9"}):
+        with pytest.raises(ApiError) as caught:
+            await client.get(path, **query)
+        assert caught.value.code == "history_pruned"
+    later = (await client.get(path, after=f"{first}-0"))["items"]
+    assert later == [one for one in whole if (one["height"], one["index"]) > (first, 0)]

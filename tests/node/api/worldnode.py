@@ -21,6 +21,8 @@ from tests.protocol.ledger.world import World
 class WorldNode:
     """As much of a NodePort as reads need."""
 
+    base = 0
+
     def __init__(self, world: World) -> None:
         self.world = world
         self.genesis, self.ledger = world.genesis, world.ledger
