@@ -53,16 +53,18 @@ class BenchError(Exception):
 
 
 class _Stopper:
-    """SIGINT, SIGTERM and SIGHUP ask once; whoever asks again must not interrupt the ending."""
+    """SIGINT, SIGTERM and SIGHUP ask once; whoever asks again interrupts neither the ending nor the exit."""
 
     def __init__(self) -> None:
         self._before: dict[signal.Signals, Any] = {}
         self._asked = False
+        self._interrupted = False
         self._cancel: Callable[[], object] | None = None
 
     def __enter__(self) -> "_Stopper":
         for number in STOP_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means that the terminal may go
+            # nohup means that the terminal may go. A shell's background job has SIGINT ignored and is still asked so.
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._on_signal)
         return self
 
@@ -70,12 +72,12 @@ class _Stopper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self._interrupted else handler)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self._asked:
             return
-        self._asked = True
+        self._asked = self._interrupted = True
         if self._cancel is None:
             raise KeyboardInterrupt
         self._cancel()

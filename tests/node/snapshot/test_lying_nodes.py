@@ -12,7 +12,7 @@ from node.snapshot.room import SnapshotRoom
 from protocol.messages import GetChunk
 from tests.node.core.chaintools import until
 from tests.node.core.cluster import LENDERS, OBSERVER, Cluster, cluster
-from tests.node.snapshot.test_joining import INTERVAL, grow, have, tune
+from tests.node.snapshot.test_joining import INTERVAL, grow, have, lose_blocks, tune
 
 
 async def begin(net: Cluster) -> None:
@@ -40,6 +40,7 @@ async def test_one_that_sends_other_bytes_and_one_that_sends_none_cost_seconds(t
 
             room.on_get_chunk = lie
         await net.start(OBSERVER)
+        lose_blocks(net, OBSERVER)
         async with asyncio.timeout(30):
             await net.nodes[OBSERVER].snapshots.ready.wait()
         eye = net.nodes[OBSERVER].snapshots
