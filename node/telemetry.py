@@ -32,8 +32,13 @@ class _Stderr:
     """Standard error, whatever becomes of it: a log that cannot be written (a full disk) must not end the node."""
 
     def write(self, text: str) -> None:
+        # Past every buffer: what is left in one cannot be written at the exit either, and would spoil the exit code.
+        raw = getattr(getattr(sys.stderr, "buffer", None), "raw", None)
         with contextlib.suppress(OSError):
-            sys.stderr.write(text)
+            if raw is None:
+                sys.stderr.write(text)
+            else:
+                raw.write(text.encode(errors="replace"))
 
     def flush(self) -> None:
         with contextlib.suppress(OSError):
