@@ -16,9 +16,9 @@ from consensus.rules import check_block
 from node.store.inspect import read_block_events, read_block_receipts, read_picture
 from protocol.batch import Batch, calculate_batch_digest, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
-from protocol.certificate import Certificate, VoteKind, check_certificate
+from protocol.certificate import Certificate
 from protocol.codec import CodecError, decode, encode
-from protocol.crypto import check_signature
+from protocol.epochs import is_finalised
 from protocol.genesis import Genesis
 from protocol.ids import BlockDigest, Digest, Height
 from protocol.ledger.execute import Ledger
@@ -244,11 +244,8 @@ class Audit:
             return
         header = self._parent
         assert header is not None, "a block was just audited"
-        if proof.kind is not VoteKind.FINALIZE or proof.digest != self._digest or proof.epoch != header.epoch:
+        if not is_finalised(header, proof, self._validators):
             raise _FaultError("finalization_invalid")
-        fault = check_certificate(proof, self._validators, self._chain_id, check_signature)
-        if fault is not None:
-            raise _FaultError("finalization_invalid", fault)
         self._finalizations += 1
         self._unproven = 0
 

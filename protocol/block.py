@@ -4,6 +4,7 @@ Never put execution here: a header only *names* an executed state (exec_height, 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import msgspec
@@ -80,6 +81,14 @@ class Block(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_u
 
     header: Header
     batches: Annotated[tuple[BatchRef, ...], msgspec.Meta(max_length=BLOCK_BATCHES_MAX)]
+
+
+def is_chain(headers: Sequence[Header]) -> bool:
+    """Whether each header is the child of the one before."""
+    return all(
+        child.height == parent.height + 1 and child.parent_digest == parent.calculate_digest()
+        for parent, child in pairwise(headers)
+    )
 
 
 def calculate_batches_root(batches: Sequence[BatchRef]) -> Digest:

@@ -88,9 +88,23 @@ def follow_epoch(
     # The hash is of the keys in ascending order; another order of them would be other bytes with the same meaning.
     if keys != tuple(sorted(set(keys))) or calculate_validators_hash(keys) != header.next_validators_hash:
         return EpochFault.VALIDATORS
-    digest = header.calculate_digest()
-    if finalization.kind is not VoteKind.FINALIZE or finalization.digest != digest:
+    if not is_finalised(header, finalization, validators, verify):
         return EpochFault.FINALIZATION
-    if check_certificate(finalization, validators, chain_id, verify) is not None:
-        return EpochFault.FINALIZATION
-    return make_validator_set(keys, digest)
+    return make_validator_set(keys, header.calculate_digest())
+
+
+def find_last_set(genesis: Genesis, proofs: Sequence[EpochProof], epoch: Epoch) -> ValidatorSet | None:
+    """The validators of `epoch`, to which the proofs lead; None when they lead elsewhere or nowhere."""
+    sets = follow_epochs(genesis, proofs) if len(proofs) == epoch else EpochFault.ORDER
+    return None if isinstance(sets, EpochFault) else sets[-1]
+
+
+def is_finalised(
+    header: Header, finalization: Certificate, validators: ValidatorSet, verify: VerifySignature = check_signature
+) -> bool:
+    """Whether the finalization is of exactly this header, by a quorum of the validators of its epoch."""
+    if finalization.kind is not VoteKind.FINALIZE or finalization.epoch != header.epoch:
+        return False
+    if finalization.digest != header.calculate_digest():
+        return False
+    return check_certificate(finalization, validators, ChainId(header.chain_id), verify) is None

@@ -14,14 +14,13 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from protocol.block import Header
-from protocol.certificate import Certificate, VoteKind, calculate_signers, check_certificate
+from protocol.block import Header, is_chain
+from protocol.certificate import Certificate, calculate_signers
 from protocol.codec import CodecError, decode, encode
-from protocol.crypto import check_signature
-from protocol.epochs import EpochFault, EpochProof, follow_epochs
+from protocol.epochs import EpochProof, find_last_set, is_finalised
 from protocol.genesis import Genesis
-from protocol.ids import Digest, DigestField, Epoch, Height
-from protocol.ledger.records import ExecLink, Receipt, bind_receipts, calculate_exec_root
+from protocol.ids import Digest, DigestField, Epoch
+from protocol.ledger.records import ExecLink, Receipt, bind_receipts, calculate_exec_root, carry_exec_root
 from protocol.limits import BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, VIEW_WINDOW_PAST
 from protocol.merkle import calculate_path, calculate_root, check_path
 from protocol.rejections import Rejection
@@ -126,9 +125,8 @@ def verify_receipt_file(raw: bytes, genesis: Genesis) -> VerifiedReceipt | Recei
         return ReceiptFault.PATH
     if not _leads_to(file, file.headers[0]):
         return ReceiptFault.EXECUTION
-    for parent, child in zip(file.headers, file.headers[1:], strict=False):
-        if child.parent_digest != parent.calculate_digest() or child.height != parent.height + 1:
-            return ReceiptFault.HEADERS
+    if not is_chain(file.headers):
+        return ReceiptFault.HEADERS
     return _check_finalization(file, genesis, transaction)
 
 
@@ -137,26 +135,19 @@ def _leads_to(file: ReceiptFile, header: Header) -> bool:
     height = file.receipt.height
     receipts_root = bind_receipts(file.receipts_count, Digest(file.receipts_tree_root))
     root = calculate_exec_root(height, Digest(file.state_root), receipts_root, Digest(file.previous_exec_root))
-    for link in file.links:
-        height = Height(height + 1)
-        root = calculate_exec_root(height, Digest(link.state_root), Digest(link.receipts_root), root)
-    return (height, root) == (header.exec_height, header.exec_root)
+    return carry_exec_root(height, root, file.links) == (header.exec_height, header.exec_root)
 
 
 def _check_finalization(
     file: ReceiptFile, genesis: Genesis, transaction: Transaction
 ) -> VerifiedReceipt | ReceiptFault:
-    finalization, last = file.finalization, file.headers[-1]
-    sets = follow_epochs(genesis, file.epochs)
-    if isinstance(sets, EpochFault) or len(file.epochs) != last.epoch:
+    last = file.headers[-1]
+    validators = find_last_set(genesis, file.epochs, last.epoch)
+    if validators is None:
         return ReceiptFault.EPOCHS
-    if finalization.kind is not VoteKind.FINALIZE or finalization.epoch != last.epoch:
+    if not is_finalised(last, file.finalization, validators):
         return ReceiptFault.FINALIZATION
-    if finalization.digest != last.calculate_digest():
-        return ReceiptFault.FINALIZATION
-    if check_certificate(finalization, sets[-1], genesis.calculate_chain_id(), check_signature) is not None:
-        return ReceiptFault.FINALIZATION
-    signers = _name_signers(genesis, sets[-1], finalization)
+    signers = _name_signers(genesis, validators, file.finalization)
     return VerifiedReceipt(transaction, file.receipt, file.headers[0], last.epoch, signers)
 
 

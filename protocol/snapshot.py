@@ -8,21 +8,20 @@ may differ from node to node. A checked manifest vouches for the roots and the p
 the rows under those roots shows when all of them are there. Never read or write a file here.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from enum import Enum
-from itertools import pairwise
 from typing import Annotated, NamedTuple
 
 import msgspec
 
-from protocol.block import Block, Header, calculate_batches_root
-from protocol.certificate import Certificate, VoteKind, check_certificate
+from protocol.block import Block, Header, calculate_batches_root, is_chain
+from protocol.certificate import Certificate
 from protocol.codec import decode, encode
-from protocol.crypto import calculate_hash, check_signature
-from protocol.epochs import EpochFault, EpochProof, follow_epochs
+from protocol.crypto import calculate_hash
+from protocol.epochs import EpochProof, find_last_set, is_finalised
 from protocol.genesis import Genesis
 from protocol.ids import CountField, Digest, DigestField, Height
-from protocol.ledger.records import ExecLink, calculate_exec_root
+from protocol.ledger.records import ExecLink, calculate_exec_root, carry_exec_root
 from protocol.ledger.tree import TableField
 from protocol.limits import (
     SNAPSHOT_BLOCKS_MAX,
@@ -238,7 +237,7 @@ def _check_content(content: SnapshotContent, genesis: Genesis) -> SnapshotFault 
         return SnapshotFault.CHAIN
     if content.blocks[0].header.height != content.header.exec_height + 1 or len(content.links) != len(content.blocks):
         return SnapshotFault.BLOCKS
-    if not _follow([block.header for block in content.blocks]):
+    if not is_chain([block.header for block in content.blocks]):
         return SnapshotFault.BLOCKS
     for block in content.blocks:
         header = block.header
@@ -250,7 +249,7 @@ def _check_content(content: SnapshotContent, genesis: Genesis) -> SnapshotFault 
 def _check_headers(content: SnapshotContent, proof: SnapshotProof) -> SnapshotFault | None:
     if any(header.chain_id != content.header.chain_id for header in proof.headers):
         return SnapshotFault.CHAIN
-    if not _follow([content.header, *proof.headers]):
+    if not is_chain([content.header, *proof.headers]):
         return SnapshotFault.HEADERS
     mountains = Mountains(content.height, content.peaks)
     if len(content.peaks) != content.height.bit_count():
@@ -258,30 +257,15 @@ def _check_headers(content: SnapshotContent, proof: SnapshotProof) -> SnapshotFa
     return None if mountains.calculate_root() == proof.headers[0].history_root else SnapshotFault.HISTORY
 
 
-def _follow(headers: Sequence[Header]) -> bool:
-    return all(
-        child.height == parent.height + 1 and child.parent_digest == parent.calculate_digest()
-        for parent, child in pairwise(headers)
-    )
-
-
 def _is_named(proof: SnapshotProof, last: ExecutedRoots) -> bool:
     """Whether the state after the snapshot's height, carried on by the links, is one that a final header names."""
-    height, root = last.height, last.exec_root
-    for link in proof.links:
-        height = Height(height + 1)
-        root = calculate_exec_root(height, Digest(link.state_root), Digest(link.receipts_root), root)
-    return any((header.exec_height, header.exec_root) == (height, root) for header in proof.headers)
+    named = carry_exec_root(last.height, last.exec_root, proof.links)
+    return any((header.exec_height, header.exec_root) == named for header in proof.headers)
 
 
 def _check_finalization(proof: SnapshotProof, genesis: Genesis) -> SnapshotFault | None:
-    finalization, last = proof.finalization, proof.headers[-1]
-    sets = follow_epochs(genesis, proof.epochs)
-    if isinstance(sets, EpochFault) or len(proof.epochs) != last.epoch:
+    last = proof.headers[-1]
+    validators = find_last_set(genesis, proof.epochs, last.epoch)
+    if validators is None:
         return SnapshotFault.EPOCHS
-    if finalization.kind is not VoteKind.FINALIZE or finalization.epoch != last.epoch:
-        return SnapshotFault.FINALIZATION
-    if finalization.digest != last.calculate_digest():
-        return SnapshotFault.FINALIZATION
-    fault = check_certificate(finalization, sets[-1], genesis.calculate_chain_id(), check_signature)
-    return None if fault is None else SnapshotFault.FINALIZATION
+    return None if is_finalised(last, proof.finalization, validators) else SnapshotFault.FINALIZATION

@@ -139,11 +139,11 @@ def _tell(summary: dict[str, Any], told: _Told, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary))
         return
-    for failure in summary["failures"]:
+    for failure in summary["failed"]:
         click.echo(failure, err=True)
     if summary["interrupted"]:
         click.echo(told.say("stopped", **summary), err=True)
-    click.echo(told.say("done", **{**summary, "failures": len(summary["failures"])}))
+    click.echo(told.say("done", **summary))
 
 
 def _list(names: dict[str, dict[str, str]], told: _Told, *, as_json: bool) -> None:

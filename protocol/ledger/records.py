@@ -173,3 +173,11 @@ class ExecLink(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbi
 
     state_root: DigestField
     receipts_root: DigestField
+
+
+def carry_exec_root(height: Height, root: Digest, links: Sequence[ExecLink]) -> tuple[Height, Digest]:
+    """Where the chain of exec_roots stands after `links`, which go on from `root` at `height`."""
+    for link in links:
+        height = Height(height + 1)
+        root = calculate_exec_root(height, Digest(link.state_root), Digest(link.receipts_root), root)
+    return height, root

@@ -10,8 +10,9 @@ seated is decided by votes (`actions`) or by evidence (`evidence`), never here.
 
 from typing import Any
 
+from protocol.block import FIRST_EPOCH
 from protocol.crypto import calculate_account_id
-from protocol.ids import AccountId, Height, PublicKey
+from protocol.ids import AccountId, Epoch, Height, PublicKey
 from protocol.ledger.books import Books
 from protocol.ledger.rows import Role
 from protocol.ledger.seatrows import Conviction, EpochRow, Seat, Seats, list_keys, sort_seats
@@ -25,7 +26,7 @@ def apply_genesis_seats(books: Books) -> None:
         for one in books.genesis.members
         if one.validator_key is not None
     )
-    books.state.put(EPOCH, EPOCH_KEY, EpochRow(epoch=0, since=Height(0), seats=sort_seats(seats)))  # type: ignore[arg-type]
+    books.state.put(EPOCH, EPOCH_KEY, EpochRow(epoch=FIRST_EPOCH, since=Height(0), seats=sort_seats(seats)))
 
 
 def read_epoch(books: Books) -> EpochRow:
@@ -69,7 +70,7 @@ def begin_epoch(books: Books) -> None:
     row = read_epoch(books)
     assert row.next is not None, "an epoch begins with the validators that were planned"
     began = EpochRow(
-        epoch=row.epoch + 1,  # type: ignore[arg-type]
+        epoch=Epoch(row.epoch + 1),
         since=books.height,
         seats=row.next,
         previous=row.seats,

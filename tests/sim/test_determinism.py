@@ -57,7 +57,7 @@ def find_other_pythons() -> list[str]:
 def test_a_campaign_is_the_same_in_every_process(campaign: tuple[str, ...]) -> None:
     """No order of a set, no hash of an object and no clock reaches a run."""
     first = run(sys.executable, campaign, "0")
-    assert first["failures"] == []
+    assert first["failures"] == 0
     assert first["trace_hash"] != "00000000"
     assert run(sys.executable, campaign, "0") == first
     assert run(sys.executable, campaign, "4242") == first

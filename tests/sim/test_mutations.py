@@ -5,7 +5,7 @@ import pytest
 from tests.sim.mutations import MUTATIONS, Law, Mutation, Seeds
 from tests.sim.runner import run_seeds
 
-MUTATIONS_MIN = 36
+MUTATIONS_MIN = 117
 CHUNK = 30
 """Seeds of one test: no test may take longer than pytest's own limit, however busy the machine."""
 SAMPLE = (

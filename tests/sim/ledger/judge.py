@@ -242,9 +242,13 @@ class LedgerJudge:
         waiting = sum(len(ids) for ids in (pool._pending_ids, pool._where))
         if waiting != pool.transactions or len(pool._pending) != len(pool._pending_ids):
             raise BrokenLawError(f"{node.name} counts its pool wrongly")
-        ordered = sum(one.ordered for one in held.values())
-        if len(held) > bounds.BATCHES_HELD_MAX + ordered + 2 * bounds.BLOCK_BATCHES_MAX + WANTED_MAX:
-            raise BrokenLawError(f"{node.name} holds {len(held)} batches, {ordered} of them ordered")
+        # What a block names is held whatever the bounds, since blocks are bounded themselves; no push is.
+        pushed = Counter(one.origin for one in held.values() if not one.ordered and not one.height)
+        if sum(pushed.values()) > bounds.BATCHES_HELD_MAX + WANTED_MAX:
+            raise BrokenLawError(f"{node.name} holds {sum(pushed.values())} batches that no block names")
+        peers = [count for origin, count in pushed.items() if origin != bounds.OWN]
+        if max(peers, default=0) > bounds.ORIGIN_BATCHES_MAX + WANTED_MAX:
+            raise BrokenLawError(f"{node.name} holds {max(peers)} batches of one peer that no block names")
         if len(pool._executed) > bounds.EXECUTED_REMEMBERED_MAX:
             raise BrokenLawError(f"{node.name} remembers {len(pool._executed)} executed transactions")
         choosable = sum(one.live > 0 and not one.ordered for one in held.values())
@@ -258,5 +262,5 @@ class LedgerJudge:
             raise BrokenLawError(f"{node.name} remembers transactions of batches it does not hold")
 
 
-WANTED_MAX = 64
-"""Batches that blocks wanted and that were given up with their views."""
+WANTED_MAX = 8
+"""Batches that a block wants whose check is not done yet: it names them for the pool when it is."""
