@@ -1,11 +1,12 @@
 """Lies where an epoch ends: two boundary blocks, children of one, others announced, another end, altered copies."""
 
+from typing import Any
+
 import msgspec
 
 from consensus.leading import Parent, make_block
-from protocol.block import Block
 from protocol.certificate import VoteKind
-from protocol.ids import BlockDigest, Digest, Height, TimeMs
+from protocol.ids import BlockDigest, Digest, Epoch, Height, TimeMs, View
 from protocol.limits import EPOCH_NOTICE
 from protocol.messages import Propose
 from tests.sim.actors.base import Actor
@@ -15,6 +16,9 @@ from tests.sim.node import Message
 class BorderEquivocator(Actor):
     """Honest far from any boundary, two-faced at it."""
 
+    built: tuple[Epoch, View] | None = None
+    """Where it last showed a child of a boundary block."""
+
     def twist(self, message: Message) -> None:
         """Its own votes go out; its proposals are multiplied where an epoch ends."""
         if not isinstance(message, Propose):
@@ -23,7 +27,7 @@ class BorderEquivocator(Actor):
         header, rng = message.block.header, self.world.rng
         if header.is_boundary:
             self.world.broadcast(self, message, True)
-            other = self.copy(message, time_ms=TimeMs(header.time_ms + 1))
+            other = self.remake(message, time_ms=TimeMs(header.time_ms + 1))
             self.send_to_half(other, rng.randrange(2))
             for digest in (header.calculate_digest(), other.block.header.calculate_digest()):
                 for kind in (VoteKind.NOTARIZE, VoteKind.FINALIZE):
@@ -55,13 +59,6 @@ class BorderEquivocator(Actor):
             case _:
                 return None
 
-    def copy(self, propose: Propose, **changes: object) -> Propose:
-        """The same proposal, in the same view, of a changed block."""
-        header = msgspec.structs.replace(propose.block.header, **changes)
-        block = Block(header=header, batches=propose.block.batches)
-        self.world.judge.on_foreign_block(block)
-        return self.sign(msgspec.structs.replace(propose, block=block))
-
     def build_on(self, digest: BlockDigest) -> None:
         """A child of a boundary block, with every proof there is, when it leads a later view."""
         machine = self.engine._machine
@@ -85,9 +82,14 @@ class BorderEquivocator(Actor):
         )
         self.world.broadcast(self, self.sign(propose), True)
 
-    def tick(self) -> None:
-        """Now and then: what may be built on a boundary that is not final yet."""
-        for digest, entry in list(self.engine._machine.chain.entries.items()):
-            if entry.header.is_boundary:
+    def hear(self, source: int, what: str, argument: Any) -> None:
+        """As soon as it leads a view above a boundary block that is not final yet, it shows a child of it, once."""
+        super().hear(source, what, argument)
+        machine = self.engine._machine
+        place = (machine.epoch, machine.view)
+        if self.built == place or not machine.is_leader or not machine.chain.final.epoch_end:
+            return
+        for digest, entry in list(machine.chain.entries.items()):
+            if entry.header.is_boundary and entry.view < machine.view:
+                self.built = place
                 self.build_on(digest)
-        super().tick()
