@@ -15,6 +15,8 @@ from protocol.ids import TimeMs
 from tests.node.core.chaintools import until
 from tests.node.core.cluster import Purse, read_clock_ms
 
+pytestmark = pytest.mark.process
+
 
 def find_workers(pid: int) -> list[int]:
     """Children of a process that verify signatures."""

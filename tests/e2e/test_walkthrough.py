@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (ROOT / "docs" / "walkthrough.md", ROOT / "docs" / "walkthrough.zh-CN.md")
 ANSWERS = ((b"assphrase: ", b"correct horse battery\n"), (b"confirmation: ", b"correct horse battery\n"))
