@@ -5,9 +5,7 @@ A bug that no campaign catches is a finding about the simulator: strengthen it, 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
-
-import pytest
+from typing import Any, NamedTuple
 
 from protocol.certificate import VoteKind
 from tests.consensus import test_certificates_and_evidence as votes
@@ -19,15 +17,9 @@ from tests.consensus import test_restarts as restarts
 from tests.consensus import test_safety_rules as safety
 from tests.sim import test_latency_and_silence as silence
 from tests.sim.boundaries import find_boundaries
+from tests.sim.gate import Mutation
 from tests.sim.mutants import epochs, judgement, progress, promises
 from tests.sim.runner import run_boundary, run_case, run_seed
-
-
-class Campaign(Protocol):
-    """Bounded, and the same on every run."""
-
-    def find(self) -> str | None:
-        """What caught the bug, or None."""
 
 
 class Seeds(NamedTuple):
@@ -86,14 +78,6 @@ class Law(NamedTuple):
         except AssertionError as error:
             return f"{self.test.__name__}: {error}"
         return None
-
-
-class Mutation(NamedTuple):
-    """One bug, and the campaign that must catch it."""
-
-    name: str
-    apply: Callable[[pytest.MonkeyPatch], None]
-    campaign: Campaign
 
 
 PROMISES = (

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.sim.mutations import MUTATIONS, Law, Mutation, Seeds
+from tests.sim.gate import Mutation, check_caught, check_list
+from tests.sim.mutations import MUTATIONS, Law, Seeds
 from tests.sim.runner import run_seeds
 
 MUTATIONS_MIN = 117
@@ -26,31 +27,22 @@ QUICK = [one for one in MUTATIONS if one.name in SAMPLE or isinstance(one.campai
 SLOW = [one for one in MUTATIONS if one not in QUICK]
 
 
-def check(mutation: Mutation, patch: pytest.MonkeyPatch) -> None:
-    """A simulator that cannot see the bug proves nothing about the engine."""
-    mutation.apply(patch)
-    assert mutation.campaign.find() is not None, f"{mutation.campaign} does not see: {mutation.name}"
-
-
 @pytest.mark.parametrize("mutation", QUICK, ids=lambda one: one.name)
 def test_the_gate_works(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bugs of every kind are caught in every run."""
-    check(mutation, monkeypatch)
+    check_caught(mutation, monkeypatch)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mutation", SLOW, ids=lambda one: one.name)
 def test_an_injected_bug_is_caught(mutation: Mutation, monkeypatch: pytest.MonkeyPatch) -> None:
     """All the others."""
-    check(mutation, monkeypatch)
+    check_caught(mutation, monkeypatch)
 
 
 def test_no_bug_was_dropped() -> None:
     """The gate only grows, no bug stands in it twice, and the sample is in it."""
-    names = [one.name for one in MUTATIONS]
-    assert len(names) >= MUTATIONS_MIN
-    assert len(set(names)) == len(names)
-    assert set(SAMPLE) <= set(names)
+    check_list(MUTATIONS, SAMPLE, least=MUTATIONS_MIN)
 
 
 SEEDS = sorted(

@@ -3,11 +3,9 @@
 A bug that no campaign catches is a finding about the simulator: strengthen it, never drop the bug.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-import pytest
-
+from tests.sim.gate import Mutation
 from tests.sim.ledger import mutants
 from tests.sim.ledger.runner import run_ledger_seed
 
@@ -26,14 +24,6 @@ class Seeds(NamedTuple):
             if failure:
                 return failure
         return None
-
-
-class Mutation(NamedTuple):
-    """One bug, and the campaign that must catch it."""
-
-    name: str
-    apply: Callable[[pytest.MonkeyPatch], None]
-    campaign: Seeds
 
 
 MUTATIONS = (
