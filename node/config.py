@@ -33,8 +33,8 @@ class PeerAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: str
     node_key: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     """Its node key in lower-case hex, as the genesis names it."""
-    url: Annotated[str, msgspec.Meta(pattern="^ws://")]
-    """For example ws://127.0.0.1:7300/gossip."""
+    url: Annotated[str, msgspec.Meta(pattern="^wss://")]
+    """For example wss://127.0.0.1:7300/gossip; links are always encrypted."""
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,7 +78,7 @@ def load_config(
         raise ConfigError(f"{path} does not exist: create the node with liushui init or liushui testnet.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
     simple = {field.name for field in msgspec.structs.fields(NodeConfig)} - {"peers"}
     for name in sorted(simple):
@@ -89,11 +89,11 @@ def load_config(
         config = msgspec.convert(values, NodeConfig, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}.") from error
-    return msgspec.structs.replace(
-        config,
-        data_dir=str((directory / config.data_dir).resolve()),
-        genesis=str((directory / config.genesis).resolve()),
-    )
+    try:
+        places = {name: str((directory / getattr(config, name)).resolve()) for name in ("data_dir", "genesis")}
+    except (OSError, ValueError) as error:  # a name with a zero byte, or a circle of links
+        raise ConfigError(f"{path}: data_dir or genesis names no place: {error}.") from error
+    return msgspec.structs.replace(config, **places)
 
 
 def format_config(config: NodeConfig) -> str:

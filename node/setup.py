@@ -159,7 +159,7 @@ def _make_config(place: NodePlace, places: Sequence[NodePlace], members: Sequenc
         listen_port=place.listen_port,
         api_port=place.api_port,
         peers=tuple(
-            PeerAddress(name=one.name, node_key=keys[one.name], url=f"ws://127.0.0.1:{one.listen_port}/gossip")
+            PeerAddress(name=one.name, node_key=keys[one.name], url=f"wss://127.0.0.1:{one.listen_port}/gossip")
             for one in places
             if one.name != place.name
         ),

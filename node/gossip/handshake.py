@@ -1,8 +1,10 @@
 """Who speaks, on which chain: the two greetings and the proof that binds them, and which of two links to keep.
 
 Rules only; the websocket is `node.gossip.link`'s. Both sides say Hello at once, each with a fresh challenge. Then the
-dialler, and only after it the listener, signs with its node key its role and both greetings: a proof sent back to the
-one who made it proves nothing. Strangers are refused: a network is its members.
+dialler, and only after it the listener, signs with its node key its role, both greetings and the certificate that the
+listener showed below: a proof sent back to the one who made it proves nothing, and one that was made on another
+encrypted session does not hold (`node.gossip.tls` says why one certificate is enough). Strangers are refused: a network
+is its members.
 
 Two live processes with one node key are told of each other by whoever meets both: each signs the other's instance,
 which is drawn at the start of a process. A word of an earlier life, or of a stranger, therefore stops nobody.
@@ -17,7 +19,7 @@ from protocol.crypto import Signer, calculate_hash, check_signature
 from protocol.ids import ChainId, Digest, PublicKey
 from protocol.messages import Hello, HelloProof, KeyUse
 
-GOSSIP_VERSION: Final = 1
+GOSSIP_VERSION: Final = 2
 
 
 class CloseCode(IntEnum):
@@ -55,6 +57,15 @@ class Role(Enum):
 
     DIALLER = b"dialler"
     LISTENER = b"listener"
+
+
+class Greetings(NamedTuple):
+    """All that a proof speaks of."""
+
+    dialler: Hello
+    listener: Hello
+    certificate: Digest
+    """Hash of the listener's certificate: as the dialler saw it, as the listener has it."""
 
 
 class LinkFacts(NamedTuple):
@@ -100,20 +111,23 @@ def check_hello(identity: Identity, hello: Hello, expected: PublicKey | None) ->
     return None
 
 
-def calculate_proof_bytes(signer: PublicKey, role: Role, dialler: Hello, listener: Hello) -> bytes:
-    """The 32 bytes a side signs: H(its role | its key | H(dialler's greeting) | H(listener's greeting))."""
-    greetings = (calculate_hash("hello", encode(dialler)), calculate_hash("hello", encode(listener)))
-    return calculate_hash("hello-proof", role.value, signer, *greetings)
+def calculate_proof_bytes(signer: PublicKey, role: Role, said: Greetings) -> bytes:
+    """The 32 bytes a side signs: H(its role | its key | H(dialler's greeting) | H(listener's greeting) | certificate).
+
+    The greetings hold both challenges, both keys and the chain's id.
+    """
+    greetings = (calculate_hash("hello", encode(said.dialler)), calculate_hash("hello", encode(said.listener)))
+    return calculate_hash("hello-proof", role.value, signer, *greetings, said.certificate)
 
 
-def make_proof(signer: Signer, role: Role, dialler: Hello, listener: Hello) -> HelloProof:
-    """This node's proof, in its role, over both greetings."""
-    return HelloProof(signature=signer.sign(calculate_proof_bytes(signer.public_key, role, dialler, listener)))
+def make_proof(signer: Signer, role: Role, said: Greetings) -> HelloProof:
+    """This node's proof, in its role, over both greetings and the certificate."""
+    return HelloProof(signature=signer.sign(calculate_proof_bytes(signer.public_key, role, said)))
 
 
-def check_proof(proof: HelloProof, signer: PublicKey, role: Role, dialler: Hello, listener: Hello) -> CloseCode | None:
+def check_proof(proof: HelloProof, signer: PublicKey, role: Role, said: Greetings) -> CloseCode | None:
     """Why the proof of the side in `role` does not hold, or None."""
-    message = calculate_proof_bytes(signer, role, dialler, listener)
+    message = calculate_proof_bytes(signer, role, said)
     return None if check_signature(signer, message, proof.signature) else CloseCode.UNPROVEN
 
 

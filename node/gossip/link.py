@@ -1,4 +1,4 @@
-"""One websocket to one peer: greet, prove, then read and write frames until either side ends it.
+"""One encrypted websocket to one peer: greet, prove, then read and write frames until either side ends it.
 
 Every await on the peer has a deadline, and whatever a peer sends ends in a close code, never in an exception. Which
 peers to have and what their messages mean is not decided here.
@@ -6,6 +6,7 @@ peers to have and what their messages mean is not decided here.
 
 import asyncio
 import contextlib
+import secrets
 import socket as sockets
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from aiohttp import ClientWebSocketResponse, WebSocketError, WSMessage, WSMsgTyp
 from node.gossip.frames import DOCUMENT_FRAME_BYTES_MAX, PRIORITIES, decode_frame
 from node.gossip.handshake import (
     CloseCode,
+    Greetings,
     Identity,
     LinkFacts,
     Role,
@@ -51,7 +53,8 @@ class Greeted(NamedTuple):
 class Traffic:
     """Bytes of frames on one node's established links, their websocket heads included.
 
-    Greetings, pings and what TCP and IP add are left out: they grow with time, not with what is said.
+    Greetings, pings and what TCP and IP add are left out: they grow with time, not with what is said. So are the 22
+    bytes that encryption adds to each piece of up to 16 KiB.
     """
 
     __slots__ = ("received", "sent")
@@ -88,12 +91,12 @@ async def _receive_greeting(socket: Socket) -> Message:
         raise RefusedError(CloseCode.MALFORMED) from None
 
 
-async def greet(socket: Socket, identity: Identity, challenge: Digest, expected: PublicKey | None) -> Greeted:
+async def greet(socket: Socket, identity: Identity, certificate: Digest, expected: PublicKey | None) -> Greeted:
     """Exchange greetings and proofs; `expected` is the key dialled, None when the peer dialled us.
 
-    Raises RefusedError, which names the close code.
+    `certificate` is the hash of what the listener showed. Raises RefusedError, which names the close code.
     """
-    own = make_hello(identity, challenge)
+    own = make_hello(identity, Digest(secrets.token_bytes(32)))
     try:
         async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
             await socket.send_bytes(encode(own))
@@ -103,25 +106,26 @@ async def greet(socket: Socket, identity: Identity, challenge: Digest, expected:
             if (reason := check_hello(identity, theirs, expected)) is not None:
                 raise RefusedError(reason)
             if expected is None:  # no proof of ours before theirs holds: a caller gets nothing to send back to us
-                await _receive_proof(socket, Role.DIALLER, theirs, own)
-                await socket.send_bytes(encode(make_proof(identity.signer, Role.LISTENER, theirs, own)))
+                said = Greetings(theirs, own, certificate)
+                await _receive_proof(socket, Role.DIALLER, said)
+                await socket.send_bytes(encode(make_proof(identity.signer, Role.LISTENER, said)))
             else:
-                await socket.send_bytes(encode(make_proof(identity.signer, Role.DIALLER, own, theirs)))
-                await _receive_proof(socket, Role.LISTENER, own, theirs)
+                said = Greetings(own, theirs, certificate)
+                await socket.send_bytes(encode(make_proof(identity.signer, Role.DIALLER, said)))
+                await _receive_proof(socket, Role.LISTENER, said)
     except TimeoutError:
         raise RefusedError(CloseCode.TIMEOUT) from None
     except (ConnectionError, OSError, RuntimeError):
         raise RefusedError(CloseCode.GOING_AWAY, theirs=True) from None
-    dialler = theirs if expected is None else own
-    return Greeted(theirs.node_key, LinkFacts(theirs.instance, dialler.node_key))
+    return Greeted(theirs.node_key, LinkFacts(theirs.instance, said.dialler.node_key))
 
 
-async def _receive_proof(socket: Socket, role: Role, dialler: Hello, listener: Hello) -> None:
+async def _receive_proof(socket: Socket, role: Role, said: Greetings) -> None:
     proof = await _receive_greeting(socket)
     if not isinstance(proof, HelloProof):
         raise RefusedError(CloseCode.MALFORMED)
-    signer = dialler.node_key if role is Role.DIALLER else listener.node_key
-    if (reason := check_proof(proof, signer, role, dialler, listener)) is not None:
+    signer = said.dialler.node_key if role is Role.DIALLER else said.listener.node_key
+    if (reason := check_proof(proof, signer, role, said)) is not None:
         raise RefusedError(reason)
 
 

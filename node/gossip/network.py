@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import errno
 import random
-import secrets
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -32,7 +31,14 @@ from node.gossip.link import (
     greet,
     hear_key_use,
 )
-from node.listening import Bounds, Listener
+from node.gossip.tls import (
+    TLS_HANDSHAKE_TIMEOUT_S,
+    TLS_SHUTDOWN_TIMEOUT_S,
+    Credentials,
+    find_shown_certificate,
+    make_credentials,
+)
+from node.listening import Bounds, Listener, Tls
 from node.telemetry import get_logger
 from protocol.codec import encode
 from protocol.ids import Digest, PublicKey
@@ -59,6 +65,7 @@ _REFUSALS = frozenset(
         CloseCode.WRONG_CHAIN,
         CloseCode.WRONG_VERSION,
         CloseCode.STRANGER,
+        CloseCode.UNPROVEN,
         CloseCode.PENALTY,
         CloseCode.KEY_IN_USE,
         CloseCode.SELF,
@@ -122,6 +129,7 @@ class Gossip:
         self._greeting = 0
         self._greeting_from: Counter[str] = Counter()
         self._stopping = False
+        self._credentials: Credentials
         self._log = get_logger("gossip")
         self.closed: Counter[str] = Counter()
         """How many links ended, by the name of the close code; for metrics."""
@@ -133,7 +141,9 @@ class Gossip:
         self._fault = asyncio.get_running_loop().create_future()
         app = web.Application()
         app.router.add_get(PATH, self._accept)
-        listener = Listener(app, BOUNDS, lambda: time.monotonic_ns() // 1_000_000)
+        self._credentials = make_credentials()
+        tls = Tls(self._credentials.listening, TLS_HANDSHAKE_TIMEOUT_S, TLS_SHUTDOWN_TIMEOUT_S)
+        listener = Listener(app, BOUNDS, lambda: time.monotonic_ns() // 1_000_000, tls=tls)
         try:
             bound = await listener.start(host, port)
         except OSError as error:
@@ -148,7 +158,8 @@ class Gossip:
             ) from error
         self._listener = listener
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
-        self._session = aiohttp.ClientSession(timeout=timeout)
+        connector = aiohttp.TCPConnector(ssl=self._credentials.dialling)
+        self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
         return bound
 
     async def run(self) -> None:
@@ -260,8 +271,9 @@ class Gossip:
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError):
             return CloseCode.GOING_AWAY
+        shown = find_shown_certificate(socket.get_extra_info("ssl_object"))
         try:
-            return await self._serve(socket, key)
+            return CloseCode.UNPROVEN if shown is None else await self._serve(socket, shown, key)
         finally:
             await close_socket(socket, CloseCode.GOING_AWAY)
 
@@ -278,7 +290,7 @@ class Gossip:
         except (ConnectionError, web.HTTPException):
             return web.Response(status=400)  # the peer left during the upgrade: nobody hears this
         try:
-            await self._serve(socket, None, address)
+            await self._serve(socket, self._credentials.certificate, None, address)
         except ConnectionError:
             pass  # the peer has gone
         except Exception as error:  # our own fault: the node must stop and say so, the web server would only log it
@@ -286,12 +298,12 @@ class Gossip:
                 self._fault.set_exception(error)
         return socket
 
-    async def _serve(self, socket: Socket, expected: PublicKey | None, address: str = "") -> int:
+    async def _serve(self, socket: Socket, certificate: Digest, expected: PublicKey | None, address: str = "") -> int:
         """Greet, settle which link to keep, and serve it; returns the close code. `address` of one that dialled us."""
         self._greeting += 1
         self._greeting_from[address] += bool(address)
         try:
-            greeted = await greet(socket, self._identity, Digest(secrets.token_bytes(32)), expected)
+            greeted = await greet(socket, self._identity, certificate, expected)
             await self._settle(greeted, socket)
         except RefusedError as refused:
             self.closed[_name(refused.code)] += 1

@@ -6,7 +6,7 @@ import pytest
 
 from node.config import ConfigError, NodeConfig, PeerAddress, format_config, load_config
 
-PEER = PeerAddress(name="beta", node_key="ab" * 32, url="ws://127.0.0.1:7302/gossip")
+PEER = PeerAddress(name="beta", node_key="ab" * 32, url="wss://127.0.0.1:7302/gossip")
 
 
 def write(directory: Path, text: str) -> Path:
@@ -42,7 +42,7 @@ def test_environment_beats_file_and_flags_beat_environment(tmp_path: Path) -> No
         ('name = "a"\nrole = "observer"\nspeed = 9\n', "speed"),
         ('name = "a"\nrole = "king"\n', "role"),
         ('name = "a"\nrole = "observer"\nlisten_port = 70000\n', "listen_port"),
-        ('name = "a"\nrole = "observer"\n[[peers]]\nname = "b"\nnode_key = "zz"\nurl = "ws://x"\n', "node_key"),
+        ('name = "a"\nrole = "observer"\n[[peers]]\nname = "b"\nnode_key = "zz"\nurl = "wss://x"\n', "node_key"),
         ("name = \n", "TOML"),
     ],
 )

@@ -95,7 +95,7 @@ class Government:
         port = find_base_port(2)
         keys = {one.name: one.node_key.hex() for one in self._genesis.members}
         peers = tuple(
-            PeerAddress(name=one.name, node_key=keys[one.name], url=f"ws://127.0.0.1:{one.listen_port}/gossip")
+            PeerAddress(name=one.name, node_key=keys[one.name], url=f"wss://127.0.0.1:{one.listen_port}/gossip")
             for one in processes.testnet.nodes
         )
         config = NodeConfig(name=name, role="validator", listen_port=port, api_port=port + 1, peers=peers)

@@ -147,7 +147,7 @@ class Wires:
             (a, b): Wire(base + i, ports[b], self._ways[a, b], self._ways[b, a]) for i, (a, b) in enumerate(pairs)
         }
         for name in self._names:
-            urls = {b: f"ws://127.0.0.1:{wire.port}/gossip" for (a, b), wire in self._wires.items() if a == name}
+            urls = {b: f"wss://127.0.0.1:{wire.port}/gossip" for (a, b), wire in self._wires.items() if a == name}
             processes.set_peers(name, urls)
 
     async def __aenter__(self) -> "Wires":

@@ -11,7 +11,8 @@ import pytest
 
 from node import conduct
 from node.api.ports import Busy, Submission
-from node.gossip.handshake import Identity, Role, make_hello, make_proof
+from node.gossip.handshake import Greetings, Identity, Role, make_hello, make_proof
+from node.gossip.tls import find_shown_certificate, make_dialling_context
 from node.keystore import load_node_keys
 from node.mempool import Mempool
 from protocol.batch import Batch, BatchItem
@@ -142,13 +143,17 @@ async def impostor(net: Cluster, at: str) -> AsyncIterator[aiohttp.ClientWebSock
     identity = Identity(net.chain_id, signer, Digest(b"\x01" * 32), "", {})
     async with (
         aiohttp.ClientSession() as session,
-        session.ws_connect(f"ws://127.0.0.1:{place.listen_port}/gossip", compress=0) as socket,
+        session.ws_connect(
+            f"wss://127.0.0.1:{place.listen_port}/gossip", compress=0, ssl=make_dialling_context()
+        ) as socket,
     ):
         own = make_hello(identity, Digest(bytes(32)))
         await socket.send_bytes(encode(own))
         theirs = decode_message(await socket.receive_bytes())
         assert isinstance(theirs, Hello)
-        await socket.send_bytes(encode(make_proof(signer, Role.DIALLER, own, theirs)))
+        shown = find_shown_certificate(socket.get_extra_info("ssl_object"))
+        assert shown is not None
+        await socket.send_bytes(encode(make_proof(signer, Role.DIALLER, Greetings(own, theirs, shown))))
         await socket.receive_bytes()
         yield socket
 

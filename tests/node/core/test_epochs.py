@@ -39,7 +39,7 @@ def prepare_newcomer(net: Cluster, name: str = NEW, *, validator: bool = True) -
     ada = next(one for one in net.testnet.nodes if one.name == "ada")
     home = next(one for one in net.testnet.genesis.members if one.name == "ada")
     peers = (
-        PeerAddress(name="ada", node_key=home.node_key.hex(), url=f"ws://127.0.0.1:{ada.listen_port}/gossip"),
+        PeerAddress(name="ada", node_key=home.node_key.hex(), url=f"wss://127.0.0.1:{ada.listen_port}/gossip"),
         *config.peers,
     )
     role = "validator" if validator else "observer"

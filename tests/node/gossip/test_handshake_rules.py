@@ -9,6 +9,7 @@ from node.gossip.frames import PRIORITIES, Priority, decode_frame
 from node.gossip.handshake import (
     Choice,
     CloseCode,
+    Greetings,
     Identity,
     LinkFacts,
     Role,
@@ -60,18 +61,21 @@ def test_a_greeting_is_refused_for_the_first_reason_that_holds(
     assert check_hello(ONE, make_hello(speaker, CHALLENGE), expected) is code
 
 
-def test_a_proof_binds_both_greetings_its_role_and_its_signer() -> None:
-    """A proof made for other challenges, the other direction, the other role or by another key does not hold."""
-    mine, theirs = make_hello(ONE, CHALLENGE), make_hello(TWO, Digest(b"\x07" * 32))
-    proof = make_proof(TWO.signer, Role.LISTENER, mine, theirs)
+def test_a_proof_binds_both_greetings_the_certificate_its_role_and_its_signer() -> None:
+    """A proof made for other challenges, another session, the other direction or role, or by another key fails."""
+    said = Greetings(make_hello(ONE, CHALLENGE), make_hello(TWO, Digest(b"\x07" * 32)), Digest(b"\x0c" * 32))
+    proof = make_proof(TWO.signer, Role.LISTENER, said)
     key = TWO.signer.public_key
-    assert check_proof(proof, key, Role.LISTENER, mine, theirs) is None
-    assert check_proof(proof, key, Role.DIALLER, mine, theirs) is CloseCode.UNPROVEN
-    assert check_proof(proof, key, Role.LISTENER, theirs, mine) is CloseCode.UNPROVEN
-    assert check_proof(proof, key, Role.DIALLER, theirs, mine) is CloseCode.UNPROVEN
-    assert check_proof(proof, ONE.signer.public_key, Role.LISTENER, mine, theirs) is CloseCode.UNPROVEN
+    assert check_proof(proof, key, Role.LISTENER, said) is None
+    assert check_proof(proof, key, Role.DIALLER, said) is CloseCode.UNPROVEN
+    crossed = said._replace(dialler=said.listener, listener=said.dialler)
+    assert check_proof(proof, key, Role.LISTENER, crossed) is CloseCode.UNPROVEN
+    assert check_proof(proof, key, Role.DIALLER, crossed) is CloseCode.UNPROVEN
+    assert check_proof(proof, ONE.signer.public_key, Role.LISTENER, said) is CloseCode.UNPROVEN
     other = make_hello(ONE, Digest(b"\x08" * 32))
-    assert check_proof(proof, key, Role.LISTENER, other, theirs) is CloseCode.UNPROVEN
+    assert check_proof(proof, key, Role.LISTENER, said._replace(dialler=other)) is CloseCode.UNPROVEN
+    tapped = said._replace(certificate=Digest(b"\x0d" * 32))
+    assert check_proof(proof, key, Role.LISTENER, tapped) is CloseCode.UNPROVEN
 
 
 def test_crossing_dials_end_in_one_link_on_both_sides_in_any_order() -> None:

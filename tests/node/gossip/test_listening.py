@@ -1,9 +1,11 @@
 """Strangers at a port: half a request, none at all, too many of them, gone in the middle. Nobody else notices."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +17,8 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from node.gossip.network import BOUNDS, HANDSHAKES_PER_ADDRESS_MAX
-from node.listening import Bounds, Gatekeeper, Listener
+from node.gossip.tls import make_credentials, make_dialling_context
+from node.listening import Bounds, Gatekeeper, Listener, Tls
 from tests.node.gossip.test_mesh import SIGNERS, raw_socket, station, until
 
 UPGRADE: Final = (
@@ -27,7 +30,7 @@ FEW: Final = Bounds(connections=8, per_address=3, idle_s=30.0, arrivals_per_s=2,
 
 
 @asynccontextmanager
-async def listening(bounds: Bounds) -> AsyncIterator[tuple[Listener, int]]:
+async def listening(bounds: Bounds, tls: Tls | None = None) -> AsyncIterator[tuple[Listener, int]]:
     """A port that answers every request with one word."""
 
     async def answer(_: web.Request) -> web.Response:
@@ -35,7 +38,7 @@ async def listening(bounds: Bounds) -> AsyncIterator[tuple[Listener, int]]:
 
     app = web.Application()
     app.router.add_get("/", answer)
-    listener = Listener(app, bounds, lambda: 0)
+    listener = Listener(app, bounds, lambda: 0, tls=tls)
     port = await listener.start("127.0.0.1", 0)
     try:
         yield listener, port
@@ -84,6 +87,54 @@ async def test_who_brings_no_whole_request_is_sent_away_after_a_time(said: bytes
         writer.close()
 
 
+async def test_who_does_not_finish_the_tls_handshake_is_counted_at_once_and_sent_away_after_a_time() -> None:
+    """Half-open handshakes fill an address' share, not the whole port, and do not hold their places for ever."""
+    credentials = make_credentials()
+    async with listening(FEW, Tls(credentials.listening, 0.5, 0.2)) as (listener, port):
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(FEW.per_address + 1)]
+        held[0][1].write(b"\x16\x03\x01\x02\x00")  # the head of a greeting that never comes
+        await until(lambda: listener.keeper.refused == 1)
+        assert listener.keeper._open.total() == FEW.per_address
+        async with asyncio.timeout(5):
+            for reader, writer in held:
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
+        await until(lambda: not listener.keeper._open)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"https://127.0.0.1:{port}/", ssl=make_dialling_context()) as answer,
+        ):
+            assert await answer.text() == "here"
+
+
+async def test_a_request_that_comes_with_the_last_words_of_the_handshake_is_answered() -> None:
+    """The first bytes may be decrypted before anybody is there to read them: none is lost."""
+    credentials = make_credentials()
+    request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    async with listening(FEW, Tls(credentials.listening, 5, 0.2)) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = make_dialling_context().wrap_bio(incoming, outgoing)
+        while True:
+            try:
+                session.do_handshake()
+            except ssl.SSLWantReadError:
+                writer.write(outgoing.read())
+                incoming.write(await reader.read(65_536))
+            else:
+                break
+        session.write(request)
+        writer.write(outgoing.read())  # finished and request in one piece
+        said = b""
+        async with asyncio.timeout(5):
+            while not said.endswith(b"here"):
+                incoming.write(await reader.read(65_536))
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    said += session.read(65_536)
+        writer.close()
+
+
 def test_addresses_are_counted_apart_and_arrivals_in_time() -> None:
     """One address cannot take another's place, nor come and go without end; a /64 of IPv6 is one address."""
     now_ms = 0
@@ -110,15 +161,18 @@ async def test_peers_that_go_away_in_the_middle_of_an_upgrade_leave_no_trace(cap
     with capture_logs() as logs, caplog.at_level(logging.WARNING):
         async with station(0, {}) as node:
             for _ in range(150):
-                with socket.create_connection(("127.0.0.1", node.port)) as stranger:
-                    said = chance.choice((UPGRADE, UPGRADE, UPGRADE[: chance.randrange(60)], chance.randbytes(40)))
-                    stranger.send(said)
-                    for _ in range(chance.randrange(6)):
-                        await asyncio.sleep(0)
-                    if chance.random() < 0.2:
-                        await asyncio.sleep(chance.uniform(0, 0.003))
-                    if chance.random() < 0.7:
-                        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                context = make_dialling_context() if chance.random() < 0.7 else None
+                _, writer = await asyncio.open_connection("127.0.0.1", node.port, ssl=context)
+                said = chance.choice((UPGRADE, UPGRADE, UPGRADE[: chance.randrange(60)], chance.randbytes(40)))
+                writer.write(said)
+                for _ in range(chance.randrange(6)):
+                    await asyncio.sleep(0)
+                if chance.random() < 0.2:
+                    await asyncio.sleep(chance.uniform(0, 0.003))
+                stranger = writer.get_extra_info("socket")
+                if chance.random() < 0.7 and stranger is not None and not writer.is_closing():
+                    stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                writer.transport.abort()
             async with raw_socket(node.port):
                 pass
             await until(lambda: not node.gossip._listener.keeper._open)  # type: ignore[union-attr]
@@ -133,10 +187,11 @@ async def test_peers_that_go_away_in_the_middle_of_an_upgrade_leave_no_trace(cap
 async def test_half_greetings_of_one_address_leave_room_for_others() -> None:
     """Beyond its share an address hears 503 at once, and when the others have given up it is greeted again."""
     async with station(0, {}) as node, aiohttp.ClientSession() as session:
-        address = f"ws://127.0.0.1:{node.port}/gossip"
-        held = [await session.ws_connect(address) for _ in range(HANDSHAKES_PER_ADDRESS_MAX)]
+        address = f"wss://127.0.0.1:{node.port}/gossip"
+        tls = make_dialling_context()
+        held = [await session.ws_connect(address, ssl=tls) for _ in range(HANDSHAKES_PER_ADDRESS_MAX)]
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
-            await session.ws_connect(address)
+            await session.ws_connect(address, ssl=tls)
         assert caught.value.status == 503
         for one in held:
             await one.close()

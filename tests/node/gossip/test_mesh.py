@@ -11,8 +11,18 @@ import msgspec
 import pytest
 
 from node.config import PeerAddress
-from node.gossip.handshake import CloseCode, Identity, Role, check_key_use, make_hello, make_key_use, make_proof
+from node.gossip.handshake import (
+    CloseCode,
+    Greetings,
+    Identity,
+    Role,
+    check_key_use,
+    make_hello,
+    make_key_use,
+    make_proof,
+)
 from node.gossip.network import KEY_WORDS_AT_ONCE, PATH, Gossip, GossipError
+from node.gossip.tls import find_shown_certificate, make_dialling_context
 from node.setup import find_free_ports
 from protocol.codec import encode
 from protocol.crypto import KeySigner
@@ -69,7 +79,7 @@ async def station(
 ) -> AsyncIterator[Station]:
     """Node `index`, dialling the members whose ports are given."""
     peers = [
-        PeerAddress(name=f"node-{i}", node_key=SIGNERS[i].public_key.hex(), url=f"ws://127.0.0.1:{port}{PATH}")
+        PeerAddress(name=f"node-{i}", node_key=SIGNERS[i].public_key.hex(), url=f"wss://127.0.0.1:{port}{PATH}")
         for i, port in ports.items()
     ]
     handler = Recorder()
@@ -96,18 +106,28 @@ async def raw_socket(port: int) -> AsyncIterator[aiohttp.ClientWebSocketResponse
     """A websocket without any greeting of ours."""
     async with (
         aiohttp.ClientSession() as session,
-        session.ws_connect(f"ws://127.0.0.1:{port}{PATH}", compress=0, max_msg_size=0) as socket,
+        session.ws_connect(
+            f"wss://127.0.0.1:{port}{PATH}", compress=0, max_msg_size=0, ssl=make_dialling_context()
+        ) as socket,
     ):
         yield socket
+
+
+async def greet_alone(socket: aiohttp.ClientWebSocketResponse, own: Hello) -> Greetings:
+    """Say hello; what there is to be signed."""
+    await socket.send_bytes(encode(own))
+    theirs = decode_message(await socket.receive_bytes())
+    assert isinstance(theirs, Hello)
+    shown = find_shown_certificate(socket.get_extra_info("ssl_object"))
+    assert shown is not None
+    return Greetings(own, theirs, shown)
 
 
 async def greet_by_hand(socket: aiohttp.ClientWebSocketResponse, index: int, instance: int = 0) -> None:
     """Say and prove a member's identity frame by frame."""
     own = make_hello(make_identity(index, instance=instance), Digest(bytes(32)))
-    await socket.send_bytes(encode(own))
-    theirs = decode_message(await socket.receive_bytes())
-    assert isinstance(theirs, Hello)
-    await socket.send_bytes(encode(make_proof(SIGNERS[index], Role.DIALLER, own, theirs)))
+    said = await greet_alone(socket, own)
+    await socket.send_bytes(encode(make_proof(SIGNERS[index], Role.DIALLER, said)))
     await socket.receive_bytes()
 
 
@@ -171,10 +191,8 @@ async def _be_of_another_chain(socket: aiohttp.ClientWebSocketResponse) -> None:
 
 async def _prove_with_another_key(socket: aiohttp.ClientWebSocketResponse) -> None:
     own = make_hello(make_identity(1), Digest(bytes(32)))
-    await socket.send_bytes(encode(own))
-    theirs = decode_message(await socket.receive_bytes())
-    assert isinstance(theirs, Hello)
-    await socket.send_bytes(encode(make_proof(SIGNERS[2], Role.DIALLER, own, theirs)))
+    said = await greet_alone(socket, own)
+    await socket.send_bytes(encode(make_proof(SIGNERS[2], Role.DIALLER, said)))
 
 
 async def _speak_before_greeting(socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -209,25 +227,19 @@ async def test_a_caller_that_claims_our_own_key_gets_no_proof_to_send_back_and_s
         for signer, role in ((SIGNERS[0], Role.LISTENER), (SIGNERS[1], Role.DIALLER)):
             async with raw_socket(node.port) as socket:
                 own = make_hello(make_identity(0, instance=7), Digest(bytes(32)))
-                await socket.send_bytes(encode(own))
-                theirs = decode_message(await socket.receive_bytes())
-                assert isinstance(theirs, Hello)
+                said = await greet_alone(socket, own)
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.2):
                         await socket.receive()
             async with raw_socket(node.port) as socket:
-                await socket.send_bytes(encode(own))
-                theirs = decode_message(await socket.receive_bytes())
-                assert isinstance(theirs, Hello)
-                await socket.send_bytes(encode(make_proof(signer, role, own, theirs)))
+                said = await greet_alone(socket, own)
+                await socket.send_bytes(encode(make_proof(signer, role, said)))
                 assert await read_close_code(socket) == CloseCode.UNPROVEN
         assert node.handler.key_in_use == 0
         async with raw_socket(node.port) as socket:  # whoever does hold the key is believed
             own = make_hello(make_identity(0, instance=7), Digest(bytes(32)))
-            await socket.send_bytes(encode(own))
-            theirs = decode_message(await socket.receive_bytes())
-            assert isinstance(theirs, Hello)
-            await socket.send_bytes(encode(make_proof(SIGNERS[0], Role.DIALLER, own, theirs)))
+            said = await greet_alone(socket, own)
+            await socket.send_bytes(encode(make_proof(SIGNERS[0], Role.DIALLER, said)))
             assert isinstance(decode_message(await socket.receive_bytes()), HelloProof)
             word = decode_message(await socket.receive_bytes())
             assert isinstance(word, KeyUse)
