@@ -20,6 +20,10 @@ class CodecError(ValueError):
     """Bytes that are not the canonical encoding of the expected type."""
 
 
+JSON_FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON that is none: bytes that are no text, and arrays within arrays without end, too."""
+
+
 @cache
 def _decoder(kind: Hashable) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(kind)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from protocol.codec import encode
+from protocol.codec import JSON_FAULTS, encode
 from protocol.crypto import calculate_account_id, calculate_hash
 from protocol.ids import AccountId, BoxKeyField, ChainId, DayField, PublicKey, PublicKeyField, TimeMs, TimeMsField
 from protocol.limits import VALIDATORS_MAX
@@ -162,7 +162,7 @@ def decode_genesis(raw: bytes) -> Genesis:
     """The genesis of a JSON text. Raises GenesisError with a sentence for anything that cannot found a network."""
     try:
         genesis = msgspec.json.decode(raw, type=Genesis)
-    except msgspec.MsgspecError as error:
+    except JSON_FAULTS as error:
         raise GenesisError(f"genesis is not valid: {error}") from error
     if genesis.version != GENESIS_VERSION:
         raise GenesisError(f"genesis version {genesis.version} is not {GENESIS_VERSION}: use a matching release")

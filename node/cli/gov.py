@@ -194,13 +194,14 @@ def _read_entry(path: Path, name: str) -> "Member":
     """The public entry that `liushui init` prints."""
     import msgspec
 
+    from protocol.codec import JSON_FAULTS
     from protocol.genesis import Member
 
     try:
         entry = msgspec.json.decode(path.read_bytes(), type=Member)
     except OSError as error:
         fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
-    except msgspec.MsgspecError as error:
+    except JSON_FAULTS as error:
         fail("entry_malformed", f"{path} is not what liushui init prints: {error}.")
     if entry.name != name:
         fail("entry_mismatch", f"{path} is the entry of {entry.name}, not of {name}.")

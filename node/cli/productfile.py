@@ -159,7 +159,7 @@ def read_product_file(path: Path) -> ProductText:
         raise ProductFileError("the file is too large for a product")
     try:
         values = tomllib.loads(raw.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ProductFileError(f"the file is not valid TOML: {error}") from error
     known = {field.name for field in msgspec.structs.fields(ProductText)}
     needed = {field.name for field in msgspec.structs.fields(ProductText) if field.required}

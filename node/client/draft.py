@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from node.client.forms import describe, write_time
-from protocol.codec import CodecError, decode, encode
+from protocol.codec import JSON_FAULTS, CodecError, decode, encode
 from protocol.crypto import Signer, check_signature
 from protocol.ids import ChainId, PublicKey, Signature, TimeMs
 from protocol.limits import TRANSACTION_BYTES_MAX
@@ -174,7 +174,7 @@ def read_draft(raw: bytes) -> Draft:
         raise DraftError("draft_malformed", "The file is too large for a draft.")
     try:
         text = msgspec.json.decode(raw, type=DraftText)
-    except msgspec.MsgspecError as error:
+    except JSON_FAULTS as error:
         raise DraftError("draft_malformed", f"The file is not a draft of this program: {error}.") from error
     try:
         bytes_signed = bytes.fromhex("".join(text.body))

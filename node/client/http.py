@@ -22,7 +22,7 @@ from yarl import URL
 from node.api.answers import SubmitAnswer, SubmitResult
 from node.api.signing import HEADER, sign_request
 from protocol.batch import BatchItem
-from protocol.codec import encode
+from protocol.codec import JSON_FAULTS, encode
 from protocol.crypto import Signer
 from protocol.genesis import Genesis, decode_genesis
 from protocol.ids import PublicKey, TimeMs, TransactionId
@@ -241,13 +241,13 @@ class _Patience:
 def _read_json(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
+    except JSON_FAULTS as error:
         raise NodeUnreachable("not_a_node", "What answered there is not a node of this program.") from error
 
 
 def _read_problem(raw: bytes) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except JSON_FAULTS:
         return {}
     return value if isinstance(value, dict) else {}

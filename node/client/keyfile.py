@@ -15,6 +15,7 @@ from nacl.pwhash import argon2id
 from nacl.secret import SecretBox
 from nacl.utils import random
 
+from protocol.codec import JSON_FAULTS
 from protocol.crypto import KeySigner, calculate_hash
 
 SEED_BYTES: Final = 32
@@ -130,5 +131,5 @@ def read_key_file(path: Path) -> KeyFile:
         raise KeyFileProblem("key_file_unreadable", f"{path} cannot be read: {error.strerror}.") from error
     try:
         return msgspec.json.decode(raw, type=KeyFile)
-    except msgspec.MsgspecError as error:
+    except JSON_FAULTS as error:
         raise KeyFileProblem("key_file_broken", f"{path} is not a key file of this program: {error}.") from error

@@ -60,8 +60,8 @@ def encode_groups(sequence: int, records: Sequence[bytes]) -> tuple[bytes, int]:
     return b"".join(parts), sequence + len(parts)
 
 
-def _read_group(raw: bytes, offset: int) -> tuple[int, list[bytes], int] | None:
-    """(sequence, records, end) of the group at `offset`, or None when it is not whole."""
+def _read_sealed(raw: bytes, offset: int) -> tuple[int, bytes, int] | None:
+    """(sequence, payload, end) of the group at `offset`, or None when it is not whole."""
     if offset + _HEAD.size > len(raw):
         return None
     magic, sequence, length, checksum = _HEAD.unpack_from(raw, offset)
@@ -69,10 +69,17 @@ def _read_group(raw: bytes, offset: int) -> tuple[int, list[bytes], int] | None:
     if magic != GROUP_MAGIC or length > GROUP_BYTES_MAX or end > len(raw):
         return None
     payload = raw[offset + _HEAD.size : end]
-    if _checksum(sequence, payload) != checksum:
+    return (sequence, payload, end) if _checksum(sequence, payload) == checksum else None
+
+
+def _read_records(payload: bytes) -> list[bytes] | None:
+    """The records of a whole group, or None for a payload that no log was ever given."""
+    try:
+        records = msgpack.unpackb(payload, use_list=True, raw=True)
+    except (ValueError, msgpack.UnpackException):
         return None
-    records = msgpack.unpackb(payload, use_list=True, raw=True)
-    return sequence, records, end
+    is_plain = isinstance(records, list) and all(isinstance(one, bytes) for one in records)
+    return records if is_plain else None
 
 
 def parse_groups(raw: bytes, name: str) -> tuple[list[list[bytes]], int, int]:
@@ -83,18 +90,26 @@ def parse_groups(raw: bytes, name: str) -> tuple[list[list[bytes]], int, int]:
     groups: list[list[bytes]] = []
     offset, expected = 0, None
     while offset < len(raw):
-        group = _read_group(raw, offset)
+        group = _read_sealed(raw, offset)
         if group is None or (expected is not None and group[0] != expected):
             if _holds_later_group(raw, offset + 1, 0 if expected is None else expected):
-                raise LogError(
-                    "log_damaged",
-                    f"{name} is damaged at byte {offset}, before its end: restore it from this node's own disk,"
-                    " or rotate the validator key; do not delete it.",
-                )
+                raise damaged_log(name, f"at byte {offset}, before its end")
             break
-        groups.append(group[1])
+        records = _read_records(group[1])
+        if records is None:  # no torn write has a checksum that fits
+            raise damaged_log(name, f"at byte {offset}, in a group that is whole")
+        groups.append(records)
         offset, expected = group[2], group[0] + 1
     return groups, offset, 0 if expected is None else expected
+
+
+def damaged_log(name: str, where: str) -> LogError:
+    """The error of a log that says what nobody wrote."""
+    return LogError(
+        "log_damaged",
+        f"{name} is damaged {where}: restore it from this node's own disk, or rotate the validator key; do not delete"
+        " it.",
+    )
 
 
 def _holds_later_group(raw: bytes, start: int, expected: int) -> bool:
@@ -104,7 +119,7 @@ def _holds_later_group(raw: bytes, start: int, expected: int) -> bool:
     """
     at = raw.find(GROUP_MAGIC, start)
     while at >= 0:
-        group = _read_group(raw, at)
+        group = _read_sealed(raw, at)
         if group is not None and expected < group[0] <= expected + len(raw):
             return True
         at = raw.find(GROUP_MAGIC, at + 1)
@@ -227,6 +242,11 @@ class AppendLog:
         self._handle.close()
         self._handle = _open_end(self._path)
         self._sequence = following
+
+    def abandon(self) -> None:
+        """Close a log to which nothing was appended."""
+        self._handle.close()
+        self._thread.shutdown(wait=True)
 
     async def close(self) -> None:
         """Wait for what was appended, then close."""

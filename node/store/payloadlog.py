@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from node.store.appendlog import AppendLog
+from node.store.appendlog import AppendLog, damaged_log
 from protocol.block import Block
-from protocol.codec import decode, encode
+from protocol.codec import CodecError, decode, encode
 from protocol.ids import BatchDigest, BlockDigest, Height
 
 REWRITE_BYTES = 8 * 1024 * 1024
@@ -34,14 +34,18 @@ class PayloadLog:
 
     @classmethod
     def open(cls, path: Path) -> tuple["PayloadLog", dict[BlockDigest, Block], dict[BatchDigest, bytes]]:
-        """The log, and the blocks and raw batches it holds."""
+        """The log, and the blocks and raw batches it holds. Raises LogError for damage."""
         log, raw = AppendLog.open(path)
         blocks: dict[BlockDigest, Block] = {}
         batches: dict[BatchDigest, bytes] = {}
-        for one in raw:
-            record = decode(one, PayloadRecord)
-            blocks[record.block.header.calculate_digest()] = record.block
-            batches.update(record.batches)
+        try:
+            for one in raw:
+                record = decode(one, PayloadRecord)
+                blocks[record.block.header.calculate_digest()] = record.block
+                batches.update(record.batches)
+        except CodecError as error:
+            log.abandon()
+            raise damaged_log(path.name, f"in a record ({error})") from error
         heights = {digest: block.header.height for digest, block in blocks.items()}
         return cls(log, heights, sum(len(one) for one in raw)), blocks, batches
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from node.store.appendlog import LogError, sync_directory
+from protocol.codec import JSON_FAULTS
 
 STOP_FILE = "voting_stopped.json"
 
@@ -49,7 +50,7 @@ class StopFile:
             file.stops = msgspec.json.decode(file._path.read_bytes(), type=tuple[Stop, ...])
         except FileNotFoundError:
             pass
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *JSON_FAULTS) as error:
             raise LogError(
                 "stop_file_damaged",
                 f"{STOP_FILE} cannot be read ({error}): it says why this node must not vote. Restore it, or seat"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import cast
 
 from consensus.records import CertificateRecord, ProposalRecord, Record, VoteRecord
-from node.store.appendlog import AppendLog, LogError, sync_directory
-from protocol.codec import decode, encode
+from node.store.appendlog import AppendLog, LogError, damaged_log, sync_directory
+from protocol.codec import CodecError, decode, encode
 from protocol.ids import Epoch, View
 
 VOTES = "votes.wal"
@@ -67,7 +67,7 @@ def _write_mark(mark: Path, text: str) -> None:
 
 def _read_floor(mark: Path) -> Place | None:
     """From where on the log is whole; None before the first record."""
-    words = mark.read_text(encoding="ascii").split() if mark.exists() else []
+    words = mark.read_text(encoding="ascii", errors="replace").split() if mark.exists() else []
     if not words:
         return None
     if len(words) == 3 and words[0] == USED and words[1].isdigit() and words[2].isdigit():
@@ -97,9 +97,14 @@ class VoteLog:
                 "vote_log_emptied", f"{path.name} held votes and is empty: this node cannot know how it voted."
             )
         log, raw = AppendLog.open(path)
+        try:
+            records = [_decode_record(one) for one in raw]
+        except CodecError as error:
+            log.abandon()
+            raise damaged_log(path.name, f"in a record ({error})") from error
         if not mark.exists():
             _write_mark(mark, "")
-        return cls(log, mark, floor), [_decode_record(one) for one in raw]
+        return cls(log, mark, floor), records
 
     async def append(self, records: Sequence[Record]) -> None:
         """Return when the records are durable."""
