@@ -5,11 +5,12 @@ the next view, notarize, nullify, lead, arm timers. The laws are in `rules`, the
 Rule 1 to the next editor: nothing may be broadcast before the record that forbids its opposite stands in the list.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from consensus import certifying, committing, epochs, leading, pacing, replaying, voting
 from consensus.chain import Floor
+from consensus.departures import Departure
 from consensus.effects import Effect
 from consensus.events import (
     Event,
@@ -159,6 +160,16 @@ class Engine:
     def leader(self) -> ValidatorIndex:
         """Who proposes in the current view."""
         return self._machine.leader
+
+    @property
+    def departures(self) -> Mapping[Departure, int]:
+        """Views left since the start, by why."""
+        return self._machine.departures
+
+    @property
+    def delay_ms(self) -> int:
+        """D: for how long a step is waited for now."""
+        return self._machine.pace.calculate_delay_ms()
 
     @property
     def silenced(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from consensus.chain import Chain, Floor
+from consensus.departures import Departure
 from consensus.effects import Broadcast, Effect, FetchBlock, FetchBlocks, FetchCertificates, Persist, RaiseAlarm
 from consensus.pacemaker import Pacemaker, Timing, Turn
 from consensus.records import Record
@@ -77,6 +78,8 @@ class Machine:
         self.retry_armed = False
         self.helped_ms = FAR_PAST
         self.out: list[Effect] = []
+        self.departures = dict.fromkeys(Departure, 0)
+        """Views left so far, by why."""
         self.open_epoch(floor.epoch, floor.validators)
         self.entry = floor.finalization
         if floor.finalization is not None and floor.finalization.digest != floor.point.digest:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from consensus.departures import Departure
 from protocol.ids import TimeMs, View
 
 _SCALE: Final = 16  # the average is kept in sixteenths of a millisecond
@@ -70,6 +71,7 @@ class Turn:
         "proposed",
         "view",
         "view_over",
+        "why",
     )
 
     def __init__(self, view: View) -> None:
@@ -81,6 +83,8 @@ class Turn:
         self.lead_over = False
         """T_lead fired (or, for the leader, the time to wait for better content)."""
         self.view_over = False
+        self.why: Departure | None = None
+        """Why I gave the view up."""
         self.asked_payload = False
         self.payload_was_empty = False
         """The pool had nothing new: propose only for another reason, or when the wait is over."""

@@ -4,6 +4,7 @@ No timer but the heartbeat runs without work. Never decide here whether a vote i
 """
 
 from consensus.certifying import keep_block
+from consensus.departures import Departure
 from consensus.effects import SetTimer, StopTimer
 from consensus.events import TimerName
 from consensus.machine import Machine
@@ -23,6 +24,7 @@ def try_enter(m: Machine, now_ms: TimeMs) -> None:
         return
     m.next_entry = None
     m.entry = certificate
+    _count_departure(m, certificate)
     m.pace.nullified_in_a_row = m.pace.nullified_in_a_row + 1 if _was_given_up(m, certificate) else 0
     m.view = View(certificate.view + 1)
     disarm(m)
@@ -32,6 +34,18 @@ def try_enter(m: Machine, now_ms: TimeMs) -> None:
     if slot is not None and _has_foreign(m, slot):
         m.turn.engaged = True
     set_heartbeat(m, now_ms)
+
+
+def _count_departure(m: Machine, certificate: Certificate) -> None:
+    m.departures[Departure.CAUGHT_UP] += certificate.view - m.view
+    slot = m.slots.get(certificate.view)
+    if certificate.kind is not VoteKind.NULLIFY:
+        why = Departure.NOTARIZED
+    elif certificate.view == m.view and slot is not None and slot.mine.nullified and m.turn.why is not None:
+        why = m.turn.why
+    else:
+        why = Departure.BY_OTHERS
+    m.departures[why] += 1
 
 
 def _was_given_up(m: Machine, certificate: Certificate) -> bool:

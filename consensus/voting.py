@@ -7,6 +7,7 @@ from bisect import bisect_right
 from typing import Final
 
 from consensus.chain import Entry
+from consensus.departures import Departure
 from consensus.effects import PersistPayload
 from consensus.events import Verdict
 from consensus.machine import Machine
@@ -143,6 +144,7 @@ def _try_finalize(m: Machine, slot: Slot, entry: Entry) -> None:
 def try_nullify(m: Machine) -> None:
     """TIMEOUT of the current view: no proposal, too long, bad, given up by its leader, or led by nobody."""
     if m.may_vote and _is_over(m):
+        m.turn.why = m.turn.why or find_reason(m)
         nullify(m, m.open_slot(m.view))
 
 
@@ -166,6 +168,22 @@ def _is_over(m: Machine) -> bool:
         return False
     silent = m.view - m.heard[leader] > 2 * m.size
     return silent or m.suspects[leader]
+
+
+def find_reason(m: Machine) -> Departure:
+    """Why a view that is over is over, for the count alone."""
+    turn, leader, slot = m.turn, m.leader, m.slots.get(m.view)
+    if leader == m.index:
+        return Departure.OWN_TURN
+    if slot is not None and slot.equivocation:
+        return Departure.EQUIVOCATION
+    if slot is not None and leader in slot.nullifies.first:
+        return Departure.LEADER_GAVE_UP
+    if (turn.lead_over or turn.view_over) and not _has_hopeful_proposal(m, slot):
+        return Departure.BAD_PAYLOAD if slot is not None and slot.proposals else Departure.NO_PROPOSAL
+    if turn.view_over:
+        return Departure.LATE
+    return Departure.LEADER_CONTRADICTED_ITSELF if m.suspects[leader] else Departure.LEADER_SILENT
 
 
 def _has_hopeful_proposal(m: Machine, slot: Slot | None) -> bool:
