@@ -63,6 +63,8 @@ class Facts(NamedTuple):
     committed_last_day: int | None = None
     band_then: int | None = None
     band_now: int | None = None
+    feed: bool | None = None
+    """Whether a consent to refreshed statements holds; None when none was ever given."""
 
 
 class Finding(NamedTuple):
@@ -112,7 +114,7 @@ def advance(watch: Watch, findings: Iterable[Finding], day: int) -> tuple[Watch,
 
 def find_warnings(facts: Facts) -> tuple[Finding, ...]:
     """How every rule that can be judged stands, in the order of rules."""
-    found = [_find_missed(facts), _find_score_down(facts), _find_stale(facts), _find_overlap(facts)]
+    found = [find(facts) for find in _OF_LOAN]
     series = None
     if facts.last_day is not None:
         series = calculate_series(facts.rows, as_of=facts.as_of, last_day=facts.last_day)
@@ -172,6 +174,21 @@ def _find_overlap(facts: Facts) -> Finding | None:
     differing = sum(abs(count) for count in counts.values())
     evidence = (("rows", differing), ("day_from", first), ("day_to", last))
     return Finding(WarningRule.OVERLAP_DIFFERS, differing > 0, False, evidence)
+
+
+def _find_feed_ended(facts: Facts) -> Finding | None:
+    if facts.feed is None:
+        return None
+    return Finding(WarningRule.FEED_ENDED, not facts.feed, facts.feed, (("live", int(facts.feed)),))
+
+
+_OF_LOAN: Final[tuple[Callable[[Facts], Finding | None], ...]] = (
+    _find_missed,
+    _find_score_down,
+    _find_stale,
+    _find_overlap,
+    _find_feed_ended,
+)
 
 
 # ---------------------------------------------------------------------- of the statement

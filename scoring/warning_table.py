@@ -24,6 +24,7 @@ class WarningRule(IntEnum):
     SCORE_DOWN = 11
     STATEMENT_STALE = 12
     OVERLAP_DIFFERS = 13
+    FEED_ENDED = 14
 
 
 class Severity(IntEnum):
@@ -180,6 +181,16 @@ WARNINGS: Final[dict[WarningRule, WarningDef]] = {
             "never",
             "The new statement contradicts the one the loan was granted on.",
             "新流水与放款时提交的流水不一致。",
+        ),
+        WarningDef(
+            WarningRule.FEED_ENDED,
+            "feed_ended",
+            Severity.WATCH,
+            30,
+            "the consent to refreshed statements was withdrawn or has ended, and no other holds",
+            "one holds",
+            "The borrower lets nobody read refreshed statements any more.",
+            "借款人已不再授权查阅新流水。",
         ),
     )
 }

@@ -35,6 +35,20 @@ BY_PERSON_ZH: Final = (
 )
 BY_PERSON: Final = {"en": BY_PERSON_EN, "zh": BY_PERSON_ZH}
 
+MONITOR_EN: Final = (
+    "I let the lender named here read this bank statement, and the one it granted my loan on once more, for one"
+    " purpose: to watch this loan while it runs. It may read them until the date shown. Each reading is logged, and I"
+    " can see the log. Programs compare the statements and warn the lender, for example when income falls or when the"
+    " two differ. I can withdraw this consent at any time; nobody may read after that, and the terms of the loan stay"
+    " as they are. (Liushui consent, monitoring, version 1)"
+)
+MONITOR_ZH: Final = (
+    "本人同意此处列明的贷款机构阅读本流水，并再次阅读放款时提交的流水，仅用于贷款存续期间的贷后监测，阅读期限至所示日期为止。"
+    "每次阅读均有记录，本人可随时查询。程序将比对流水并向贷款机构发出预警，例如收入下降或两份流水不一致。"
+    "本人可随时撤回同意，撤回后任何机构不得再行阅读，贷款条款不因此改变。（流水授权书·贷后监测·第一版）"
+)
+MONITOR: Final = {"en": MONITOR_EN, "zh": MONITOR_ZH}
+
 
 def pick_underwriting(language: str, *, automated: bool) -> str:
     """The words for an application, as the borrower wants it decided."""

@@ -167,6 +167,14 @@ def test_score_and_age_of_the_statement() -> None:
         assert (found.raised, found.cleared) == (raised, cleared)
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_a_feed_that_ends(live: bool) -> None:
+    """Without any consent the rule is silent; one that ended raises it, one that holds clears it."""
+    assert WarningRule.FEED_ENDED not in judge()
+    found = judge(feed=live)[WarningRule.FEED_ENDED]
+    assert (found.raised, found.cleared) == (not live, live)
+
+
 def test_a_refreshed_statement_that_contradicts_the_first() -> None:
     """One unit on one whole common day is seen; what only one of them covers is not compared."""
     old = make_rows(make_year())[:-6]
