@@ -23,6 +23,7 @@ from node.cli.common import (
     print_table,
 )
 from node.cli.desk import Desk, signing
+from node.cli.statement import fail_statement, read_statement_bytes
 from node.cli.typed import read_id
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _special_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--amount-minor", type=click.IntRange(1, 2**53 - 1), required=True, help="Loan amount, minor units.")
 @click.option("--periods", type=click.IntRange(1, 480), required=True, help="Number of instalments.")
 @every_option
@@ -81,7 +82,7 @@ def _special_options(function: Callable[..., None]) -> Callable[..., None]:
 @json_option
 def apply(
     *,
-    path: Path,
+    paths: tuple[Path, ...],
     lenders: tuple[str, ...],
     genesis_path: Path | None,
     yes: bool,
@@ -91,10 +92,10 @@ def apply(
     as_json: bool,
     **terms: Any,
 ) -> None:
-    """Apply for a loan with the bank statement FILE.
+    """Apply for a loan with the bank statement FILE, or several of one account.
 
-    FILE is read and encrypted on this machine. Only the lenders named can open it, each opening is logged, and what
-    leaves is ciphertext, commitments and binned features.
+    FILE is read and encrypted on this machine; several are joined into one statement. Only the lenders named can open
+    it, each opening is logged, and what leaves is ciphertext, commitments and binned features.
 
     Example: liushui apply statement.ofx --amount-minor 1000000 --periods 12 --key li-na.key
     """
@@ -103,7 +104,7 @@ def apply(
     from protocol.ids import BoxKey
 
     seed = remote.open_key(*key)
-    prepared = _prepare(path, seed)
+    prepared = _prepare(paths, seed)
     plan = _plan(
         node_url, seed, prepared.statement.currency, terms=terms, lenders=lenders, genesis_path=genesis_path, lang=lang
     )
@@ -166,19 +167,15 @@ def _tell_applied(application: "Application", found: Any, *, as_json: bool) -> N
     print_application(found)
 
 
-def _prepare(path: Path, seed: bytes) -> "Prepared":
-    from node.client.borrower import prepare_statement
-    from protocol.limits import STATEMENT_BYTES_MAX
+def _prepare(paths: tuple[Path, ...], seed: bytes) -> "Prepared":
+    from node.client.borrower import prepare_statements
     from scoring.ingest.statement import StatementError
 
+    files = [(path.name, read_statement_bytes(path)) for path in paths]
     try:
-        with path.open("rb") as file:
-            data = file.read(STATEMENT_BYTES_MAX + 1)
-        return prepare_statement(data, name=path.name, secret=seed)
-    except OSError as error:
-        fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
+        return prepare_statements(files, secret=seed)
     except StatementError as error:
-        fail(str(error.code), f"{error.file}{'' if error.line is None else f', line {error.line}'}: {error.reason}")
+        fail_statement(error)
 
 
 async def _make(

@@ -6,7 +6,7 @@ The file's content never leaves the process. Never a parser or a feature here: `
 import os
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -22,7 +22,7 @@ from node.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from scoring.ingest.statement import Statement
+    from scoring.ingest.statement import Statement, StatementError
 
 PROFILES = ("salaried_steady", "shopkeeper", "small_firm", "overstretched", "gig_worker")
 FORMATS = ("ofx", "mt940", "alipay", "wechat", "csv")
@@ -34,13 +34,16 @@ def statement() -> None:
 
 
 @statement.command()
-@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @json_option
-def check(*, path: Path, as_json: bool) -> None:
-    """Read FILE and say what it holds, or exactly why it is refused (file, line, reason)."""
+def check(*, paths: tuple[Path, ...], as_json: bool) -> None:
+    """Read FILE and say what it holds, or exactly why it is refused (file, line, reason).
+
+    Several files of one account are joined: where they overlap they must agree, and nothing may be missing in between.
+    """
     from scoring.ingest.statement import view
 
-    facts = view(read_file(path, as_json=as_json))
+    facts = view(read_files(paths, as_json=as_json))
     if as_json:
         print_json(facts)
         return
@@ -93,31 +96,46 @@ def sample(*, profile: str, format_: str, path: Path, months: int, seed: int, ho
     click.echo(f"file  {path}")
 
 
-def read_file(path: Path, *, as_json: bool) -> "Statement":
-    """The statement of a file, or the end of the command with its refusal."""
+def read_statement_bytes(path: Path) -> bytes:
+    """The bytes of a statement file, or the end of the command for one that is too large or unreadable."""
     from protocol.limits import STATEMENT_BYTES_MAX
-    from scoring.ingest.read import read_statement
-    from scoring.ingest.statement import StatementError, view_error
 
     try:
-        if path.stat().st_size > STATEMENT_BYTES_MAX:
-            fail(
-                "too_large", f"{path.name} is larger than {STATEMENT_BYTES_MAX // 2**20} MiB: export a shorter period."
-            )
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(STATEMENT_BYTES_MAX + 1)
     except OSError as error:
         fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
+    if len(data) > STATEMENT_BYTES_MAX:
+        fail("too_large", f"{path.name} is larger than {STATEMENT_BYTES_MAX // 2**20} MiB: export a shorter period.")
+    return data
+
+
+def fail_statement(error: "StatementError", *, as_json: bool = False) -> NoReturn:
+    """The end of the command with a refusal: file, line and reason."""
+    from scoring.ingest.statement import view_error
+
+    if as_json:
+        print_json({"error": view_error(error)})
+        raise click.exceptions.Exit(1) from error
+    fail(str(error.code), f"{error.file}{'' if error.line is None else f', line {error.line}'}: {error.reason}")
+
+
+def read_files(paths: tuple[Path, ...], *, as_json: bool) -> "Statement":
+    """The statement that files of one account make together, or the end of the command with the refusal."""
+    from scoring.ingest.merge import merge
+    from scoring.ingest.read import read_statement
+    from scoring.ingest.statement import StatementError
+
+    key = os.urandom(32)
+    files = [(path.name, read_statement_bytes(path)) for path in paths]
     try:
-        return read_statement(data, name=path.name, counterparty_key=os.urandom(32))
+        return merge([(name, read_statement(data, name=name, counterparty_key=key)) for name, data in files])
     except StatementError as error:
-        if as_json:
-            print_json({"error": view_error(error)})
-            raise click.exceptions.Exit(1) from error
-        fail(str(error.code), f"{error.file}{'' if error.line is None else f', line {error.line}'}: {error.reason}")
+        fail_statement(error, as_json=as_json)
 
 
 @click.command()
-@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--principal-minor", type=click.IntRange(1, 2**53 - 1), required=True, help="Loan amount, minor units.")
 @click.option("--periods", type=click.IntRange(1, 480), required=True, help="Number of instalments.")
 @every_option
@@ -130,16 +148,23 @@ def read_file(path: Path, *, as_json: bool) -> "Statement":
 @lang_option
 @json_option
 def score(
-    *, path: Path, principal_minor: int, periods: int, every: tuple[str, int], as_of: Any, lang: str, as_json: bool
+    *,
+    paths: tuple[Path, ...],
+    principal_minor: int,
+    periods: int,
+    every: tuple[str, int],
+    as_of: Any,
+    lang: str,
+    as_json: bool,
 ) -> None:
-    """Score FILE for a loan with the shipped model of its currency, and give the reasons."""
+    """Score FILE, or several of one account, with the shipped model of its currency, and give the reasons."""
     from protocol.loans.calendar import Period, calculate_monthly_instalment
     from protocol.loans.terms import PeriodUnit
     from scoring.features import calculate_features, calculate_net_cashflow30
     from scoring.models import load_default
     from scoring.reasons import REASONS
 
-    found = read_file(path, as_json=as_json)
+    found = read_files(paths, as_json=as_json)
     try:
         model = load_default(found.currency)
     except KeyError:

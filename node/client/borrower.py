@@ -33,6 +33,7 @@ from protocol.transactions.lending import Apply, LeaseWish, LoanPurpose, Purchas
 from protocol.transactions.products import Segment
 from protocol.vault import VaultPlain
 from scoring.features import check_statement
+from scoring.ingest.merge import merge
 from scoring.ingest.read import read_statement
 from scoring.ingest.statement import Statement
 from scoring.points import PointsModel, decode_model
@@ -102,7 +103,13 @@ class Application(NamedTuple):
 
 def prepare_statement(data: bytes, *, name: str, secret: bytes) -> Prepared:
     """Read a statement file. `secret` (the wallet's seed) keys the counterparties. Raises StatementError."""
-    statement = read_statement(data, name=name, counterparty_key=calculate_hash("counterparty-key", secret))
+    return prepare_statements([(name, data)], secret=secret)
+
+
+def prepare_statements(files: Sequence[tuple[str, bytes]], *, secret: bytes) -> Prepared:
+    """Read files of one account, (name, bytes) each, and join them. Raises StatementError."""
+    key = calculate_hash("counterparty-key", secret)
+    statement = merge([(name, read_statement(data, name=name, counterparty_key=key)) for name, data in files])
     plain = VaultPlain(
         currency=Currency(statement.currency),
         opening_balance=statement.opening_balance,

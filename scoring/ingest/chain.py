@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from scoring.ingest.draft import RawRow
+from scoring.rows import Row
 
 
-def find_breaks(rows: Sequence[RawRow], opening: int | None) -> list[int]:
+def find_breaks(rows: Sequence[RawRow | Row], opening: int | None) -> list[int]:
     """Indices of the rows whose balance is not the last known balance plus all amounts since; oldest row first."""
     breaks: list[int] = []
     expected = opening

@@ -7,6 +7,8 @@ BYTES_MAX = 20 * 1024 * 1024
 """A statement file: five years of a busy shop's wallet in CSV is under 10 MiB."""
 ROWS_MAX = 100_000
 """Rows of one statement: 270 movements a day for a year."""
+MEETING_ROWS_MAX = 1_000
+"""Rows of the day on which a second statement begins that only the first may have."""
 LINES_MAX = 300_000
 """Lines of a text table, preamble and notes included."""
 CELL_CHARS_MAX = 20_000

@@ -41,6 +41,9 @@ class ErrorCode(StrEnum):
     MULTIPLE_CURRENCIES = "multiple_currencies"
     MULTIPLE_ACCOUNTS = "multiple_accounts"
     NO_ROWS = "no_rows"
+    PERIOD_GAP = "period_gap"
+    OVERLAP_DIFFERS = "overlap_differs"
+    BALANCES_DIFFER = "balances_differ"
 
 
 class WarningCode(StrEnum):
@@ -71,6 +74,8 @@ class WarningCode(StrEnum):
     COLUMN_ASSUMED = "column_assumed"
     CREDIT_CARD = "credit_card"
     EMPTY_STATEMENT = "empty_statement"
+    ACCOUNT_ASSUMED = "account_assumed"
+    MEETING_UNPROVEN = "meeting_unproven"
 
 
 class StatementError(Exception):
@@ -112,10 +117,10 @@ class StatementWarning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """One document of one account in one currency, as normalised rows in the order of its balance chain."""
+    """One document, or several joined, of one account in one currency: rows in the order of its balance chain."""
 
     format: str
-    """One of `read.list_formats()`."""
+    """One of `read.list_formats()`, or "several" of files in different formats."""
     currency: str
     """ISO 4217 code."""
     exponent: int
