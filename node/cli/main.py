@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "start": Entry("node.cli.start:start", "Run the node of a data directory."),
     "status": Entry("node.cli.status:status", "Say where a node stands, and what it waits for."),
     "doctor": Entry("node.cli.doctor:doctor", "Check this machine and a data directory for what stops a node."),
+    "config": Entry("node.cli.config:config", "Show a node's settings and what set each of them."),
     "keys": Entry("node.cli.keys:keys", "Make, show and change your own key."),
     "statement": Entry("node.cli.statement:statement", "Check a bank statement file, or make a sample; needs no node."),
     "score": Entry("node.cli.statement:score", "Score a bank statement file; needs no node."),
