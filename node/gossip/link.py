@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import ClientWebSocketResponse, WebSocketError, WSMessage, WSMsgType, web
 
-from node.gossip.frames import DOCUMENT_FRAME_BYTES_MAX, PRIORITIES, decode_frame
+from node.gossip.frames import KINDS, decode_frame
 from node.gossip.handshake import (
     CloseCode,
     Greetings,
@@ -37,7 +37,6 @@ HANDSHAKE_TIMEOUT_S: Final = 5.0
 SEND_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 1.0
 HEARTBEAT_S: Final = 10.0
-FRAME_LIMIT: Final = DOCUMENT_FRAME_BYTES_MAX + 1
 
 _GONE = (ConnectionError, OSError, RuntimeError, TimeoutError)
 """What a websocket raises once its other end, or the socket below it, is no more."""
@@ -186,7 +185,7 @@ class Link:
         """Queue one encoded message. False, and the link is dropped, when the peer reads too slowly."""
         if self._verdict is not None:
             return False
-        if self._queue.try_put(PRIORITIES[message_type], raw):
+        if self._queue.try_put(KINDS[message_type].priority, raw):
             return True
         self.drop(CloseCode.SLOW)
         return False

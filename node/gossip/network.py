@@ -15,12 +15,11 @@ from typing import Final, NamedTuple, Protocol
 import aiohttp
 from aiohttp import web
 
-from node.allowance import Allowance
 from node.config import PeerAddress
 from node.gossip.backoff import Backoff
+from node.gossip.frames import FRAME_LIMIT, KINDS, Rates
 from node.gossip.handshake import Choice, CloseCode, Identity, check_key_use, choose_link, make_key_use
 from node.gossip.link import (
-    FRAME_LIMIT,
     HEARTBEAT_S,
     Greeted,
     Link,
@@ -49,8 +48,6 @@ CONNECT_TIMEOUT_S: Final = 5.0
 LINGER_S: Final = 1.0
 PROBE_S: Final = 2.5  # a live peer answers at once; one that is stalled by its disk within this
 INTRODUCTION_S: Final = 1.0
-KEY_WORDS_PER_S: Final = 2  # signatures that one peer's talk of keys may cost; honest peers say it once in a while
-KEY_WORDS_AT_ONCE: Final = 16
 PENALTY_S: Final = 5.0
 HANDSHAKES_MAX: Final = 64
 HANDSHAKES_PER_ADDRESS_MAX: Final = 32  # so that one address cannot take every place
@@ -122,7 +119,7 @@ class Gossip:
         self._released: dict[PublicKey, asyncio.Event] = {}
         self._probes: dict[PublicKey, tuple[Digest, asyncio.Future[KeyUse | None]]] = {}
         """By key that two processes proved: the newcomer's instance, and the word of the one held."""
-        self._key_words: dict[PublicKey, Allowance] = {}
+        self._rates: dict[PublicKey, Rates] = {}
         self._fault: asyncio.Future[None] | None = None
         self._listener: Listener | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -133,6 +130,8 @@ class Gossip:
         self._log = get_logger("gossip")
         self.closed: Counter[str] = Counter()
         """How many links ended, by the name of the close code; for metrics."""
+        self.unheard = 0
+        """How many messages were beyond their peer's rate and dropped."""
         self.traffic = Traffic()
 
     async def start(self, handler: Handler, host: str, port: int) -> int:
@@ -143,7 +142,7 @@ class Gossip:
         app.router.add_get(PATH, self._accept)
         self._credentials = make_credentials()
         tls = Tls(self._credentials.listening, TLS_HANDSHAKE_TIMEOUT_S, TLS_SHUTDOWN_TIMEOUT_S)
-        listener = Listener(app, BOUNDS, lambda: time.monotonic_ns() // 1_000_000, tls=tls)
+        listener = Listener(app, BOUNDS, _read_steady_ms, tls=tls)
         try:
             bound = await listener.start(host, port)
         except OSError as error:
@@ -266,7 +265,7 @@ class Gossip:
                     peer.url,
                     compress=0,
                     heartbeat=HEARTBEAT_S,
-                    max_msg_size=FRAME_LIMIT,
+                    max_msg_size=FRAME_LIMIT + 1,
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RuntimeError):
@@ -279,7 +278,7 @@ class Gossip:
 
     async def _accept(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(
-            compress=False, heartbeat=HEARTBEAT_S, max_msg_size=FRAME_LIMIT, timeout=1.0, decode_text=True
+            compress=False, heartbeat=HEARTBEAT_S, max_msg_size=FRAME_LIMIT + 1, timeout=1.0, decode_text=True
         )
         address = request.remote or ""
         is_full = self._greeting >= HANDSHAKES_MAX or self._greeting_from[address] >= HANDSHAKES_PER_ADDRESS_MAX
@@ -366,23 +365,20 @@ class Gossip:
             held.send(KeyUse, encode(answer))
 
     async def _on_message(self, peer: PublicKey, message: Message) -> None:
-        if not isinstance(message, GetKeyUse | KeyUse):
+        """Hand a message on, at its peer's rate: beyond it the peer waits, or is not heard."""
+        kind = type(message)
+        rates = self._rates.setdefault(peer, Rates(_read_steady_ms))
+        while wait_ms := rates.take(kind):
+            if KINDS[kind].is_dropped:
+                self.unheard += 1
+                return
+            await asyncio.sleep(wait_ms / 1000)
+        if isinstance(message, KeyUse):
+            self._on_key_use(peer, message)
+        elif not isinstance(message, GetKeyUse):
             await self._handler.on_message(peer, message)
-        elif self._may_talk_of_keys(peer):
-            if isinstance(message, KeyUse):
-                self._on_key_use(peer, message)
-            elif message.other != self._identity.instance:
-                self.send(peer, make_key_use(self._identity, Digest(message.other)))
-
-    def _may_talk_of_keys(self, peer: PublicKey) -> bool:
-        now_ms = time.monotonic_ns() // 1_000_000
-        allowance = self._key_words.get(peer)
-        if allowance is None:
-            allowance = self._key_words[peer] = Allowance(KEY_WORDS_PER_S, KEY_WORDS_AT_ONCE, now_ms)
-        if allowance.calculate_wait_ms(now_ms) > 0:
-            return False
-        allowance.spend(1, now_ms)
-        return True
+        elif message.other != self._identity.instance:
+            self.send(peer, make_key_use(self._identity, Digest(message.other)))
 
     def _on_key_use(self, peer: PublicKey, use: KeyUse) -> None:
         """The word of another process with our key, or a peer's word to another process with its key."""
@@ -421,6 +417,10 @@ class Gossip:
                 if (released := self._released.get(peer)) is not None:
                     released.set()
         return code
+
+
+def _read_steady_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def _name(code: int) -> str:

@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 
 from node.gossip.backoff import FIRST_S, LONGEST_S, Backoff
-from node.gossip.frames import PRIORITIES, Priority, decode_frame
+from node.gossip.frames import Priority
 from node.gossip.handshake import (
     Choice,
     CloseCode,
@@ -20,10 +20,8 @@ from node.gossip.handshake import (
     make_proof,
 )
 from node.gossip.sendqueue import SendQueue
-from protocol.codec import CodecError, encode
 from protocol.crypto import KeySigner
 from protocol.ids import ChainId, Digest, PublicKey
-from protocol.messages import DocumentReply, GetBatch, Message
 
 
 def make_identity(seed: int, chain: bytes = b"c", members: tuple[int, ...] = (1, 2)) -> Identity:
@@ -91,23 +89,6 @@ def test_crossing_dials_end_in_one_link_on_both_sides_in_any_order() -> None:
         assert choose_link(own, peer, None, by_high) is Choice.TAKE_FRESH
 
 
-def test_every_message_but_the_greetings_has_a_lane() -> None:
-    """The table of priorities covers the union of messages, and greetings cannot be sent later."""
-    kinds = set(Message.__args__)
-    assert {kind.__name__ for kind in kinds - set(PRIORITIES)} == {"Hello", "HelloProof"}
-    assert set(PRIORITIES) <= kinds
-    with pytest.raises(CodecError):
-        decode_frame(encode(make_hello(ONE, CHALLENGE)))
-
-
-def test_only_a_document_may_be_larger_than_a_frame() -> None:
-    """One mebibyte for everything, four for an envelope, whatever the bytes claim to be."""
-    envelope = DocumentReply(digest=CHALLENGE, envelope=bytes(2_000_000))
-    assert decode_frame(encode(envelope)) == envelope
-    with pytest.raises(CodecError):
-        decode_frame(b"\x92\x0c" + bytes(2_000_000))
-
-
 def test_a_vote_overtakes_batches_and_a_full_queue_says_so() -> None:
     """Most urgent first, in order within a lane; frames and bytes are both bounded."""
     queue = SendQueue(frames_max=4, bytes_max=100)
@@ -142,9 +123,3 @@ def test_backoff_doubles_to_a_ceiling_and_a_steady_link_resets_it() -> None:
     backoff.on_link_ended(10.0, refused=True)
     assert backoff.next_s() == LONGEST_S
     assert Backoff(lambda: 0.0).next_s() == FIRST_S / 2
-
-
-def test_a_fetch_key_is_part_of_the_frame() -> None:
-    """A decoded frame is the message that was encoded."""
-    message = GetBatch(digest=Digest(b"\x05" * 32))  # type: ignore[arg-type]
-    assert decode_frame(encode(message)) == message
