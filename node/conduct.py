@@ -52,6 +52,7 @@ class Conduct:
         """How many, and when the last was."""
         self._bans: dict[PublicKey, int] = {}
         self._log = get_logger("conduct")
+        self.bans = 0
 
     def on_falsehood(self, peer: PublicKey) -> bool:
         """A peer said what it must know to be false; whether it is banned now."""
@@ -64,6 +65,7 @@ class Conduct:
         del self._falsehoods[peer]
         before = self._bans.get(peer, 0)
         self._bans[peer] = before + 1
+        self.bans += 1
         seconds = min(BAN_LONGEST_S, BAN_FIRST_S << min(before, 16))
         self._log.warning("peer_banned", peer=self._mesh.get_name(peer), seconds=seconds, reason="false_signatures")
         self._mesh.ban(peer, seconds)

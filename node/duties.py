@@ -42,6 +42,8 @@ class Tip:
     def __init__(self, height: Height, digest: BlockDigest) -> None:
         self.height = height
         self.digest = digest
+        self.time_ms = 0
+        """The block's own time; 0 until one became final since the start."""
 
 
 class FinalBlocks(Protocol):
@@ -195,7 +197,7 @@ class EngineDuties:
     def _commit(self, effect: Commit) -> None:
         last = effect.blocks[-1].header
         assert effect.blocks[0].header.height == self.tip.height + 1, "the engine commits in order"
-        self.tip.height, self.tip.digest = last.height, last.calculate_digest()
+        self.tip.height, self.tip.digest, self.tip.time_ms = last.height, last.calculate_digest(), last.time_ms
         self.committed += len(effect.blocks)
         for block in effect.blocks:
             self._mempool.on_ordered([ref.digest for ref in block.batches])

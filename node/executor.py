@@ -9,13 +9,14 @@ books, before it is saved. Never decide what is final.
 import asyncio
 import itertools
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from consensus.chain import Floor, make_point
 from node.gossip.fetch import NobodyHasItError
 from node.mempool import HeldBatch, Mempool
+from node.meters import DISK_S, WORK_S, Buckets
 from node.store.chain import ChainStore, StoredTransaction
 from node.store.outcome import Outcome
 from node.store.parts import Executed
@@ -126,6 +127,9 @@ class Executor:
         self.height = floor.exec_height
         """The last block executed and saved."""
         self.exec_root = floor.exec_root
+        self.outcomes: Counter[Rejection | None] = Counter()
+        """Executed transactions by reason of rejection; None is success."""
+        self.executing, self.saving = Buckets(WORK_S), Buckets(DISK_S)
 
     def enqueue(self, blocks: Sequence[Block], finalization: Certificate) -> None:
         """Blocks became final, ascending; each comes once."""
@@ -180,6 +184,7 @@ class Executor:
         executed: list[Executed] = []
         dead: list[TransactionId] = []
         self._settled.clear()
+        began_s = time.monotonic()
         ledger.open_block(header)
         slice_ = _Slice()
         while ledger.run_due(DUE_PER_SLICE):
@@ -201,6 +206,7 @@ class Executor:
                 next(closing)
             except StopIteration as end:
                 execution = end.value
+        self.executing.observe(time.monotonic() - began_s)
         digest = header.calculate_digest()
         self._point = make_point(header, digest, self._point)
         batches = [(one.digest, one.raw) for one in held]
@@ -216,7 +222,9 @@ class Executor:
                 self._log.warning("batch_missing", digest=ref.digest, height=self.height + 1)
 
     async def _save(self, done: Sequence[_Executed]) -> None:
+        began_s = time.monotonic()
         await self._store.save_blocks([one.outcome for one in done], self._genesis_rows)
+        self.saving.observe(time.monotonic() - began_s)
         self._genesis_rows = ()
         if self._pictures is not None:
             await self._pictures.on_saved(done[-1].outcome.execution.height)
@@ -234,6 +242,7 @@ class Executor:
         self.height, self.exec_root = height, execution.exec_root
         # A skipped one (its nonce was used, or nobody vouches for its sender yet) is not remembered: it left no trace.
         ids = [transaction.id for transaction, _, _ in outcome.transactions]
+        self.outcomes.update([receipt.rejection for _, receipt, _ in outcome.transactions])
         self._mempool.on_executed([ref.digest for ref in block.batches], ids, height, self._clock_ms())
         self._on_executed(execution, block)
         self._wake(ids)

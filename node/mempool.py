@@ -8,6 +8,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from node.meters import FINALITY_S, Buckets
 from protocol.batch import Batch, BatchItem, BatchRef, calculate_batch_digest
 from protocol.codec import encode
 from protocol.ids import BatchDigest, TransactionId
@@ -87,6 +88,9 @@ class Mempool:
         self._own_unordered = 0
         self._ordered: dict[BatchDigest, None] = {}
         """Batches of final blocks that are not executed yet, held or not."""
+        self.sealed = 0
+        self.waited = Buckets(FINALITY_S)
+        """How long own batches waited to be executed and saved."""
 
     # ------------------------------------------------------------------ own transactions
 
@@ -94,6 +98,16 @@ class Mempool:
     def transactions(self) -> int:
         """How many distinct transactions wait, sealed or not."""
         return len(self._pending_ids) + len(self._where)
+
+    @property
+    def batches(self) -> int:
+        """How many batches are held."""
+        return len(self._held)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what waits, sealed or not."""
+        return self._bytes
 
     def calculate_room(self) -> int:
         """How many more transactions may be taken in: none while as many own batches wait as others would hold."""
@@ -152,6 +166,7 @@ class Mempool:
         batch = Batch(items=tuple(items))
         held = HeldBatch(batch, tuple(transactions), OWN, now_ms, encode(batch))
         same = self._held.get(held.digest)
+        self.sealed += 1
         if same is None:
             self._hold(held)
             return held
@@ -270,6 +285,8 @@ class Mempool:
             self._executed.popitem(last=False)
         for digest in digests:
             self._ordered.pop(digest, None)
+            if (mine := self._held.get(digest)) is not None and mine.origin == OWN:
+                self.waited.observe((now_ms - mine.arrived_ms) / 1000)
             self._forget(digest)
         for digest in [one.digest for one in self._held.values() if self._is_dead(one, height, now_ms)]:
             self._forget(digest)

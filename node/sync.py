@@ -113,9 +113,17 @@ class SyncPlan:
 
         Some honest one of them then voted for whatever is final anywhere.
         """
+        return self.count_heard(own, now_ms) >= self.quorum
+
+    def count_heard(self, own: PublicKey, now_ms: int) -> int:
+        """How many validators, this node among them, said lately where they stand."""
         heard = {one for one, at_ms in self._heard_ms.items() if now_ms - at_ms <= HEARD_MS_MAX} | {own}
-        count = len(self._validators)
-        return len(heard & self._validators) >= (count + self._liars_max) // 2 + 1
+        return len(heard & self._validators)
+
+    @property
+    def quorum(self) -> int:
+        """How many validators' words make a quorum."""
+        return (len(self._validators) + self._liars_max) // 2 + 1
 
     def has_ahead(self, final_height: Height, now_ms: int) -> bool:
         """Whether any peer that is believed is further than what is just on its way."""

@@ -112,6 +112,12 @@ class SnapshotPlan:
         """Of `snapshot`, as the peer sent it."""
         return None if self.snapshot is None else self._manifests[self.snapshot.digest]
 
+    @property
+    def bytes_missing(self) -> int:
+        """Of `snapshot`, still to come."""
+        chunks = () if self.snapshot is None else self.snapshot.content.chunks
+        return sum(one.size for one in chunks if one.digest in self._missing)
+
     def resume(self, manifest: SnapshotManifest, snapshot: VerifiedSnapshot) -> None:
         """A manifest that was proven before a restart need not be fetched again."""
         self._proven[snapshot.digest] = snapshot

@@ -8,6 +8,7 @@ a node that forgets its own votes can break safety. Never put meaning of records
 import asyncio
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgpack
+
+from node.meters import DISK_S, Buckets
 
 GROUP_MAGIC = b"LSG1"
 _HEAD = struct.Struct(">4sQII")
@@ -151,6 +154,7 @@ class AppendLog:
         self._waiting: list[tuple[Sequence[bytes], asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._failure: LogError | None = None
+        self.syncing = Buckets(DISK_S)
 
     @classmethod
     def open(cls, path: Path) -> tuple["AppendLog", list[bytes]]:
@@ -208,12 +212,14 @@ class AppendLog:
             self._flusher = None
 
     def _write(self, records: Sequence[bytes]) -> None:
+        began_s = time.monotonic()
         raw, following = encode_groups(self._sequence, records)
         left = memoryview(raw)
         while left:
             left = left[self._handle.write(left) :]
         os.fdatasync(self._handle.fileno())
         self._sequence = following
+        self.syncing.observe(time.monotonic() - began_s)
 
     async def rewrite(self, keep: Callable[[bytes], bool]) -> None:
         """Drop the records that `keep` refuses: new file, fsync, rename, fsync of the directory.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from consensus.records import CertificateRecord, ProposalRecord, Record, VoteRecord
+from node.meters import Buckets
 from node.store.appendlog import AppendLog, LogError, damaged_log, sync_directory
 from protocol.codec import CodecError, decode, encode
 from protocol.ids import Epoch, View
@@ -105,6 +106,11 @@ class VoteLog:
         if not mark.exists():
             _write_mark(mark, "")
         return cls(log, mark, floor), records
+
+    @property
+    def syncing(self) -> Buckets:
+        """How long groups of records took to be durable."""
+        return self._log.syncing
 
     async def append(self, records: Sequence[Record]) -> None:
         """Return when the records are durable."""

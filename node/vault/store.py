@@ -207,6 +207,11 @@ class Vault:
         rows = await self._read("SELECT raw FROM access WHERE data = ? ORDER BY serial", (data,))
         return [self._decode(row[0], SignedAccess) for row in rows]
 
+    async def count_documents(self) -> int:
+        """How many documents are kept."""
+        row = await self._read_one("SELECT COUNT(*) FROM documents INDEXED BY documents_by_owner", ())
+        return 0 if row is None else int(row[0])
+
     async def _read(self, sql: str, parameters: tuple[object, ...]) -> list[sqlite3.Row]:
         try:
             return list(await self._database.execute_fetchall(sql, parameters))
