@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import secrets
 import socket as sockets
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
@@ -56,11 +57,18 @@ class Traffic:
     bytes that encryption adds to each piece of up to 16 KiB.
     """
 
-    __slots__ = ("received", "sent")
+    __slots__ = ("bytes_in", "bytes_out", "frames_in", "frames_out", "received", "sent")
 
     def __init__(self) -> None:
         self.received = 0
         self.sent = 0
+        self.frames_in: Counter[type[object]] = Counter()
+        """Messages received, by kind."""
+        self.bytes_in: Counter[type[object]] = Counter()
+        """Of those, without the websocket's heads."""
+        self.frames_out: Counter[type[object]] = Counter()
+        """Messages queued for peers, by kind."""
+        self.bytes_out: Counter[type[object]] = Counter()
 
 
 def calculate_frame_bytes(payload: int, *, masked: bool) -> int:
@@ -186,6 +194,8 @@ class Link:
         if self._verdict is not None:
             return False
         if self._queue.try_put(KINDS[message_type].priority, raw):
+            self._traffic.frames_out[message_type] += 1
+            self._traffic.bytes_out[message_type] += len(raw)
             return True
         self.drop(CloseCode.SLOW)
         return False
@@ -235,6 +245,8 @@ class Link:
             except CodecError:
                 self.drop(CloseCode.MALFORMED)
                 return CloseCode.MALFORMED
+            self._traffic.frames_in[type(message)] += 1
+            self._traffic.bytes_in[type(message)] += len(frame.data)
             await on_message(self.peer, message)
 
     def _end_code(self, frame: WSMessage) -> int:

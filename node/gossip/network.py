@@ -215,6 +215,12 @@ class Gossip:
         """Peers that can be reached, in order of key."""
         return tuple(sorted(self._links))
 
+    @property
+    def turned_away(self) -> tuple[int, int]:
+        """Connections refused at the port, and those that brought no sound request."""
+        keeper = self._listener.keeper if self._listener is not None else None
+        return (0, 0) if keeper is None else (keeper.refused, keeper.malformed)
+
     def is_connected(self, peer: PublicKey) -> bool:
         """Whether a peer can be reached."""
         return peer in self._links
