@@ -5,8 +5,10 @@ Never put a secret here: keys are files of their own (`node.keystore`).
 
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -37,6 +39,17 @@ class PeerAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """For example wss://127.0.0.1:7300/gossip; links are always encrypted."""
 
 
+class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where early warnings are posted to (docs/alerts.md)."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^https?://")]
+    """https, or http on this machine alone: alerts speak of people."""
+    secret_file: str | None = None
+    """Shared secret of 32 bytes or more, readable by the owner alone; relative to the config file. None: the node's own
+    key signs."""
+    severity_min: Literal["watch", "act", "urgent"] = "watch"
+
+
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings, with their defaults."""
 
@@ -63,6 +76,11 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """So many blocks behind, this node fetches a snapshot instead of executing the blocks. What it had of the chain
     before goes, and its history begins there. 0: never, for a node that is to keep the whole history."""
 
+    webhooks: tuple[Webhook, ...] = ()
+
+
+_TABLES = ("peers", "webhooks")
+
 
 def load_config(
     directory: Path, *, environment: Mapping[str, str], overrides: Mapping[str, object] | None = None
@@ -80,7 +98,7 @@ def load_config(
         raise ConfigError(f"{path} cannot be read: {error}.") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
-    simple = {field.name for field in msgspec.structs.fields(NodeConfig)} - {"peers"}
+    simple = {field.name for field in msgspec.structs.fields(NodeConfig)} - set(_TABLES)
     for name in sorted(simple):
         if (given := environment.get(ENVIRONMENT_PREFIX + name.upper())) is not None:
             values[name] = given
@@ -91,9 +109,37 @@ def load_config(
         raise ConfigError(f"{path}: {error}.") from error
     try:
         places = {name: str((directory / getattr(config, name)).resolve()) for name in ("data_dir", "genesis")}
+        webhooks = tuple(_place_webhook(one, directory) for one in config.webhooks)
     except (OSError, ValueError) as error:  # a name with a zero byte, or a circle of links
-        raise ConfigError(f"{path}: data_dir or genesis names no place: {error}.") from error
-    return msgspec.structs.replace(config, **places)
+        raise ConfigError(f"{path}: data_dir, genesis or secret_file names no place: {error}.") from error
+    for number, hook in enumerate(webhooks):
+        if reason := _check_webhook(hook.url):
+            raise ConfigError(f"{path}: {reason} - at `$.webhooks[{number}].url`.")
+    return msgspec.structs.replace(config, webhooks=webhooks, **places)
+
+
+def _place_webhook(hook: Webhook, directory: Path) -> Webhook:
+    if hook.secret_file is None:
+        return hook
+    return msgspec.structs.replace(hook, secret_file=str((directory / hook.secret_file).resolve()))
+
+
+def _check_webhook(url: str) -> str | None:
+    """Why alerts cannot be posted to an address."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return "the address cannot be read"
+    if not host or parts.username is not None or parts.fragment:
+        return "an address is a host with a path, without a user name or a fragment"
+    if parts.scheme == "https" or host == "localhost":
+        return None
+    try:
+        local = ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    return None if local else "plain http goes to this machine alone: use https"
 
 
 def format_config(config: NodeConfig) -> str:
@@ -101,7 +147,7 @@ def format_config(config: NodeConfig) -> str:
     lines: list[str] = []
     for field in msgspec.structs.fields(NodeConfig):
         value = getattr(config, field.name)
-        if field.name == "peers":
+        if field.name in _TABLES:
             continue
         text = (
             str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) else _quote(value)
@@ -110,6 +156,10 @@ def format_config(config: NodeConfig) -> str:
     for peer in config.peers:
         lines += ["", "[[peers]]"]
         lines += [f"{name} = {_quote(getattr(peer, name))}" for name in ("name", "node_key", "url")]
+    for hook in config.webhooks:
+        lines += ["", "[[webhooks]]"]
+        given = ((name, getattr(hook, name)) for name in ("url", "secret_file", "severity_min"))
+        lines += [f"{name} = {_quote(value)}" for name, value in given if value is not None]
     return "\n".join(lines) + "\n"
 
 

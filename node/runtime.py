@@ -20,6 +20,8 @@ from node.core import Core, read_clock_ms, read_steady_ms
 from node.evidence import EvidenceRoom
 from node.gossip.network import GossipError
 from node.listening import Bounds, Listener
+from node.monitor.desk import AlertDesk, open_desk
+from node.monitor.webhook import SecretError
 from node.opening import StartError, open_everything
 from node.proving import prove_transaction
 from node.store.appendlog import LogError
@@ -39,6 +41,10 @@ EXIT_FAULT: Final = 1
 EXIT_NOT_STARTED: Final = 2
 
 
+def _read_time_ms() -> TimeMs:
+    return TimeMs(read_clock_ms())
+
+
 class Node:
     """One node of the network; implements `node.api.ports.NodePort`."""
 
@@ -50,6 +56,8 @@ class Node:
         self._state: SyncState = "starting"
         self._version = version("liushui")  # read once: it looks through the installed distributions
         self._log = get_logger("node")
+        self.alerts: AlertDesk | None = None
+        """Early warnings; None on a node that speaks for no member."""
         self.listen_port = 0
         self.api_port = 0
 
@@ -171,7 +179,12 @@ class Node:
             opened = await open_everything(self._config, self._stack)
             self._core = Core(self._config, opened)
             self.listen_port = await self._core.start(self._stack)
+            if opened.keys.attester is not None:
+                self.alerts = await open_desk(self._config, self, opened.keys, self._stack, now_ms=_read_time_ms)
             self.api_port = await self._serve_api()
+        except SecretError as error:
+            await self._stack.aclose()
+            raise StartError(error.code, error.sentence) from error
         except GossipError as error:
             await self._stack.aclose()
             raise StartError(error.code, error.sentence) from error
@@ -180,9 +193,10 @@ class Node:
             raise
         more: list[Callable[[], Coroutine[None, None, None]]] = []
         if opened.keys.attester is not None:
-            attester = Attester(self, opened.keys, now_ms=lambda: TimeMs(read_clock_ms()))
+            attester = Attester(self, opened.keys, now_ms=_read_time_ms)
             evidence = EvidenceRoom(desk=self._core.evidence, port=self, wallet=attester.wallet)
             more += [attester.run, evidence.run]
+            more += () if self.alerts is None else self.alerts.rooms
         self._running = asyncio.create_task(self._core.run(more))
         self._state = "participating"
         self._log.info(

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from node.api import books, chain, documents, events, goods, loans, loanviews, network, offers, reports, views
+from node.api import alerts, books, chain, documents, events, goods, loans, loanviews, network, offers, reports, views
 from node.api.answers import (
     AccessLogView,
     BlockView,
@@ -42,6 +42,7 @@ _PAGE: Final = (
     Query("after", "Id of the last item of the page before.", _HEX),
 )
 _WAIT: Final = {"type": "integer", "minimum": 0, "maximum": WAIT_MS_MAX, "default": WAIT_MS_DEFAULT}
+_SERIAL: Final = Query("after", "Serial of the last alert seen.", {"type": "integer", "minimum": 0})
 _READ: Final = ("malformed_id", "not_found")
 _SIGNED: Final = ("signature_missing", "signature_invalid", "signature_stale")
 
@@ -299,6 +300,32 @@ ENDPOINTS: Final = (
         "What one subject owes across all lenders",
         books.ExposureView,
         problems=(*_READ, *_SIGNED, "not_permitted"),
+        signed=True,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/alerts",
+        alerts.list_alerts,
+        "Early warnings of this lender's loans; for observers as far as the ledger shows them",
+        alerts.AlertPage,
+        query=(
+            _PAGE[0],
+            _SERIAL,
+            Query("loan", "Of this loan.", _HEX),
+            Query("rule", "Of this rule.", {"type": "string"}),
+            Query("severity", "At least so urgent.", {"type": "string", "enum": ["watch", "act", "urgent"]}),
+        ),
+        problems=("malformed_request", "malformed_id", "not_found", *_SIGNED, "not_permitted"),
+        signed=True,
+    ),
+    Endpoint(
+        "GET",
+        "/v1/alerts/stream",
+        alerts.stream_alerts,
+        "Early warnings as they are raised (server-sent events; resumable)",
+        "text/event-stream",
+        query=(_SERIAL,),
+        problems=("malformed_request", "not_found", "busy", *_SIGNED, "not_permitted"),
         signed=True,
     ),
     Endpoint("GET", "/v1/trial-balance", reports.get_trial_balance, "All books", reports.TrialBalanceView),

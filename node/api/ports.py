@@ -15,6 +15,7 @@ from protocol.ids import BlockDigest, ChainId, Digest, Height, TransactionId, Vi
 from protocol.rejections import Rejection
 
 if TYPE_CHECKING:
+    from node.monitor.desk import AlertDesk
     from node.store.chain import ChainStore, StoredTransaction
     from node.vault.store import Vault
     from protocol.ledger.execute import Ledger
@@ -114,6 +115,10 @@ class NodePort(Protocol):
     @property
     def vault(self) -> "Vault":
         """Encrypted documents this node keeps."""
+
+    @property
+    def alerts(self) -> "AlertDesk | None":
+        """Early warnings of this node's member; None on a node that watches nothing."""
 
     async def submit(self, items: Sequence[BatchItem]) -> list[Submission]:
         """Check at the door and pool; one answer per item, in order. Raises Busy, and has taken nothing then."""

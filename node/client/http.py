@@ -200,11 +200,24 @@ class NodeClient:
 
         Raises ClientError(stream_dropped) with the position to resume behind when the node found this client too slow.
         """
-        assert self._session is not None, "enter the client before calling"
         url = (self.url / "v1/events").with_query({} if after is None else {"after": after})
+        async for one in self._stream(url, {}):
+            yield one
+
+    async def stream_alerts(
+        self, signer: Signer, now_ms: Callable[[], TimeMs], query: dict[str, str], headers: dict[str, str] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Early warnings from the serial `after` on, or from now; ends when the node stops."""
+        url = (self.url / "v1/alerts/stream").with_query(query)
+        signature = sign_request(signer, "GET", url.raw_path_qs, now_ms())
+        async for one in self._stream(url, {HEADER: signature, **(headers or {})}):
+            yield one
+
+    async def _stream(self, url: URL, headers: dict[str, str]) -> AsyncIterator[dict[str, Any]]:
+        assert self._session is not None, "enter the client before calling"
         deadline = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout_s, sock_read=60)
         try:
-            async with self._session.get(url, timeout=deadline, read_bufsize=2**20) as answer:
+            async with self._session.get(url, headers=headers, timeout=deadline, read_bufsize=2**20) as answer:
                 if answer.status >= 400:
                     raise ApiError(answer.status, _read_problem(await answer.content.read(65_536)))
                 kind = b""

@@ -87,10 +87,14 @@ class Monitor:
         """Loans whose statement was not here."""
         self._log = get_logger("monitor")
 
+    def find_member(self) -> AccountId | None:
+        """The member that the attester key speaks for today."""
+        key = find_row(self._node, KEYS, self._key)
+        return None if key is None or key.account is None else AccountId(key.account)
+
     def _find_lender(self) -> AccountId | None:
         """The member this node watches for; None while it does not lend."""
-        key = find_row(self._node, KEYS, self._key)
-        account = None if key is None or key.account is None else AccountId(key.account)
+        account = self.find_member()
         row = None if account is None else find_row(self._node, ACCOUNTS, account)
         return account if row is not None and row.roles & Role.LENDER else None
 

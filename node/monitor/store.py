@@ -133,7 +133,10 @@ class AlertStore:
         await self._tell([], alerts)
 
     async def _tell(self, statements: list[Statement], alerts: Sequence[AlertRecord]) -> None:
-        insert = "INSERT OR IGNORE INTO alerts (subject, rule, window, data, raw) VALUES (?, ?, ?, ?, ?)"
+        insert = (  # an ignored insert would use a serial up
+            "INSERT INTO alerts (subject, rule, window, data, raw) SELECT ?1, ?2, ?3, ?4, ?5"
+            " WHERE NOT EXISTS (SELECT 1 FROM alerts WHERE subject = ?1 AND rule = ?2 AND window = ?3)"
+        )
         statements += [(insert, (one.subject, one.rule, one.window, one.data, encode(one))) for one in alerts]
         if alerts:
             prune = "DELETE FROM alerts WHERE serial <= (SELECT seq FROM sqlite_sequence WHERE name = 'alerts') - ?"

@@ -14,6 +14,7 @@ from nacl.public import PrivateKey
 from node.api.ports import Busy, NodeStatus, Submission
 from node.client.wallet import Intent, Wallet
 from node.keystore import NodeKeys
+from node.monitor.desk import AlertDesk
 from node.setup import DEFAULT_POLICY
 from node.store.chain import ChainStore, StoredTransaction
 from node.vault.store import Vault
@@ -127,6 +128,7 @@ class DevNode:
         self.ledger = Ledger.from_genesis(genesis)
         self.store, self.vault = store, vault
         self.full = self.mute = False
+        self.alerts: AlertDesk | None = None
         self.busy_times, self.room = 0, 10**6
         self.sync_state = "participating"
         self.voting_stopped = ""

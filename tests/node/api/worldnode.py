@@ -29,6 +29,7 @@ class WorldNode:
         self.chain_id = world.ledger.chain_id
         self.name, self.role = "harbour", "validator"
         self.store = self
+        self.alerts = None
 
     def now_ms(self) -> TimeMs:
         return TimeMs(self.world.now_ms)
