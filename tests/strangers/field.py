@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -90,8 +90,9 @@ class Field:
         while True:
             try:
                 results = await self._clients[name].submit([intent.item], wait_final=True, timeout_ms=WAIT_MS)
-            except (ApiError, NodeUnreachable):
-                assert time.monotonic() < began_s + WAIT_MS / 1_000, f"{name} does not serve an honest client"
+            except (ApiError, NodeUnreachable) as error:
+                late = time.monotonic() > began_s + WAIT_MS / 1_000
+                assert not late, f"{name} does not serve an honest client: {error.code}: {error.sentence}"
                 await asyncio.sleep(0.05)
                 continue
             if self.load.note(name, results):
@@ -122,14 +123,10 @@ async def open_field(directory: Path, seed: int) -> AsyncIterator[Field]:
     processes = Processes(found(directory))
     load = Load(processes, seed=seed, clients=8, group=1)
     clients = {name: NodeClient(processes.get_url(name), timeout_s=30, patience_s=5) for name in VALIDATORS}
-    async with processes:
-        try:
-            await processes.start(processes.names)
-            await load.open()
-            for one in clients.values():
-                await one.__aenter__()
-            yield Field(processes, load, clients)
-        finally:
-            for one in clients.values():
-                await one.__aexit__(None, None, None)
-            await load.close()
+    async with processes, AsyncExitStack() as stack:
+        stack.push_async_callback(load.close)
+        await processes.start(processes.names)
+        await load.open()
+        for one in clients.values():
+            await stack.enter_async_context(one)
+        yield Field(processes, load, clients)
