@@ -42,11 +42,22 @@ class Mesh(Protocol):
         """The member's name."""
 
 
-class Conduct:
-    """The falsehoods of one node's peers."""
+class Register(Protocol):
+    """What is asked of whoever keeps bans over a restart."""
 
-    def __init__(self, mesh: Mesh, clock_ms: Callable[[], int]) -> None:
+    def count(self, peer: PublicKey) -> int:
+        """How often a peer was banned before."""
+
+    def record(self, peer: PublicKey, name: str, seconds: int) -> None:
+        """Keep a ban."""
+
+
+class Conduct:
+    """The falsehoods of one node's peers. Without a register it forgets its bans with the process."""
+
+    def __init__(self, mesh: Mesh, clock_ms: Callable[[], int], register: Register | None = None) -> None:
         self._mesh = mesh
+        self._register = register
         self._clock_ms = clock_ms
         self._falsehoods: dict[PublicKey, tuple[int, int]] = {}
         """How many, and when the last was."""
@@ -63,10 +74,12 @@ class Conduct:
         if count < FALSEHOODS_MAX:
             return False
         del self._falsehoods[peer]
-        before = self._bans.get(peer, 0)
+        before = self._bans.get(peer, 0) if self._register is None else self._register.count(peer)
         self._bans[peer] = before + 1
         self.bans += 1
         seconds = min(BAN_LONGEST_S, BAN_FIRST_S << min(before, 16))
         self._log.warning("peer_banned", peer=self._mesh.get_name(peer), seconds=seconds, reason="false_signatures")
+        if self._register is not None:
+            self._register.record(peer, self._mesh.get_name(peer), seconds)
         self._mesh.ban(peer, seconds)
         return True

@@ -16,6 +16,7 @@ from consensus.effects import RaiseAlarm
 from consensus.engine import Engine
 from consensus.events import Event, Executed, ReceivedBlock, Started, WorkChanged
 from consensus.pacemaker import Timing
+from node.bans import BanRoom
 from node.batches import BatchRoom
 from node.catchup import CatchUp
 from node.conduct import Conduct, SignatureWatch
@@ -83,7 +84,8 @@ class Core:
         identity = Identity(self.chain_id, keys.node, Digest(secrets.token_bytes(32)), "", self.roster.names)
         self.gossip = Gossip(identity, config.peers)
         self.watch = SignatureWatch(check_signature)
-        self.conduct = Conduct(self.gossip, read_steady_ms)
+        self.bans = BanRoom(Path(config.data_dir), self.gossip, read_clock_ms)
+        self.conduct = Conduct(self.gossip, read_steady_ms, self.bans)
         self.engine = Engine(
             chain_id=self.chain_id,
             signers=opened.signers,
@@ -319,6 +321,7 @@ class Core:
         if opened.signers and self.engine.seat is None:
             get_logger("epochs").info("standing_by", epoch=self.engine.epoch, keys=len(opened.signers))
         self.engine.replay(opened.records)
+        self.bans.look()
         port = await self.gossip.start(self.reception, self.config.listen_host, self.config.listen_port)
         stack.push_async_callback(self.gossip.stop)
         for block in opened.logged_blocks.values():
@@ -353,6 +356,7 @@ class Core:
                 self.catchup.run,
                 self.catchup.run_status,
                 self.snapshots.run,
+                self.bans.run,
                 self._keep_house,
                 *more,
             ):

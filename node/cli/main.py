@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "init": Entry("node.cli.found:init", "Make the keys and settings of one member's node."),
     "start": Entry("node.cli.start:start", "Run the node of a data directory."),
     "status": Entry("node.cli.status:status", "Say where a node stands, and what it waits for."),
+    "peers": Entry("node.cli.peers:peers", "Show peers; ban and unban them by key."),
     "doctor": Entry("node.cli.doctor:doctor", "Check this machine and a data directory for what stops a node."),
     "config": Entry("node.cli.config:config", "Show a node's settings and what set each of them."),
     "keys": Entry("node.cli.keys:keys", "Make, show and change your own key."),

@@ -98,10 +98,22 @@ async def _receive_greeting(socket: Socket) -> Message:
         raise RefusedError(CloseCode.MALFORMED) from None
 
 
-async def greet(socket: Socket, identity: Identity, certificate: Digest, expected: PublicKey | None) -> Greeted:
+def _bars_nobody(_: PublicKey) -> bool:
+    return False
+
+
+async def greet(
+    socket: Socket,
+    identity: Identity,
+    certificate: Digest,
+    expected: PublicKey | None,
+    *,
+    is_barred: Callable[[PublicKey], bool] = _bars_nobody,
+) -> Greeted:
     """Exchange greetings and proofs; `expected` is the key dialled, None when the peer dialled us.
 
-    `certificate` is the hash of what the listener showed. Raises RefusedError, which names the close code.
+    `certificate` is the hash of what the listener showed. Who is barred is sent away before anything of it is verified:
+    who says so falsely harms itself alone. Raises RefusedError, which names the close code.
     """
     own = make_hello(identity, Digest(secrets.token_bytes(32)))
     try:
@@ -112,6 +124,8 @@ async def greet(socket: Socket, identity: Identity, certificate: Digest, expecte
                 raise RefusedError(CloseCode.MALFORMED)
             if (reason := check_hello(identity, theirs, expected)) is not None:
                 raise RefusedError(reason)
+            if is_barred(theirs.node_key):
+                raise RefusedError(CloseCode.PENALTY)
             if expected is None:  # no proof of ours before theirs holds: a caller gets nothing to send back to us
                 said = Greetings(theirs, own, certificate)
                 await _receive_proof(socket, Role.DIALLER, said)

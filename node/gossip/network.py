@@ -49,6 +49,7 @@ LINGER_S: Final = 1.0
 PROBE_S: Final = 2.5  # a live peer answers at once; one that is stalled by its disk within this
 INTRODUCTION_S: Final = 1.0
 PENALTY_S: Final = 5.0
+BANNED_LOOK_S: Final = 0.5
 HANDSHAKES_MAX: Final = 64
 HANDSHAKES_PER_ADDRESS_MAX: Final = 32  # so that one address cannot take every place
 BOUNDS: Final = Bounds(connections=512, per_address=128, idle_s=5.0, arrivals_per_s=20, arrivals_at_once=200)
@@ -201,11 +202,19 @@ class Gossip:
                 reached += 1
         return reached
 
-    def ban(self, peer: PublicKey, seconds: int) -> None:
-        """End the link to a peer and take none for a while."""
+    def ban(self, peer: PublicKey, seconds: float) -> None:
+        """End the link to a peer, take none for a while, and dial it as little."""
         self._penalise(peer, seconds)
         if (link := self._links.get(peer)) is not None:
             link.drop(CloseCode.PENALTY)
+
+    def unban(self, peer: PublicKey) -> None:
+        """Take links from a peer again."""
+        self._penalty_until_s.pop(peer, None)
+
+    def is_banned(self, peer: PublicKey) -> bool:
+        """Whether no link to this peer is taken now."""
+        return self._penalty_until_s.get(peer, 0.0) > time.monotonic()
 
     def _penalise(self, peer: PublicKey, seconds: float) -> None:
         until_s = time.monotonic() + seconds
@@ -253,6 +262,8 @@ class Gossip:
                 released = self._released.setdefault(key, asyncio.Event())
                 released.clear()
                 await released.wait()
+            elif self.is_banned(key):
+                await asyncio.sleep(BANNED_LOOK_S)
             else:
                 began_s = time.monotonic()
                 code = await self._dial_once(peer, key)
@@ -260,7 +271,7 @@ class Gossip:
                     self._log.warning("peer_refused", peer=peer.name, reason=_name(code))
                 lived_s = time.monotonic() - began_s
                 backoff.on_link_ended(lived_s, refused=code in _CAUSES or code in _REFUSALS)
-            if key not in self._links:
+            if key not in self._links and not self.is_banned(key):
                 await asyncio.sleep(backoff.next_s())
 
     async def _dial_once(self, peer: PeerAddress, key: PublicKey) -> int:
@@ -308,7 +319,7 @@ class Gossip:
         self._greeting += 1
         self._greeting_from[address] += bool(address)
         try:
-            greeted = await greet(socket, self._identity, certificate, expected)
+            greeted = await greet(socket, self._identity, certificate, expected, is_barred=self.is_banned)
             await self._settle(greeted, socket)
         except RefusedError as refused:
             self.closed[_name(refused.code)] += 1
@@ -329,7 +340,7 @@ class Gossip:
             with contextlib.suppress(ConnectionError, OSError, RuntimeError):
                 await socket.send_bytes(encode(make_key_use(self._identity, greeted.facts.instance)))
             raise RefusedError(CloseCode.KEY_IN_USE)
-        if self._penalty_until_s.get(peer, 0.0) > time.monotonic():
+        if self.is_banned(peer):
             raise RefusedError(CloseCode.PENALTY)
         held = self._links.get(peer)
         choice = choose_link(self._own, peer, None if held is None else held.facts, greeted.facts)

@@ -135,6 +135,14 @@ class Tight(Mempool):
         return max(0, self.room - self.transactions)
 
 
+class TurnedAwayError(Exception):
+    """The node took no link; `code` says why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 @asynccontextmanager
 async def impostor(net: Cluster, at: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """A link to a node, proven with the observer's own key, to say anything on."""
@@ -154,7 +162,9 @@ async def impostor(net: Cluster, at: str) -> AsyncIterator[aiohttp.ClientWebSock
         shown = find_shown_certificate(socket.get_extra_info("ssl_object"))
         assert shown is not None
         await socket.send_bytes(encode(make_proof(signer, Role.DIALLER, Greetings(own, theirs, shown))))
-        await socket.receive_bytes()
+        frame = await socket.receive()
+        if frame.type is aiohttp.WSMsgType.CLOSE:
+            raise TurnedAwayError(int(frame.data))
         yield socket
 
 

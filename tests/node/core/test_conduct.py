@@ -22,7 +22,7 @@ from protocol.ids import BlockDigest, Epoch, PublicKey, Signature, ValidatorInde
 from protocol.messages import Message, Propose
 from tests.node.core.chaintools import until
 from tests.node.core.cluster import LENDERS, OBSERVER, Cluster, cluster
-from tests.node.core.test_bad_input import impostor
+from tests.node.core.test_bad_input import TurnedAwayError, impostor
 from tests.node.core.test_driver import HEADER
 
 SAID_AT_ONCE: Final = 20
@@ -100,15 +100,18 @@ async def flood(net: Cluster, name: str, codes: list[int], numbers: Iterator[int
     the door.
     """
     while True:
-        with contextlib.suppress(aiohttp.ClientError, ConnectionError, TypeError):
-            async with impostor(net, name) as socket:
-                reading = asyncio.create_task(read_code(socket))
-                while not reading.done():
-                    for number in itertools.islice(numbers, SAID_AT_ONCE):
-                        for message in make_falsehoods(net.nodes[name].engine.view, number):
-                            await socket.send_bytes(encode(message))
-                    await asyncio.sleep(0)
-                codes.append(reading.result())
+        with contextlib.suppress(aiohttp.ClientError, ConnectionError):
+            try:
+                async with impostor(net, name) as socket:
+                    reading = asyncio.create_task(read_code(socket))
+                    while not reading.done():
+                        for number in itertools.islice(numbers, SAID_AT_ONCE):
+                            for message in make_falsehoods(net.nodes[name].engine.view, number):
+                                await socket.send_bytes(encode(message))
+                        await asyncio.sleep(0)
+                    codes.append(reading.result())
+            except TurnedAwayError as away:
+                codes.append(away.code)
         await asyncio.sleep(REST_S)
 
 

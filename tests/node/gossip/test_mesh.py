@@ -301,7 +301,7 @@ async def test_a_malformed_frame_ends_the_link_and_earns_a_pause(frame: bytes) -
             assert await read_close_code(socket) == CloseCode.MALFORMED
         await until(lambda: not node.gossip.get_connected())
         async with raw_socket(node.port) as socket:
-            await greet_by_hand(socket, 1)
+            await greet_alone(socket, make_hello(make_identity(1), Digest(bytes(32))))
             assert await read_close_code(socket) == CloseCode.PENALTY
         assert not node.task.done()
         assert node.handler.down == [SIGNERS[1].public_key]
@@ -389,6 +389,24 @@ async def test_a_new_instance_takes_over_from_one_that_fell_silent() -> None:
             await until(lambda: bool(second.gossip.get_connected()), 8.0)
             second.gossip.send(SIGNERS[0].public_key, QUESTION)
             await until(lambda: len(node.handler.heard) == 1)
+
+
+async def test_who_is_banned_is_neither_let_in_nor_dialled_until_the_ban_ends_or_is_lifted() -> None:
+    """The link ends; a greeting is refused before a proof is looked at; no connection leaves for it; then it links."""
+    (port,) = find_free_ports(1)
+    key = SIGNERS[1].public_key
+    async with station(1, {}, listen=port) as peer, station(0, {1: port}) as node:
+        await until(lambda: node.gossip.is_connected(key))
+        node.gossip.ban(key, 3_600)
+        await until(lambda: not node.gossip.is_connected(key) and not peer.gossip.get_connected())
+        admitted = peer.gossip.closed.total()
+        async with raw_socket(node.port) as socket:
+            await greet_alone(socket, make_hello(make_identity(1), Digest(bytes(32))))
+            assert await read_close_code(socket) == CloseCode.PENALTY
+        await asyncio.sleep(1.2)
+        assert peer.gossip.closed.total() == admitted, "nobody was dialled"
+        node.gossip.unban(key)
+        await until(lambda: node.gossip.is_connected(key))
 
 
 async def test_a_port_in_use_is_said_in_one_sentence() -> None:

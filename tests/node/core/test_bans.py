@@ -1,0 +1,102 @@
+"""Bans by key survive a restart, end with their time, and are the operator's to give and to take."""
+
+from pathlib import Path
+
+import pytest
+
+from node.bans import BAN_FILE, OPERATOR, REMEMBERED_MS, Ban, BanFileError, BanRoom, change_bans, put_ban, read_bans
+from node.conduct import BAN_FIRST_S, FALSEHOODS_MAX, Conduct
+from protocol.ids import PublicKey
+
+LIAR = PublicKey(b"\x09" * 32)
+OTHER = PublicKey(b"\x0a" * 32)
+
+
+class Door:
+    """A mesh that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.banned: dict[PublicKey, float] = {}
+        self.calls = 0
+
+    def ban(self, peer: PublicKey, seconds: float) -> None:
+        self.calls += 1
+        self.banned[peer] = seconds
+
+    def unban(self, peer: PublicKey) -> None:
+        self.calls += 1
+        self.banned.pop(peer, None)
+
+    def get_name(self, peer: PublicKey) -> str:
+        return "liar"
+
+
+def lie(conduct: Conduct) -> None:
+    """As often as makes a ban."""
+    for _ in range(FALSEHOODS_MAX):
+        conduct.on_falsehood(LIAR)
+
+
+def test_a_ban_that_was_earned_outlives_the_process_and_the_next_one_is_longer(tmp_path: Path) -> None:
+    """After a restart the door is shut for what is left of it, and the doubling goes on."""
+    now_ms = 1_000_000
+    door = Door()
+    lie(Conduct(door, lambda: 0, BanRoom(tmp_path, door, lambda: now_ms)))
+    assert door.banned == {LIAR: BAN_FIRST_S}
+    now_ms += 20_000
+    door = Door()
+    room = BanRoom(tmp_path, door, lambda: now_ms)
+    room.look()
+    assert door.banned == {LIAR: BAN_FIRST_S - 20}
+    lie(Conduct(door, lambda: 0, room))
+    assert door.banned == {LIAR: 2 * BAN_FIRST_S}
+    assert [(one.times, one.reason, one.name) for one in read_bans(tmp_path)] == [(2, "false_signatures", "liar")]
+
+
+def test_a_ban_that_ended_bans_nobody_and_is_forgotten_in_the_end(tmp_path: Path) -> None:
+    """It counts for a day more, then the peer begins anew."""
+    now_ms = 1_000_000
+    lie(Conduct(Door(), lambda: 0, BanRoom(tmp_path, Door(), lambda: now_ms)))
+    now_ms += 1_000 * BAN_FIRST_S
+    door = Door()
+    room = BanRoom(tmp_path, door, lambda: now_ms)
+    room.look()
+    assert door.banned == {}
+    assert room.count(LIAR) == 1
+    now_ms += REMEMBERED_MS
+    lie(Conduct(door, lambda: 0, room))
+    assert door.banned == {LIAR: BAN_FIRST_S}
+
+
+def test_a_running_node_follows_the_file(tmp_path: Path) -> None:
+    """What the operator writes holds at the next look, what he takes out is lifted, and nothing is done twice."""
+    door = Door()
+    room = BanRoom(tmp_path, door, lambda: 5_000)
+    room.look()
+    ban = Ban(node_key=OTHER.hex(), name="other", until_ms=65_000, reason=OPERATOR)
+    change_bans(tmp_path, lambda bans: put_ban(bans, ban))
+    room.look()
+    room.look()
+    assert (door.banned, door.calls) == ({OTHER: 60.0}, 1)
+    longer = Ban(node_key=OTHER.hex(), name="other", until_ms=95_000, reason=OPERATOR)
+    change_bans(tmp_path, lambda bans: put_ban(bans, longer))
+    room.look()
+    assert door.banned == {OTHER: 90.0}
+    change_bans(tmp_path, lambda bans: [])
+    room.look()
+    assert door.banned == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'[{"node_key": "zz"}]', b"\xff\xfe", b"[" * 100_000])
+def test_a_file_that_cannot_be_read_bans_nobody_and_stops_nobody(tmp_path: Path, content: bytes) -> None:
+    """The error has a code and names the file; the node says so and goes on."""
+    (tmp_path / BAN_FILE).write_bytes(content)
+    with pytest.raises(BanFileError) as caught:
+        read_bans(tmp_path)
+    assert caught.value.code == "bans_unreadable"
+    assert BAN_FILE in caught.value.sentence
+    door = Door()
+    room = BanRoom(tmp_path, door, lambda: 0)
+    room.look()
+    room.record(LIAR, "liar", 60)
+    assert (door.banned, room.count(LIAR)) == ({}, 0)
