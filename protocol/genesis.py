@@ -116,6 +116,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Disclosures also state the nominal annual rate of the US actuarial method (12 CFR 1026, Appendix J)."""
     revenue_rebate_ppm: Annotated[Ppm, msgspec.Meta(ge=0, le=PPM)] = Ppm(0)
     """Of a share of sales that is paid off early: share of the discount not yet earned that is given up."""
+    claim_days: Annotated[int, msgspec.Meta(ge=0, le=3_653)] = 30
+    """How long data stays after the last loan on it was closed, for claims; never shorter than `reversal_days`."""
+    erasure_days: Annotated[int, msgspec.Meta(ge=1, le=90)] = 7
+    """How long members have to say that they erased what is due; later their receipts are overdue."""
+    sidecar_days: Annotated[int, msgspec.Meta(ge=1, le=3_653)] = 365
+    """How long nodes keep bins after their application was executed; the decision stays."""
+    statement_days: Annotated[int, msgspec.Meta(ge=1, le=3_653)] = 1_825
+    """How long nodes keep an encrypted statement that no open application, loan or line rests on any more."""
 
 
 class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,6 +23,7 @@ DAY_EVENTS_PER_BLOCK_MAX: Final = 1_000  # due events of a day-roll; the rest ca
 SIDECAR_BINS_MAX: Final = 64  # features of one model
 SIDECARS_PER_APPLICATION_MAX: Final = 4
 DATA_PER_APPLICATION_MAX: Final = 8
+ERASED_SIDECARS_MAX: Final = 65_535  # sets of bins that one receipt of an erasure counts; more are as good as so many
 STATEMENT_ROWS_MAX: Final = 20_000  # fifty-five a day for a year; every attester reads each of them
 GRANTEES_MAX: Final = 32
 INSTALMENTS_MAX: Final = 480  # forty years of months

@@ -72,6 +72,12 @@ class Rejection(IntEnum):
     CONSENT_NOT_YOURS = 604
     CONSENT_ENDED = 605
     GRANTEE_UNKNOWN = 606
+    DATA_ERASED = 607
+    SUCCESSOR_UNFIT = 608
+    ERASURE_UNKNOWN = 609
+    ERASURE_WAITS = 610
+    ERASURE_NOT_YOURS = 611
+    ERASED_ALREADY = 612
     # applications and attestations
     APPLICATION_UNKNOWN = 700
     APPLICATION_CLOSED = 701
@@ -228,6 +234,12 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.CONSENT_NOT_YOURS: "The consent belongs to another account.",
     Rejection.CONSENT_ENDED: "The consent has ended, was withdrawn or does not cover this.",
     Rejection.GRANTEE_UNKNOWN: "A grantee is not a member of this network.",
+    Rejection.DATA_ERASED: "The erasure of this data was ordered: it serves nothing new.",
+    Rejection.SUCCESSOR_UNFIT: "The data that takes its place does not exist, is another account's, or is erased too.",
+    Rejection.ERASURE_UNKNOWN: "Nobody ordered the erasure of this data.",
+    Rejection.ERASURE_WAITS: "The erasure is not due: an application, loan or claim still rests on the data.",
+    Rejection.ERASURE_NOT_YOURS: "The account ran no node when the erasure fell due: it owes no receipt.",
+    Rejection.ERASED_ALREADY: "The account has said before that it erased this data.",
     Rejection.APPLICATION_UNKNOWN: "The application does not exist.",
     Rejection.APPLICATION_CLOSED: "The application was already taken, withdrawn or has expired.",
     Rejection.APPLICATIONS_TOO_MANY: "The borrower has as many open applications as allowed.",

@@ -10,6 +10,7 @@ from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.contracts import Offer, OfferState
 from protocol.ledger.data import EAST_MOST_MIN, check_consent_covers, check_owned_data
 from protocol.ledger.decisions import decide_products, find_equal_attestations, find_minority, on_decide_due
+from protocol.ledger.erasure import check_usable, free_data
 from protocol.ledger.offers import reserve_offer
 from protocol.ledger.products import does_product_fit
 from protocol.ledger.records import Assessed, Dissented, Fact, Made
@@ -39,8 +40,10 @@ def check_apply(books: Books, call: Call, payload: Apply) -> Rejection | None:
         return Rejection.PRODUCT_UNKNOWN
     if any(not books.can_score(one.model) for one in payload.sidecars):
         return Rejection.MODEL_UNKNOWN
-    refused = check_owned_data(books, call.account, payload.data) or check_consent_covers(
-        books, payload.consent, call.account, payload.data
+    refused = (
+        check_owned_data(books, call.account, payload.data)
+        or check_consent_covers(books, payload.consent, call.account, payload.data)
+        or check_usable(books, payload.data)
     )
     if refused is not None:
         return refused
@@ -196,6 +199,7 @@ def close_application(books: Books, application_id: ObjectId, state: Application
     borrower = books.state.need(ACCOUNTS, application.borrower)
     open_ones = tuple(one for one in borrower.applications if one != application_id)
     books.state.put(ACCOUNTS, application.borrower, replace(borrower, applications=open_ones))
+    free_data(books, application_id, claim=False)
     for product in application.products:
         offer_id = books.state.need(DECISIONS, application_id + product).offer
         offer = None if offer_id is None else books.state.need(OFFERS, offer_id)

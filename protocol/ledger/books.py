@@ -34,6 +34,8 @@ class EventKind(IntEnum):
     """A settlement agent's time to pay a loan out is over."""
     DECIDE = 9
     """More products could answer an application than one transaction had room for."""
+    ERASURE = 10
+    """What an ordered erasure waited for may be over, or the time for its receipts is."""
 
 
 class Call(NamedTuple):

@@ -6,6 +6,7 @@ Whether a loan may end, and how, is decided by who calls; never here.
 from protocol.ids import AccountId, ObjectId, TimeMs
 from protocol.ledger.books import Books
 from protocol.ledger.contracts import Contract, LeaseTold, Loan
+from protocol.ledger.erasure import free_data
 from protocol.ledger.exposure import apply_loan_gone, drop_guarantee
 from protocol.ledger.holdings import change_pool, get_lender
 from protocol.ledger.journal import Book, Posting
@@ -38,6 +39,7 @@ def close_loan(
     for guarantor in contract.disclosure.guarantors:
         drop_guarantee(books, books.state.need(ACCOUNTS, guarantor).subject_tag, loan_id)
     release_liens(books, loan_id, contract, loan, event=event)
+    free_data(books, ObjectId(contract.disclosure.application), claim=state is not LoanState.CANCELLED)
     loan = _give_back_deposit(books, loan_id, contract, loan)
     subjects = calculate_subjects(books, loan_id, contract, loan)
     books.emit(

@@ -6,6 +6,7 @@ The data itself never comes near the ledger (scoring.md, three layers).
 from protocol.crypto import calculate_object_id
 from protocol.ids import AccountId, ObjectId, TimeMs
 from protocol.ledger.books import Books, Call
+from protocol.ledger.erasure import check_usable
 from protocol.ledger.records import Fact, Made
 from protocol.ledger.rows import Consent, Data
 from protocol.ledger.rules import Pause, Rule, Rules
@@ -60,7 +61,7 @@ def check_consent_grant(books: Books, call: Call, payload: ConsentGrant) -> Reje
         account = books.state.get(ACCOUNTS, grantee)
         if account is None or not account.roles:
             return Rejection.GRANTEE_UNKNOWN
-    return None
+    return check_usable(books, payload.data)
 
 
 def apply_consent_grant(books: Books, call: Call, payload: ConsentGrant) -> tuple[Fact, ...]:

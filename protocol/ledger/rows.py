@@ -195,6 +195,8 @@ class Data(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     owner: AccountIdField
     anchor: DataAnchor
     anchored_ms: TimeMsField
+    claim_ms: TimeMsField | None = None
+    """When a loan or line on it last ended; None while none has."""
 
 
 class Consent(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

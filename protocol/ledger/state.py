@@ -10,6 +10,7 @@ import msgspec
 
 from protocol.codec import decode, encode
 from protocol.ledger.contracts import Contract, Loan, Offer
+from protocol.ledger.erasurerows import Erasure
 from protocol.ledger.rows import (
     Account,
     Amendment,
@@ -102,6 +103,8 @@ EPOCH: Final = Table(33, "epoch", EpochRow)
 """One row."""
 CONVICTIONS: Final = Table(34, "convictions", Conviction)
 """Key: validator key."""
+ERASURES: Final = Table(35, "erasures", Erasure)
+"""Key: data."""
 
 TABLES: Final[dict[int, Table[Any]]] = {
     table.number: table
@@ -140,6 +143,7 @@ TABLES: Final[dict[int, Table[Any]]] = {
         PAYMENTS,
         EPOCH,
         CONVICTIONS,
+        ERASURES,
     )
 }
 TIP_KEY: Final = b""

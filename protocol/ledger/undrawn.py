@@ -12,6 +12,7 @@ from collections import Counter
 from protocol.ids import Day, ObjectId, TimeMs
 from protocol.ledger.books import Books, EventKind
 from protocol.ledger.contracts import Contract, Disclosure, DrawTold, LineTold, Loan
+from protocol.ledger.erasure import free_data
 from protocol.ledger.holdings import change_pool, make_holdings
 from protocol.ledger.rows import Line
 from protocol.ledger.state import EXPOSURES, LINES, LOANS, OFFERS, replace
@@ -101,6 +102,7 @@ def close_line(books: Books, line_id: ObjectId, line: Line, reason: str) -> None
     books.cancel(line.closes_ms, EventKind.LINE, line_id)
     books.state.put(LINES, line_id, replace(line, undrawn=Amount(0), closed=True))
     agreed = get_agreed(books, line)
+    free_data(books, ObjectId(agreed.application), claim=True)
     books.emit(
         "line_closed",
         (line_id, agreed.borrower, agreed.lender),

@@ -1,4 +1,4 @@
-"""Payloads about data that stays off the ledger: anchors and consent. Wire shapes only; rules in `protocol.ledger`."""
+"""Payloads about data off the ledger: anchors, consent, erasure. Wire shapes only; rules in `protocol.ledger`."""
 
 from enum import IntEnum
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from protocol.ids import AccountIdField, DayField, DigestField, ObjectIdField, TimeMsField
-from protocol.limits import DATA_PER_APPLICATION_MAX, GRANTEES_MAX
+from protocol.limits import DATA_PER_APPLICATION_MAX, ERASED_SIDECARS_MAX, GRANTEES_MAX
 from protocol.money import CurrencyField
 
 
@@ -50,3 +50,25 @@ class ConsentRevoke(msgspec.Struct, frozen=True, array_like=True, kw_only=True, 
     """Withdraw a consent. Signer: borrower."""
 
     consent: ObjectIdField
+
+
+class DataErase(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=51):
+    """Order that data be erased wherever it is held: statement, wrapped keys, salts and bins. Signer: borrower.
+
+    Data that an open application, loan or line rests on, or that a lender may still need for claims, is kept until that
+    is over; the order then falls due by itself. It cannot be taken back, and the data serves nothing new from now on.
+    """
+
+    data: Annotated[tuple[ObjectIdField, ...], msgspec.Meta(min_length=1, max_length=DATA_PER_APPLICATION_MAX)]
+    successor: ObjectIdField | None = None
+    """Corrected data that takes their place: a rectification, else an erasure alone."""
+
+
+class ErasureReceipt(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=52):
+    """A member says that its node has erased what an order named. Signer: its officer key or attester key."""
+
+    data: ObjectIdField
+    documents: Annotated[int, msgspec.Meta(ge=0, le=1)]
+    """Whether it held the encrypted statement."""
+    sidecars: Annotated[int, msgspec.Meta(ge=0, le=ERASED_SIDECARS_MAX)]
+    """Sets of bins with their salts that it held."""

@@ -27,7 +27,7 @@ from protocol.limits import COSIGNATURES_MAX, TRANSACTION_BYTES_MAX, VALID_FOR_M
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountOpen, CredentialSet, KeyRecover, KeyRecoverCancel, KeyRotate
 from protocol.transactions.assets import AssetRegister, AssetRetire, AssetSeize, AssetSell, AssetTransfer, LeaseEnd
-from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
+from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor, DataErase, ErasureReceipt
 from protocol.transactions.governance import Evidence, Propose, Vote
 from protocol.transactions.lending import (
     Accept,
@@ -96,6 +96,8 @@ Payload = (
     | DataAnchor
     | ConsentGrant
     | ConsentRevoke
+    | DataErase
+    | ErasureReceipt
     | Apply
     | ApplyWithdraw
     | Attest

@@ -15,6 +15,7 @@ from protocol.ledger.state import (
     APPLICATIONS,
     CONSENTS,
     DECISIONS,
+    ERASURES,
     EXITS,
     EXPOSURES,
     KEYS,
@@ -224,8 +225,43 @@ def check_queue(ledger: Ledger) -> Violations:
     wanted += [
         calculate_queue_key(one.effective_ms, EventKind.RECOVERY, ObjectId(key)) for key, one in state.items(RECOVERIES)
     ]
+    wanted += [
+        calculate_queue_key(one.wake_ms, EventKind.ERASURE, ObjectId(key))
+        for key, one in state.items(ERASURES)
+        if one.wake_ms is not None
+    ]
     held = [key for key, _ in state.items(QUEUE)]
     return [] if sorted(wanted) == held else [f"{len(held)} events scheduled, {len(wanted)} wanted"]
+
+
+def check_erasures(ledger: Ledger) -> Violations:
+    """Data whose erasure was ordered serves nothing new; the order is due, and receipts are given, only once nothing
+    open rests on it. Each member that ran a node then gives at most one.
+    """
+    state, found = ledger.books.state, []
+    opened: dict[bytes, int] = {}
+    in_use: set[bytes] = set()
+    for _, application in state.items(APPLICATIONS):
+        for data in application.request.data:
+            opened[data] = max(opened.get(data, 0), application.opened_ms)
+            if application.state is ApplicationState.OPEN:
+                in_use.add(data)
+    used = [contract.disclosure for _, contract, loan in walk_loans(ledger) if loan.closed_ms is None]
+    used += [state.need(OFFERS, line.offer).disclosure for _, line in state.items(LINES) if not line.closed]
+    for disclosure in used:
+        in_use.update(state.need(APPLICATIONS, disclosure.application).request.data)
+    for key, erasure in state.items(ERASURES):
+        given = [one.account for one in erasure.receipts]
+        due = erasure.due_ms is not None and key not in in_use
+        sound = (
+            opened.get(key, 0) <= erasure.ordered_ms
+            and (due or (erasure.due_ms is None and not given))
+            and len(set(given)) == len(given)
+            and set(given) <= set(erasure.holders)
+        )
+        if not sound:
+            found.append(f"erasure of {key.hex()}: used after the order, or due while something rests on it")
+    return found
 
 
 LAWS: Final[Laws] = {
@@ -238,4 +274,5 @@ LAWS: Final[Laws] = {
     "applications": check_applications,
     "days_past_due": check_days_past_due,
     "queue": check_queue,
+    "erasures": check_erasures,
 }

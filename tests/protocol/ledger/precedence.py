@@ -12,6 +12,7 @@ import msgspec
 from protocol.crypto import calculate_hash
 from protocol.ids import ZERO_DIGEST, Day, ObjectId, PublicKey, TimeMs
 from protocol.ledger.books import Call
+from protocol.ledger.erasurerows import Erased, Erasure
 from protocol.ledger.execute import RULES, _check_signer
 from protocol.ledger.journal import Book, calculate_balance_key
 from protocol.ledger.pools import calculate_assets
@@ -20,6 +21,7 @@ from protocol.ledger.state import (
     BALANCES,
     CONSENTS,
     DATA,
+    ERASURES,
     KEYS,
     MEMBERS,
     MODELS,
@@ -31,7 +33,7 @@ from protocol.ledger.state import (
 )
 from protocol.money import AMOUNT_MAX, PPM, Amount, Currency, Ppm
 from protocol.rejections import Rejection
-from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
+from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor, DataErase, ErasureReceipt
 from protocol.transactions.money import Mint, RedeemOutcome, RedeemRequest, RedeemSettle, Transfer
 from protocol.transactions.pools import PoolDeposit, PoolOpen
 from protocol.transactions.products import LoanProduct, Partner
@@ -295,6 +297,33 @@ def build_consent_revoke() -> Scene:
     return Scene(world, "ann", ConsentRevoke(consent=consent), consent=consent)
 
 
+def build_data_erase() -> Scene:
+    world = Goods()
+    data, _ = world.anchor("ann")
+    successor, _ = world.anchor("ann")
+    return Scene(world, "ann", DataErase(data=(data,), successor=successor), data=data, successor=successor)
+
+
+def build_erasure_receipt() -> Scene:
+    world = Goods()
+    data, _ = world.anchor("ann")
+    world.must("ann", DataErase(data=(data,)))
+    return Scene(world, "harbour", ErasureReceipt(data=data, documents=1, sidecars=0), data=data)
+
+
+def erase_data(scene: Scene) -> None:
+    """Its erasure was ordered."""
+    row = Erasure(owner=scene.world.account("ann"), ordered_ms=TimeMs(1))
+    scene.books.state.put(ERASURES, scene.names["data"], row)
+
+
+def receipt_it(scene: Scene) -> None:
+    """The member has said so before."""
+    member = scene.world.account("harbour")
+    given = Erased(account=member, time_ms=TimeMs(1), documents=0, sidecars=0)
+    scene.put(ERASURES, scene.names["data"], receipts=(given,))
+
+
 def own_data(scene: Scene) -> None:
     """The statement is Bob's."""
     scene.put(DATA, scene.names["data"], owner=scene.world.account("bob"))
@@ -332,6 +361,25 @@ RECORDS: dict[type, Case] = {
             R.DATA_NOT_YOURS: own_data,
             R.PERIOD_INVALID: lambda s: s.say(until_ms=TimeMs(0)),
             R.GRANTEE_UNKNOWN: lambda s: s.say(grantees=(s.world.account("bob"),)),
+            R.DATA_ERASED: erase_data,
+        },
+    ),
+    DataErase: Case(
+        build_data_erase,
+        {
+            R.DATA_UNKNOWN: forget_data,
+            R.DATA_NOT_YOURS: own_data,
+            R.DATA_ERASED: erase_data,
+            R.SUCCESSOR_UNFIT: lambda s: s.say(successor=NOTHING),
+        },
+    ),
+    ErasureReceipt: Case(
+        build_erasure_receipt,
+        {
+            R.ERASURE_UNKNOWN: lambda s: s.say(data=NOTHING),
+            R.ERASURE_WAITS: lambda s: s.put(ERASURES, s.names["data"], due_ms=None),
+            R.ERASURE_NOT_YOURS: lambda s: s.put(ERASURES, s.names["data"], holders=()),
+            R.ERASED_ALREADY: receipt_it,
         },
     ),
     ConsentRevoke: Case(

@@ -10,6 +10,7 @@ import pytest
 from protocol.crypto import calculate_hash
 from protocol.ids import ZERO_DIGEST, AccountId, Day, Epoch, Height, ObjectId, TimeMs, View
 from protocol.ledger.contracts import DefaultGround, OfferState, SalesTally
+from protocol.ledger.erasurerows import Erasure
 from protocol.ledger.execute import Ledger
 from protocol.ledger.invariants import INVARIANTS, find_violations
 from protocol.ledger.journal import Book, calculate_balance_key
@@ -39,9 +40,11 @@ from protocol.ledger.state import (
     CONSENTS,
     CONTRACTS,
     CONVICTIONS,
+    DATA,
     DECISIONS,
     DISPUTES,
     EPOCH,
+    ERASURES,
     EXITS,
     EXPOSURES,
     GOVERNED,
@@ -316,6 +319,13 @@ def forget_member(state: State) -> None:
     state.delete(MEMBERS, next(state.items(MEMBERS))[0])
 
 
+def plant_erasure(state: State) -> None:
+    """The data of an open loan fell due."""
+    data = first(state, APPLICATIONS).request.data[0]
+    owner, now_ms = first(state, DATA).owner, TimeMs(2**50)
+    state.put(ERASURES, data, Erasure(owner=owner, ordered_ms=now_ms, due_ms=now_ms))
+
+
 def plant_line(state: State) -> None:
     """A closed line on which something is left."""
     line = Line(
@@ -363,6 +373,7 @@ FAULTS: dict[str, Callable[[State], None]] = {
     "applications": lambda s: alter(s, APPLICATIONS, state=ApplicationState.EXPIRED),
     "days_past_due": lambda s: alter(s, LOANS, days_past_due_max=0),
     "queue": lambda s: rename_key(s, QUEUE),
+    "erasures": plant_erasure,
     "governed": lambda s: alter(s, GOVERNED, policy_version=2),
     "proposals": pass_alone,
     "members": forget_member,

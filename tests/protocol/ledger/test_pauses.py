@@ -12,7 +12,7 @@ from protocol.ledger.rules import Pause
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountOpen, CredentialSet, KeyRecover, KeyRecoverCancel, KeyRotate
 from protocol.transactions.assets import AssetRegister, AssetRetire, AssetSeize, AssetSell, AssetTransfer, LeaseEnd
-from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor
+from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor, DataErase, ErasureReceipt
 from protocol.transactions.envelope import Payload
 from protocol.transactions.governance import Evidence, PauseSet, Propose, Vote
 from protocol.transactions.lending import (
@@ -94,6 +94,8 @@ PAUSES: dict[type, Pause] = {
     AssetTransfer: Pause.LENDING,
     # ways back from it
     ConsentRevoke: NEVER,
+    DataErase: NEVER,
+    ErasureReceipt: NEVER,
     ApplyWithdraw: NEVER,
     OfferCancel: NEVER,
     OfferDecline: NEVER,

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from tests.protocol.ledger.lives import loans, money, trouble, validators
+from tests.protocol.ledger.lives import data, loans, money, trouble, validators
 from tests.protocol.ledger.lives.core import Actions, Lives
 
-ACTIONS: Final[Actions] = [*money.ACTIONS, *loans.ACTIONS, *trouble.ACTIONS, *validators.ACTIONS]
+ACTIONS: Final[Actions] = [*money.ACTIONS, *loans.ACTIONS, *trouble.ACTIONS, *validators.ACTIONS, *data.ACTIONS]
 
 
 def make_lives(seed: int, **policy: Any) -> Lives:
