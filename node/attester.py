@@ -8,6 +8,7 @@ neither forgets nor repeats one. Never decide about a loan here, and never log a
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
@@ -123,6 +124,8 @@ class Attester:
         self._turns = asyncio.Semaphore(AT_ONCE_MAX)
         self._tasks: dict[ObjectId, asyncio.Task[None]] = {}
         self._log = get_logger("attester")
+        self.results: Counter[str] = Counter()
+        """What became of applications: `attested`, a refusal's code, or `failed`."""
 
     def _find_account(self) -> AccountId | None:
         """The member this key attests for today; None once the validators have put another key in its place."""
@@ -205,12 +208,14 @@ class Attester:
                 async with self._turns:
                     done = await self._try_attest(application, row, began_s)
             except RefusalError as refusal:
+                self.results[refusal.code] += 1
                 self._log.warning("attestation_refused", application=application, reason=refusal.code)
                 return
             except VaultError as error:  # what cannot be logged is not opened; a disk may have room again
                 self._log.error("attestation_delayed", application=application, code=error.code, reason=error.sentence)
                 done = False
             except Exception:
+                self.results["failed"] += 1
                 self._log.exception("attestation_failed", application=application)
                 return
             if done:
@@ -308,6 +313,7 @@ class Attester:
                 return False
             if rejection is not None:
                 raise RefusalError(rejection.code)
+        self.results["attested"] += 1
         self._log.info("application_attested", application=application, rows=finding.rows, submit_ms=submit_ms)
         return True
 

@@ -32,7 +32,9 @@ from node.gossip.handshake import Identity
 from node.gossip.network import Gossip
 from node.guard import VotingGuard
 from node.mempool import Mempool
+from node.meters import Meters
 from node.opening import DATABASE, Opened
+from node.progress import ProgressWatch
 from node.reception import Reception
 from node.roster import Roster
 from node.snapshot.incoming import Incoming
@@ -83,6 +85,7 @@ class Core:
         self.sync = SyncPlan(())
         identity = Identity(self.chain_id, keys.node, Digest(secrets.token_bytes(32)), "", self.roster.names)
         self.gossip = Gossip(identity, config.peers)
+        self.meters = Meters()
         self.watch = SignatureWatch(check_signature)
         self.bans = BanRoom(Path(config.data_dir), self.gossip, read_clock_ms)
         self.conduct = Conduct(self.gossip, read_steady_ms, self.bans)
@@ -157,7 +160,7 @@ class Core:
             sync=self.sync,
             tip=self.tip,
             post=self._post,
-            on_ordered=self.work.refresh,
+            on_ordered=self._on_ordered,
             on_alarm=self._on_alarm,
             on_evidence=self.evidence.on_report,
         )
@@ -189,6 +192,12 @@ class Core:
             on_falsehood=self.conduct.on_falsehood,
         )
         self.guard.recall(opened.keys.validators)
+
+    def _on_ordered(self) -> None:
+        """Blocks became final."""
+        self.work.refresh()
+        if not self.catchup.behind:
+            self.meters.finality.observe(max(0, read_clock_ms() - self.tip.time_ms) / 1000)
 
     def _silence(self, code: str) -> None:
         self.driver.silence(code)
@@ -258,6 +267,17 @@ class Core:
             on_sync_news=self.catchup.on_news,
             guard=self.guard,
             clock_ms=read_steady_ms,
+        )
+
+        self.progress = ProgressWatch(
+            claims=self.sync,
+            own=opened.keys.node.public_key,
+            tip=self.tip,
+            saved=self.executor,
+            snapshot=self.snapshots.plan,
+            find_hindrance=self.standing.find_hindrance,
+            clock_ms=read_steady_ms,
+            lag=self.meters.lag,
         )
 
     def _post(self, event: Event) -> None:
@@ -357,6 +377,7 @@ class Core:
                 self.catchup.run_status,
                 self.snapshots.run,
                 self.bans.run,
+                self.progress.run,
                 self._keep_house,
                 *more,
             ):

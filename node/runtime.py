@@ -13,13 +13,14 @@ from importlib.metadata import version
 from typing import Final
 
 from node.api.app import make_app
-from node.api.ports import NodeStatus, PeerStatus, Submission, SyncState
+from node.api.ports import Busy, NodeStatus, PeerStatus, Submission, SyncState
 from node.attester import Attester
 from node.config import NodeConfig
 from node.core import Core, read_clock_ms, read_steady_ms
 from node.evidence import EvidenceRoom
 from node.gossip.network import GossipError
 from node.listening import Bounds, Listener
+from node.metrics.readings import Readings, read_node
 from node.monitor.desk import AlertDesk, open_desk
 from node.monitor.webhook import SecretError
 from node.opening import StartError, open_everything
@@ -58,6 +59,7 @@ class Node:
         self._log = get_logger("node")
         self.alerts: AlertDesk | None = None
         """Early warnings; None on a node that speaks for no member."""
+        self._listener: Listener | None = None
         self.listen_port = 0
         self.api_port = 0
 
@@ -106,7 +108,15 @@ class Node:
 
     async def submit(self, items: Sequence[BatchItem]) -> list[Submission]:
         """Check at the door and pool. Raises Busy."""
-        return await self.core.door.submit(items)
+        meters = self.core.meters
+        try:
+            answers = await self.core.door.submit(items)
+        except Busy:
+            meters.submitted["busy"] += len(items)
+            raise
+        meters.submitted.update([one.status for one in answers])
+        meters.rejected.update([one.rejection for one in answers if one.rejection is not None])
+        return answers
 
     async def wait_height_beyond(self, height: Height, timeout_s: float) -> Height:
         """The saved height as soon as it passes `height`, or the present one when time is up."""
@@ -160,6 +170,12 @@ class Node:
             gossip_bytes_received=core.gossip.traffic.received,
         )
 
+    async def read_metrics(self) -> Readings:
+        """What its rooms count and measure."""
+        keeper = None if self._listener is None else self._listener.keeper
+        turned_away = (0, 0) if keeper is None else (keeper.refused, keeper.malformed)
+        return await read_node(self.core, sync_state=self._calculate_sync_state(), turned_away=turned_away)
+
     def _calculate_sync_state(self) -> SyncState:
         core = self.core
         if self._state != "participating":
@@ -194,6 +210,7 @@ class Node:
         more: list[Callable[[], Coroutine[None, None, None]]] = []
         if opened.keys.attester is not None:
             attester = Attester(self, opened.keys, now_ms=_read_time_ms)
+            self._core.meters.attestations = attester.results
             evidence = EvidenceRoom(desk=self._core.evidence, port=self, wallet=attester.wallet)
             more += [attester.run, evidence.run]
             more += () if self.alerts is None else self.alerts.rooms
@@ -211,7 +228,7 @@ class Node:
 
     async def _serve_api(self) -> int:
         host, port = self._config.api_host, self._config.api_port
-        listener = Listener(make_app(self), API_BOUNDS, read_steady_ms)
+        listener = self._listener = Listener(make_app(self), API_BOUNDS, read_steady_ms)
         try:
             bound = await listener.start(host, port)
         except OSError as error:

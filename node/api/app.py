@@ -26,11 +26,13 @@ from node.api.answers import (
     SubmitRequest,
     TransactionView,
 )
+from node.api.meter import REQUESTS, ROUTES, get_metrics, meter_middleware
 from node.api.openapi import Endpoint, Query, make_document
 from node.api.ports import NodePort
 from node.api.problems import Handler, problem_middleware
 from node.api.reading import NODE, NOW_MS, read_clock_ms
 from node.api.submit import WAIT_MS_DEFAULT, WAIT_MS_MAX, submit
+from node.meters import Requests
 from protocol.genesis import Genesis
 from protocol.ids import TimeMs
 from protocol.limits import PAGE_ITEMS_MAX, REQUEST_BODY_BYTES_MAX
@@ -55,6 +57,7 @@ async def get_openapi(request: web.Request) -> web.Response:
 ENDPOINTS: Final = (
     Endpoint("GET", "/livez", chain.get_live, "The process answers", LiveView),
     Endpoint("GET", "/readyz", chain.get_ready, "Whether the node can serve, and why not", ReadyView),
+    Endpoint("GET", "/metrics", get_metrics, "Counts and gauges for Prometheus", "text/plain"),
     Endpoint("GET", "/v1/openapi.json", get_openapi, "This document", "application/json"),
     Endpoint("GET", "/v1/status", chain.get_status, "Where the node stands and what it waits for", StatusView),
     Endpoint("GET", "/v1/genesis", chain.get_genesis, "The network's founding document", Genesis),
@@ -392,8 +395,11 @@ async def settled_middleware(request: web.Request, handler: Handler) -> web.Stre
 
 def make_app(node: NodePort, *, now_ms: Callable[[], TimeMs] = read_clock_ms) -> web.Application:
     """The application over a node. `now_ms` judges the time of signed requests."""
-    app = web.Application(middlewares=[problem_middleware, settled_middleware], client_max_size=REQUEST_BODY_BYTES_MAX)
+    middlewares = [meter_middleware, problem_middleware, settled_middleware]
+    app = web.Application(middlewares=middlewares, client_max_size=REQUEST_BODY_BYTES_MAX)
     app[NODE] = node
+    app[REQUESTS] = Requests()
+    app[ROUTES] = tuple(dict.fromkeys(one.path for one in ENDPOINTS))
     app[NOW_MS] = now_ms
     app[DOCUMENT] = msgspec.json.encode(make_openapi(node.status().version))
     for one in ENDPOINTS:

@@ -15,6 +15,7 @@ from protocol.ids import BlockDigest, ChainId, Digest, Height, TransactionId, Vi
 from protocol.rejections import Rejection
 
 if TYPE_CHECKING:
+    from node.metrics.readings import Readings
     from node.monitor.desk import AlertDesk
     from node.store.chain import ChainStore, StoredTransaction
     from node.vault.store import Vault
@@ -140,3 +141,6 @@ class NodePort(Protocol):
 
     def status(self) -> NodeStatus:
         """Where the node stands at this moment."""
+
+    async def read_metrics(self) -> "Readings":
+        """What its rooms count and measure, for /metrics."""
