@@ -25,6 +25,7 @@ class AlertDesk:
     def __init__(self, store: AlertStore, monitor: Monitor, hooks: tuple[Hook, ...], webhooks: WebhookRoom) -> None:
         self.store = store
         self.find_member = monitor.find_member
+        self.portfolio = monitor.portfolio
         self.hooks = hooks
         self.webhooks = webhooks
         self.rooms: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (monitor.run, webhooks.run)

@@ -28,6 +28,8 @@ from node.monitor.facts import (
     read_case,
     read_feed,
 )
+from node.monitor.pacing import Pacer
+from node.monitor.portfolio import Portfolio
 from node.monitor.records import AlertRecord, Kept, make_loan_alert
 from node.monitor.statements import StatementError, StatementReader
 from node.monitor.store import AlertStore
@@ -44,7 +46,6 @@ from scoring.warning import Finding, Paid, advance
 WAIT_S: Final = 5.0
 RETRY_S: Final = 30.0
 """A statement that is not here yet is asked for again after so long."""
-SLICE_S: Final = 0.002
 PAYMENTS_DAYS: Final = 60
 
 
@@ -56,19 +57,6 @@ class _Told(msgspec.Struct):
     owner: str | None = None
 
 
-class _Pacer:
-    """Lets others run after each slice of time."""
-
-    def __init__(self) -> None:
-        self._clock = asyncio.get_running_loop().time
-        self._until_s = self._clock() + SLICE_S
-
-    async def rest(self) -> None:
-        if self._clock() > self._until_s:
-            await asyncio.sleep(0)
-            self._until_s = self._clock() + SLICE_S
-
-
 class Monitor:
     """One member's monitor beside its node. `now_ms` is the clock of the access log."""
 
@@ -78,6 +66,7 @@ class Monitor:
         self._key = keys.attester.public_key
         self._store = store
         self._reader = StatementReader(node, keys, now_ms)
+        self.portfolio = Portfolio(node, store)
         self._loans: dict[ObjectId, AccountId] = {}
         """Open loans of this lender, with their borrowers."""
         self._owing: dict[AccountId, dict[ObjectId, None]] = {}
@@ -136,14 +125,15 @@ class Monitor:
         height = await self._survey(lender)
         for loan in list(self._loans):
             await self.judge(loan, lender)
-        over = [one for one in await self._store.list_watched() if one not in self._loans and one != lender]
+        over = [one for one in await self._store.list_watched() if one not in self._loans]
         await self._store.drop_watches(over)
+        await self.portfolio.look(lender)
         return height
 
     async def _survey(self, lender: AccountId) -> Height:
         """Read a copy of the tables, taken between two blocks, in slices."""
         books = self._node.ledger.books
-        height, still, pacer = Height(books.height), books.state.copy((LOANS, CONTRACTS, CONSENTS, POOLS)), _Pacer()
+        height, still, pacer = Height(books.height), books.state.copy((LOANS, CONTRACTS, CONSENTS, POOLS)), Pacer()
         self._loans, self._owing, self._consents = {}, {}, {}
         for key, loan in still.walk(LOANS):
             owners = {still.need(POOLS, one.pool).owner for one in loan.holdings}

@@ -50,6 +50,7 @@ _TABLES: Final = (
         judged BLOB NOT NULL,
         raw BLOB NOT NULL) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS hooks (hook BLOB PRIMARY KEY, raw BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS portfolio (lender BLOB PRIMARY KEY, raw BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS buckets (day INTEGER NOT NULL, raw BLOB NOT NULL, PRIMARY KEY (day)) WITHOUT ROWID",
 )
 NOTHING: Final = Kept(Watch(), b"")
@@ -127,6 +128,17 @@ class AlertStore:
         raw = encode(WatchRow(standing=kept.watch.standing, windows=kept.watch.windows))
         statements: list[Statement] = [("INSERT OR REPLACE INTO watches VALUES (?, ?, ?)", (subject, kept.judged, raw))]
         await self._tell(statements, alerts)
+
+    async def load_standing(self, lender: bytes) -> tuple[int, ...]:
+        """Numbers of the portfolio's rules that stand."""
+        rows = await self._read("SELECT raw FROM portfolio WHERE lender = ?", (lender,))
+        with contextlib.suppress(CodecError):
+            return decode(rows[0][0], tuple[int, ...]) if rows else ()
+        return ()
+
+    async def keep_standing(self, lender: bytes, standing: tuple[int, ...], alerts: Sequence[AlertRecord]) -> None:
+        """Remember them and tell new alerts, all or nothing."""
+        await self._tell([("INSERT OR REPLACE INTO portfolio VALUES (?, ?)", (lender, encode(standing)))], alerts)
 
     async def tell(self, alerts: Sequence[AlertRecord]) -> None:
         """Tell alerts that need no watch: each at most once by its subject, rule and window."""
