@@ -6,6 +6,7 @@ life still says or writes reaches nobody. Never help the node here: it opens, ru
 
 import asyncio
 import contextvars
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from node.keystore import NodeKeys
 from node.opening import Opened, find_signers
 from protocol.batch import BatchItem
 from protocol.certificate import Vote, VoteKind
-from protocol.ids import Height
+from protocol.ids import Height, PublicKey
 from protocol.messages import Message, Propose
 from tests.sim.keys import SimSigner
 from tests.sim.ledger.disk import Disk, Life, SavedBlock, SimStops, SimStore, SimVoteLog, open_payload_log
@@ -135,6 +136,7 @@ class LedgerNode:
             "SnapshotMaker": _NoSnapshots,
             "SnapshotRoom": _NoSnapshots,
             "Incoming": _NoSnapshots,
+            "BanRoom": _Bans,
         }
         held = {name: getattr(core_module, name) for name in replaced if hasattr(core_module, name)}
         try:
@@ -265,6 +267,27 @@ class LedgerNode:
             f"{self.name}{mark} view {core.engine.view} final {core.tip.height} saved {self.height}"
             f" pool {core.mempool.transactions} ({core.describe_waiting()}{core.driver.silenced})"
         )
+
+
+class _Bans:
+    """Bans of one life, in place of the room that keeps them in a file."""
+
+    def __init__(self, *_: Any) -> None:
+        self._times: Counter[PublicKey] = Counter()
+
+    def count(self, peer: PublicKey) -> int:
+        """How often this life banned a peer."""
+        return self._times[peer]
+
+    def record(self, peer: PublicKey, _name: str, _seconds: int) -> None:
+        """Once more."""
+        self._times[peer] += 1
+
+    def look(self) -> None:
+        """There is no file."""
+
+    async def run(self) -> None:
+        """Nobody writes one."""
 
 
 class _NoSnapshots:
