@@ -180,6 +180,10 @@ class Engine:
         """What the next step towards finality needs, and from whom; None while there is nothing to do."""
         return find_waiting(self._machine)
 
+    def voted_view_of(self, index: ValidatorIndex) -> View:
+        """The highest view in which a validator signed anything that was seen here."""
+        return self._machine.heard[index]
+
     def certificates_from(self, view: View, epoch: Epoch | None = None) -> tuple[Certificate, ...]:
         """To answer GetCertificates: ascending, at most one reply's worth, of the present epoch unless told."""
         return certifying.list_certificates(self._machine, view, epoch)

@@ -47,10 +47,11 @@ from node.sync import SyncPlan
 from node.telemetry import get_logger
 from node.verifier import Verifier
 from node.verifypool import choose_processes
+from node.why import WhyWatch
 from node.work import WorkWatch
 from protocol.block import Block
 from protocol.crypto import check_signature
-from protocol.ids import Digest, Height, PublicKey, ValidatorIndex
+from protocol.ids import Digest, Height, PublicKey
 from protocol.ledger.records import Execution
 from protocol.messages import Status
 
@@ -269,15 +270,25 @@ class Core:
             clock_ms=read_steady_ms,
         )
 
+        own = opened.keys.node.public_key
+        self.why = WhyWatch(
+            machine=self.engine,
+            roster=self.roster,
+            mesh=self.gossip,
+            own=own,
+            find_stop=lambda: self.driver.silenced,
+            clock_ms=read_steady_ms,
+        )
         self.progress = ProgressWatch(
             claims=self.sync,
-            own=opened.keys.node.public_key,
+            own=own,
             tip=self.tip,
             saved=self.executor,
             snapshot=self.snapshots.plan,
             find_hindrance=self.standing.find_hindrance,
             clock_ms=read_steady_ms,
             lag=self.meters.lag,
+            on_look=self.why.look,
         )
 
     def _post(self, event: Event) -> None:
@@ -312,22 +323,6 @@ class Core:
             exec_root=self.executor.exec_root,
             base=self.opened.store.base,
         )
-
-    def describe_waiting(self) -> str:
-        """What consensus waits for, in words; empty when for nothing."""
-        waiting = self.engine.waiting_for()
-        if waiting is None:
-            return ""
-        what = f"{waiting.lacking} more {waiting.kind.name.capitalize()}" if waiting.lacking else waiting.what
-        whom = ", ".join(self._describe_validator(index) for index in waiting.silent)
-        return f"{what} in view {waiting.view}" + (f": {whom}" if whom else "")
-
-    def _describe_validator(self, index: ValidatorIndex) -> str:
-        key, name = self.roster.validators[index], self.roster.get_name(index)
-        link = self.gossip.get_status(key)
-        if key == self.opened.keys.node.public_key:
-            return f"{name} (this node)"
-        return f"{name} silent {link.silent_ms // 1000} s" if link.connected else f"{name} not connected"
 
     # ------------------------------------------------------------------ life
 

@@ -9,39 +9,15 @@ how late the event loop comes back. For people and metrics only: never decide by
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, Protocol, get_args
+from typing import Final, Protocol
 
-import msgspec
-
+from node.api.whereabouts import Progress, SyncStage
 from node.meters import Buckets
 from node.snapshot.plan import PeerView, SnapshotPlan, Stage
 from protocol.ids import Height, PublicKey
 
-SyncStage = Literal["looking_for_peers", "snapshot", "blocks", "executing", "following"]
-STAGES: Final[tuple[str, ...]] = get_args(SyncStage)
 LOOK_EVERY_S: Final = 0.5
 PACE_LOOKS_MAX: Final = 40  # a pace over the last twenty seconds
-
-
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """Where catching up stands."""
-
-    stage: SyncStage
-    validators_heard: int
-    """Of the validators, this node among them if it is one, how many were heard lately."""
-    validators_needed: int
-    height: Height
-    """Executed and saved here."""
-    target: Height
-    """What the network has reached, as far as believed peers say; never below `height`."""
-    blocks_per_s: float
-    """Over the last seconds; 0 when nothing moved."""
-    bytes_done: int = 0
-    """Of a snapshot that is being fetched."""
-    bytes_size: int = 0
-    bytes_per_s: float = 0.0
-    left_s: int | None = None
-    """Until the stage's end at this pace; None while there is none or it cannot be told."""
 
 
 class Claims(Protocol):
@@ -84,8 +60,9 @@ class ProgressWatch:
         find_hindrance: Callable[[], str | None],
         clock_ms: Callable[[], int],
         lag: Buckets,
+        on_look: Callable[[], None],
     ) -> None:
-        """`clock_ms` never steps; `lag` takes how late the loop came back."""
+        """`clock_ms` never steps; `lag` takes how late the loop came back; `on_look` looks at what else moves."""
         self._claims = claims
         self._own = own
         self._tip = tip
@@ -94,6 +71,7 @@ class ProgressWatch:
         self._find_hindrance = find_hindrance
         self._clock_ms = clock_ms
         self._lag = lag
+        self._on_look = on_look
         self._looks: deque[tuple[int, int, int]] = deque(maxlen=PACE_LOOKS_MAX)
         """(time, height, bytes of the snapshot) of the last looks."""
 
@@ -105,6 +83,7 @@ class ProgressWatch:
             await asyncio.sleep(LOOK_EVERY_S)
             self._lag.observe(max(0.0, loop.time() - due_s))
             self.look()
+            self._on_look()
 
     def look(self) -> None:
         """Remember where this node stands now."""

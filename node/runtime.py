@@ -141,7 +141,7 @@ class Node:
     def status(self) -> NodeStatus:
         """Where the node stands at this moment."""
         core = self.core
-        now = core.make_status()
+        now, why = core.make_status(), core.why.describe()
         peers: list[PeerStatus] = []
         known = {bytes.fromhex(one.node_key) for one in self._config.peers}.union(core.roster.validators)
         for key in core.roster.everybody:  # members without a node of their own (authorities) are no peers to speak of
@@ -160,7 +160,9 @@ class Node:
             final_digest=now.final_digest,
             peers=tuple(peers),
             leader=core.roster.get_name(core.engine.leader),
-            waiting_for=core.describe_waiting(),
+            waiting_for="" if why is None else why.sentence,
+            why=why,
+            progress=core.progress.describe(),
             sync_state=self._calculate_sync_state(),
             pool_transactions=core.mempool.transactions,
             version=self._version,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from node.api.whereabouts import Progress, Why
 from protocol.limits import BATCH_TRANSACTIONS_MAX, SIDECAR_BINS_MAX, SIDECARS_PER_APPLICATION_MAX
 
 Hex32 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="32 bytes as lower-case hex")]
@@ -110,6 +111,10 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     final_digest: Hex32
     leader: str
     waiting_for: str
+    why: Why | None
+    """What consensus waits for, whose word lacks and since when; null when for nothing."""
+    sync: Progress | None
+    """How far this node has caught up."""
     sync_state: Literal["starting", "isolated", "syncing", "following", "participating", "stopped"]
     epoch: int
     voting_stopped: str

@@ -65,6 +65,8 @@ async def get_status(request: web.Request) -> web.Response:
         final_digest=found.final_digest.hex(),
         leader=found.leader,
         waiting_for=found.waiting_for,
+        why=found.why,
+        sync=found.progress,
         sync_state=found.sync_state,
         epoch=found.epoch,
         voting_stopped=found.voting_stopped,

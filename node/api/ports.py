@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
+from node.api.whereabouts import Progress, Why
 from protocol.batch import BatchItem
 from protocol.genesis import Genesis
 from protocol.ids import BlockDigest, ChainId, Digest, Height, TransactionId, View
@@ -80,6 +81,10 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     gossip_bytes_sent: int
     """To peers since the start, as whole websocket frames."""
     gossip_bytes_received: int
+    why: Why | None = None
+    """The same with all that is known of it; None when for nothing."""
+    progress: Progress | None = None
+    """How far it has caught up."""
     epoch: int = 0
     """The consensus epoch: it ends when the validators change."""
     voting_stopped: str = ""

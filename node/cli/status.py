@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from node.cli.common import json_option, node_option, print_facts, print_json, print_table
+from node.cli.syncwords import describe_since, describe_sync
 
 
 @click.command()
@@ -20,12 +21,13 @@ def status(*, node_url: str, why: bool, as_json: bool) -> None:
         print_json(found)
         return
     if why:
-        click.echo(found["waiting_for"] or "It waits for nothing.")
+        _print_why(found)
         return
     print_facts(
         [
             ("node", f"{found['name']} ({found['role']}, version {found['version']})"),
             ("state", found["sync_state"]),
+            ("sync", describe_sync(found["sync"])),
             ("does not vote", found["voting_advice"] or None),
             ("epoch", found["epoch"]),
             ("height", found["height"]),
@@ -48,3 +50,28 @@ def status(*, node_url: str, why: bool, as_json: bool) -> None:
             for peer in found["peers"]
         ]
         print_table(("Peer", "Link", "Height", "Last heard"), rows, right=(2,))
+
+
+def _print_why(found: dict[str, Any]) -> None:
+    """What the node waits for: first what keeps itself from taking part, then what consensus lacks and whose it is."""
+    why = found["why"]
+    if found["sync_state"] not in ("participating", "following"):
+        click.echo(f"This node is {found['sync_state']}: {describe_sync(found['sync']) or 'it is not level yet'}.")
+    if found["voting_advice"]:
+        click.echo(f"This node does not vote. {found['voting_advice']}")
+    if why is None:
+        click.echo("Consensus waits for nothing: there is nothing to order.")
+        return
+    click.echo(f"Consensus waits for {why['sentence']} (for {describe_since(why['since_ms'])}).")
+    rows = [
+        (
+            one["name"] + (" (this node)" if one["is_self"] else ""),
+            "connected" if one["connected"] else "not connected",
+            "never" if one["silent_ms"] < 0 else f"{one['silent_ms'] // 1_000} s ago",
+            one["voted_view"],
+        )
+        for one in why["silent"]
+    ]
+    if rows:
+        click.echo("")
+        print_table(("Its word lacks", "Link", "Last heard", "Last voted in view"), rows, right=(3,))

@@ -10,9 +10,9 @@ from typing import Final, Literal, NamedTuple, get_args
 
 from consensus.departures import Departure
 from node.api.ports import SyncState
+from node.api.whereabouts import STAGES
 from node.gossip.handshake import CloseCode
 from node.meters import DISK_S, FINALITY_S, WORK_S
-from node.progress import STAGES
 from node.stops import SENTENCES
 from protocol.messages import Hello, HelloProof, Message
 from protocol.rejections import Rejection

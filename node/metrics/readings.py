@@ -16,7 +16,6 @@ from node.core import Core, read_clock_ms
 from node.meters import Buckets, Requests
 from node.metrics.catalog import MESSAGES, OTHER, SUCCESS, name_close, name_family, name_result
 from node.opening import DATABASE, PAYLOADS, VAULT
-from node.progress import STAGES
 from node.snapshot.shelf import DIRECTORY as SNAPSHOTS
 from node.store.votelog import VOTES
 from node.vault.store import VaultError
@@ -125,7 +124,6 @@ def _name_outcome(reason: Rejection | None) -> str:
 
 def _read_network(core: Core, into: Readings, turned_away: tuple[int, int]) -> None:
     gossip, progress = core.gossip, core.progress.describe()
-    assert progress.stage in STAGES
     into.put("sync_stage", 1, progress.stage)
     into.put("sync_target_height", progress.target)
     into.put("snapshot_fetch_bytes", progress.bytes_done)
