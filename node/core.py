@@ -100,6 +100,7 @@ class Core:
         self._wire_batches(own)
         self._wire_driver()
         self._wire_peers()
+        self._wire_watches(own)
 
     def _wire_batches(self, own: PublicKey) -> None:
         """Pool, batches, execution: the way of a transaction apart from its order."""
@@ -270,7 +271,8 @@ class Core:
             clock_ms=read_steady_ms,
         )
 
-        own = opened.keys.node.public_key
+    def _wire_watches(self, own: PublicKey) -> None:
+        """What people are told of it."""
         self.why = WhyWatch(
             machine=self.engine,
             roster=self.roster,
