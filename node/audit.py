@@ -14,7 +14,8 @@ import msgspec
 
 from consensus.rules import check_block
 from node.store.inspect import read_block_events, read_block_receipts, read_picture
-from protocol.batch import Batch, calculate_batch_digest, calculate_transaction_id
+from node.store.sidecars import read_whole_batch
+from protocol.batch import Batch, BatchItem, Sidecar, calculate_batch_digest, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
 from protocol.codec import CodecError, decode, encode
@@ -22,14 +23,15 @@ from protocol.epochs import is_finalised
 from protocol.genesis import Genesis
 from protocol.ids import BlockDigest, Digest, Height
 from protocol.ledger.execute import Ledger
-from protocol.ledger.records import Execution
+from protocol.ledger.records import Execution, Receipt
 from protocol.merkle import NO_MOUNTAINS
 from protocol.rejections import Rejection
-from protocol.transactions.envelope import check_stateless
+from protocol.transactions.envelope import Transaction, check_stateless, is_bare
 from protocol.transactions.lending import Apply, Attest
 from protocol.validators import make_validator_set
 
 READ_BLOCKS: Final = 64
+COUNTED: Final = ("transactions", "refused", "signatures", "applications", "erased", "attestations")
 
 SENTENCES: Final[dict[str, str]] = {
     "block_missing": "The database holds no block of this height: it was pruned, or lost.",
@@ -40,6 +42,7 @@ SENTENCES: Final[dict[str, str]] = {
     "history_root": "The header's history is not that of the blocks before.",
     "batch_missing": "A batch that the block orders is not there.",
     "batch_digest": "A batch is not the one the block orders.",
+    "sidecar_erased": "An application's sidecars are erased, and no receipt says what they scored.",
     "transaction_invalid": "A transaction's signatures or sidecars do not hold.",
     "receipts_differ": "Executed again, the block leaves other receipts than those saved.",
     "events_differ": "Executed again, the block causes other events than those saved.",
@@ -75,7 +78,10 @@ class AuditReport(NamedTuple):
     """Of these: whose receipt is a rejection."""
     signatures: int
     applications: int
-    """Accepted, each with all its sidecars scored again."""
+    """Accepted, each with all its sidecars scored again but for those that are erased."""
+    erased: int
+    """Applications, accepted or not, whose sidecars are erased: their scores are those of the saved receipts, which the
+    quorum's roots bind, and were not recomputed."""
     attestations: int
     finalizations: int
     unproven: int
@@ -83,7 +89,9 @@ class AuditReport(NamedTuple):
     fault: AuditFault | None
 
 
-class _FaultError(Exception):
+class FaultError(Exception):
+    """Something does not hold, by a code of SENTENCES."""
+
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(code)
         self.code, self.detail = code, detail
@@ -102,8 +110,9 @@ class Audit:
         self._validators = make_validator_set(genesis.calculate_validator_keys(), self._digest)
         self._mountains = NO_MOUNTAINS
         self._roots: dict[Height, Digest] = {Height(0): self._ledger.exec_root}
-        self._counts = dict.fromkeys(("transactions", "refused", "signatures", "applications", "attestations"), 0)
+        self._counts = dict.fromkeys(COUNTED, 0)
         self._finalizations = self._unproven = 0
+        self._erased_at = Height(0)
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> AuditReport:
         """Audit all blocks, then the books. `progress` is told (height, last height). Raises sqlite3.Error."""
@@ -115,8 +124,9 @@ class Audit:
                 if last > self._ledger.height:
                     self._run_to(connection, last, progress)
                 elif self._check_books():
+                    self._check_erased()
                     break
-        except _FaultError as found:
+        except FaultError as found:
             fault = AuditFault(self._ledger.height + (found.code != "books_differ"), found.code, found.detail)
         finally:
             connection.close()
@@ -142,7 +152,7 @@ class Audit:
             if header.is_boundary:
                 keys = self._ledger.next_validators
                 if make_validator_set(keys, digest).calculate_hash() != header.next_validators_hash:
-                    raise _FaultError("validators_differ")
+                    raise FaultError("validators_differ")
                 self._validators = make_validator_set(keys, digest)
             if progress is not None:
                 progress(header.height, last)
@@ -158,30 +168,30 @@ class Audit:
             ).fetchall()
             for height, digest, raw, proof, exec_root in rows:
                 if height != self._ledger.height + 1:
-                    raise _FaultError("block_missing")
+                    raise FaultError("block_missing")
                 try:
                     certificate = None if proof is None else decode(proof, Certificate)
                     yield BlockDigest(digest), decode(raw, Block), certificate, exec_root
                 except CodecError as error:
-                    raise _FaultError("block_damaged", str(error)) from error
+                    raise FaultError("block_damaged", str(error)) from error
 
     # ------------------------------------------------------------------ one block
 
     def _check_place(self, block: Block, digest: BlockDigest) -> None:
         header = block.header
         if header.calculate_digest() != digest:
-            raise _FaultError("block_digest")
+            raise FaultError("block_digest")
         follows = header.parent_digest == self._digest and header.height == self._ledger.height + 1
         later = self._parent is None or header.time_ms > self._parent.time_ms
         epoch = 0 if self._parent is None else self._parent.epoch + self._parent.is_boundary
         if not follows or not later or header.chain_id != self._chain_id or header.epoch != epoch:
-            raise _FaultError("block_chain")
+            raise FaultError("block_chain")
         if check_block(block) is not None:
-            raise _FaultError("block_references")
+            raise FaultError("block_references")
         if header.history_root != self._mountains.calculate_root():
-            raise _FaultError("history_root")
+            raise FaultError("history_root")
         if self._roots.get(header.exec_height) != header.exec_root:
-            raise _FaultError("named_root_differs", f"height {header.exec_height}")
+            raise FaultError("named_root_differs", f"height {header.exec_height}")
         self._roots = {height: root for height, root in self._roots.items() if height >= header.exec_height}
 
     def _execute(self, connection: sqlite3.Connection, block: Block) -> Execution:
@@ -190,19 +200,18 @@ class Audit:
         transactions = []
         for batch in batches:
             for item in batch.items:
-                checked = check_stateless(item, self._chain_id)
-                if isinstance(checked, Rejection):
-                    raise _FaultError("transaction_invalid", checked.code)
+                checked = self._check_item(item)
                 counts["signatures"] += 1 + len(checked.cosigners)
                 transactions.append((checked, item.sidecars))
         ledger.open_block(block.header)
         while ledger.run_due(1_000):
             pass
         for transaction, sidecars in transactions:
-            receipt = ledger.execute(transaction, sidecars)
+            receipt = self._execute_one(connection, transaction, sidecars)
             if receipt is None:
                 continue
             counts["transactions"] += 1
+            counts["erased"] += is_bare(transaction, sidecars)
             if receipt.rejection is not None:
                 counts["refused"] += 1
             elif isinstance(transaction.body.payload, Apply):
@@ -211,17 +220,46 @@ class Audit:
                 counts["attestations"] += 1
         return ledger.end_block()
 
-    def _read_batch(self, connection: sqlite3.Connection, digest: bytes, count: int) -> Batch:
-        row = connection.execute("SELECT raw FROM batches WHERE digest = ?", (digest,)).fetchone()
-        if row is None:
-            raise _FaultError("batch_missing", digest.hex()[:16])
+    def _check_item(self, item: BatchItem) -> Transaction:
+        """The transaction, whose signatures hold, and whose sidecars do unless they are erased."""
+        checked = check_stateless(item, self._chain_id, may_be_bare=True)
+        if isinstance(checked, Rejection):
+            raise FaultError("transaction_invalid", checked.code)
+        return checked
+
+    def _execute_one(
+        self, connection: sqlite3.Connection, transaction: Transaction, sidecars: tuple[Sidecar, ...]
+    ) -> Receipt | None:
+        """Where bins are erased, what they scored is taken from the saved receipt: a later header's root proves it."""
+        if not is_bare(transaction, sidecars) or self._ledger.would_skip(transaction):
+            return self._ledger.execute(transaction, sidecars)
         try:
-            batch = decode(row[0], Batch)
+            saved = [decode(one, Receipt) for one in read_block_receipts(connection, self._ledger.books.height)]
         except CodecError as error:
-            raise _FaultError("batch_digest", str(error)) from error
+            raise FaultError("block_damaged", str(error)) from error
+        recorded = next((one for one in saved if one.transaction_id == transaction.id), None)
+        if recorded is None:
+            raise FaultError("sidecar_erased", transaction.id.hex()[:16])
+        self._erased_at = self._ledger.books.height
+        return self._ledger.execute(transaction, sidecars, recorded)
+
+    def _check_erased(self) -> None:
+        """Nothing is erased before a header names the state that holds its result: else nobody vouches for it."""
+        named = Height(0) if self._parent is None else self._parent.exec_height
+        if self._erased_at > named:
+            raise FaultError("sidecar_erased", f"height {self._erased_at}, up to {named} named")
+
+    def _read_batch(self, connection: sqlite3.Connection, digest: bytes, count: int) -> Batch:
+        try:
+            raw = read_whole_batch(connection, digest)
+            if raw is None:
+                raise FaultError("batch_missing", digest.hex()[:16])
+            batch = decode(raw, Batch)
+        except CodecError as error:
+            raise FaultError("batch_digest", str(error)) from error
         ids = [calculate_transaction_id(item.transaction) for item in batch.items]
         if len(ids) != count or calculate_batch_digest(ids) != digest:
-            raise _FaultError("batch_digest", digest.hex()[:16])
+            raise FaultError("batch_digest", digest.hex()[:16])
         return batch
 
     def _compare(self, connection: sqlite3.Connection, execution: Execution, exec_root: bytes) -> None:
@@ -229,14 +267,14 @@ class Audit:
             receipts = read_block_receipts(connection, execution.height)
             events = read_block_events(connection, execution.height)
         except CodecError as error:
-            raise _FaultError("block_damaged", str(error)) from error
+            raise FaultError("block_damaged", str(error)) from error
         self._roots[execution.height] = execution.exec_root
         if receipts != [encode(one) for one in execution.receipts]:
-            raise _FaultError("receipts_differ")
+            raise FaultError("receipts_differ")
         if execution.exec_root != exec_root:
-            raise _FaultError("exec_root_differs")
+            raise FaultError("exec_root_differs")
         if events != [(one.index, one.kind, msgspec.json.encode(one.data)) for one in execution.events]:
-            raise _FaultError("events_differ")
+            raise FaultError("events_differ")
 
     def _check_finalization(self, proof: Certificate | None) -> None:
         self._unproven += 1
@@ -245,7 +283,7 @@ class Audit:
         header = self._parent
         assert header is not None, "a block was just audited"
         if not is_finalised(header, proof, self._validators):
-            raise _FaultError("finalization_invalid")
+            raise FaultError("finalization_invalid")
         self._finalizations += 1
         self._unproven = 0
 
@@ -262,5 +300,5 @@ class Audit:
         saved = {(family, key): value for family, key, value in picture.rows}
         if own != saved:
             differing = sum(own.get(place) != saved.get(place) for place in {**own, **saved})
-            raise _FaultError("books_differ", f"{differing} rows")
+            raise FaultError("books_differ", f"{differing} rows")
         return True

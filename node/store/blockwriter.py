@@ -10,8 +10,9 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
+T = TypeVar("T")
 Row = Sequence[object]
 GROUP_SIZES: Final = (512, 64, 8, 1)
 """Rows in one statement: few sizes, so that the prepared statements are used again."""
@@ -50,6 +51,10 @@ class BlockWriter:
     async def write_made(self, make: Callable[[], Sequence[Rows]]) -> None:
         """The same of rows that are made in the thread: encoding a large block would hold up the loop."""
         await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._write(make()))
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Let something else be done with the connection, in its thread. Raises sqlite3.Error."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._connection)
 
     def _write(self, tables: Sequence[Rows]) -> None:
         connection = self._connection

@@ -32,6 +32,7 @@ from node.store.parts import (
     shorten,
 )
 from node.store.schema import PRAGMAS, READER_PRAGMAS, SCHEMA_VERSION, TABLES
+from node.store.sidecars import READ, empty_journal, erase_of_data, erase_up_to, join_batch
 from protocol.batch import Batch, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
@@ -44,6 +45,7 @@ from protocol.ids import (
     Digest,
     Epoch,
     Height,
+    ObjectId,
     PublicKeyField,
     TransactionId,
     View,
@@ -128,7 +130,7 @@ class ChainStore:
     @classmethod
     async def open(cls, path: Path, genesis: Genesis) -> "ChainStore":
         """Open or create the database for `genesis`. Raises StoreError with the fix named."""
-        lock = _lock_file(path.with_suffix(".lock"))
+        lock = lock_database(path.with_suffix(".lock"))
         connections: list[aiosqlite.Connection] = []
         writer: BlockWriter | None = None
         try:
@@ -295,9 +297,38 @@ class ChainStore:
         )
 
     async def read_batch(self, digest: BatchDigest) -> bytes | None:
-        """Canonical bytes of a batch that a saved block orders."""
+        """Canonical bytes of a batch that a saved block orders, with those of its sidecars that are not erased."""
         rows = await self._fetch("SELECT raw FROM batches WHERE digest = ?", (digest,))
-        return rows[0][0] if rows else None
+        left = await self._fetch(READ, (digest,))
+        try:
+            return join_batch(rows[0][0], [(row[0], row[1]) for row in left]) if rows else None
+        except CodecError as error:
+            raise _damaged(error) from error
+
+    async def erase_sidecars(self, data: ObjectId) -> int:
+        """Erase all bins and salts that were computed from the data; how many applications' they were.
+
+        Nothing of them is in the file or its journal on return. Raises StoreError("journal_busy") while a reader holds
+        the journal: then it is to be tried again.
+        """
+        return await self._erase(lambda connection: erase_of_data(connection, data))
+
+    async def erase_sidecars_up_to(self, first: Height, last: Height) -> int:
+        """The same of all that blocks from `first` to `last` brought."""
+        return await self._erase(lambda connection: erase_up_to(connection, first, last))
+
+    async def _erase(self, work: Callable[[sqlite3.Connection], int]) -> int:
+        async def erase() -> int:
+            async with self._writing:
+                try:
+                    count = await self._writer.run(work)
+                    if not await self._writer.run(empty_journal):
+                        raise StoreError("journal_busy", "A reader holds the journal of the database: try again.")
+                except sqlite3.Error as error:
+                    raise explain(error, None) from error
+                return count
+
+        return await asyncio.shield(asyncio.ensure_future(erase()))
 
     async def find_transaction(self, transaction_id: TransactionId) -> StoredTransaction | None:
         """An executed transaction by id, with its signed bytes and receipt."""
@@ -395,7 +426,8 @@ class ChainStore:
             os.close(self._lock)
 
 
-def _lock_file(path: Path) -> int:
+def lock_database(path: Path) -> int:
+    """Hold a data directory for this process alone, by its lock file. Raises StoreError when another one has it."""
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:

@@ -12,6 +12,7 @@ import msgspec
 from node.store.blockwriter import Rows
 from node.store.epochs import make_epoch_rows
 from node.store.parts import Eras, Executed, make_event_tables, make_receipt_tables
+from node.store.sidecars import make_batch_tables
 from protocol.block import Block
 from protocol.certificate import Certificate
 from protocol.codec import encode
@@ -58,11 +59,10 @@ def make_tables(outcomes: Sequence[Outcome], eras: Eras) -> list[Rows]:
             meta["finalization"] = certificate
         for table, key, value in execution.changes:
             state[table, key] = value
-        batches = [(digest, height, raw) for digest, raw in one.batches]
         tables += [
             Rows("INSERT INTO blocks VALUES", [(height, one.digest, encode(one.block), certificate, *roots)]),
             make_epoch_rows(one.block, one.finalization, execution),
-            Rows("INSERT OR IGNORE INTO batches (digest, height, raw) VALUES", batches),
+            *make_batch_tables(height, one.batches),
             *make_receipt_tables(height, one.transactions, eras.transactions),
             *make_event_tables(height, execution.events, eras.subjects),
         ]

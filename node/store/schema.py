@@ -1,6 +1,6 @@
 """Tables of `ledger.sqlite`. Append-only (height, index) keys: several times faster than random ids. No logic here."""
 
-from node.store import epochs
+from node.store import epochs, sidecars
 
 SCHEMA_VERSION = 3
 
@@ -35,6 +35,7 @@ TABLES = (
         height INTEGER NOT NULL,
         raw BLOB NOT NULL)""",
     "CREATE UNIQUE INDEX IF NOT EXISTS batches_by_digest ON batches (digest)",
+    *sidecars.TABLES,
     """CREATE TABLE IF NOT EXISTS receipts (
         height INTEGER NOT NULL,
         part INTEGER NOT NULL,

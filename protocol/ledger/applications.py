@@ -169,7 +169,6 @@ def apply_apply(books: Books, call: Call, payload: Apply) -> tuple[Fact, ...]:
             "amount": payload.amount,
             "currency": payload.currency,
             "instalments": payload.instalments,
-            "recomputed": bool(call.sidecars),
         },
     )
     return (Made(id=application), *assessed)

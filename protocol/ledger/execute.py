@@ -61,8 +61,7 @@ from protocol.limits import DAY_EVENTS_PER_BLOCK_MAX
 from protocol.merkle import EMPTY_ROOT
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind, AccountOpen
-from protocol.transactions.envelope import Transaction, check_valid_to
-from protocol.transactions.lending import Apply
+from protocol.transactions.envelope import Transaction, check_valid_to, is_bare
 
 __all__ = ["Execution", "Ledger", "LedgerError", "LedgerEvent", "MemberNode", "Receipt"]
 
@@ -222,11 +221,11 @@ class Ledger:
         assert self._open, "inside a block"
         assert self._due_left == 0, "after what fell due"
         books, body = self.books, transaction.body
-        if isinstance(body.payload, Apply) and not sidecars and recorded is None:
-            raise LedgerError("an application's sidecars are erased: execute it with its recorded receipt")
         key = self._find_key(transaction)
         if key is None or accounts.check_nonce(key, body.nonce) is not None:
             return None
+        if is_bare(transaction, sidecars) and recorded is None:
+            raise LedgerError("an application's sidecars are erased: execute it with its recorded receipt")
         books.state.put(KEYS, body.sender, accounts.apply_nonce(key, body.nonce))
         books.state.keep()
         told = len(books.events)
@@ -245,6 +244,11 @@ class Ledger:
         )
         self._receipts.append(receipt)
         return receipt
+
+    def would_skip(self, transaction: Transaction) -> bool:
+        """Whether `execute` would skip it now, and so leave no receipt."""
+        key = self._find_key(transaction)
+        return key is None or accounts.check_nonce(key, transaction.body.nonce) is not None
 
     def _find_key(self, transaction: Transaction) -> Key | None:
         """The sender's key row. A new key gets one when an issuer signed with it: that is what bounds their number."""

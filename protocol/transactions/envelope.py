@@ -4,12 +4,12 @@ Ed25519 over a tag and the body's canonical bytes; PyNaCl alone verifies. What n
 `protocol.ledger`, never here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, NamedTuple
 
 import msgspec
 
-from protocol.batch import BatchItem, calculate_transaction_id
+from protocol.batch import BatchItem, Sidecar, calculate_transaction_id
 from protocol.codec import CodecError, decode, encode
 from protocol.crypto import Signer, check_signed
 from protocol.ids import (
@@ -255,8 +255,18 @@ def judge_signatures(opened: Opened, good: Iterable[bool]) -> Rejection | None:
     return None
 
 
-def check_sidecars(transaction: Transaction, item: BatchItem) -> Rejection | None:
-    """Sidecars must match the application's commitments one to one, in order; others carry none."""
+def is_bare(transaction: Transaction, sidecars: Sequence[Sidecar]) -> bool:
+    """Whether this is an application whose sidecars are erased: its result can only be taken from its receipt."""
+    return not sidecars and isinstance(transaction.body.payload, Apply)
+
+
+def check_sidecars(transaction: Transaction, item: BatchItem, *, may_be_bare: bool = False) -> Rejection | None:
+    """Sidecars must match the application's commitments one to one, in order; others carry none.
+
+    `may_be_bare` lets all of an application's be erased: of what is final and executed, never of what is voted on.
+    """
+    if may_be_bare and is_bare(transaction, item.sidecars):
+        return None
     payload = transaction.body.payload
     wanted = payload.sidecars if isinstance(payload, Apply) else ()
     if len(wanted) != len(item.sidecars):
@@ -278,12 +288,13 @@ def open_item(item: BatchItem, chain_id: ChainId, transaction_id: TransactionId 
     return opened if body.chain_id == chain_id else Rejection.WRONG_CHAIN
 
 
-def check_stateless(item: BatchItem, chain_id: ChainId) -> Transaction | Rejection:
+def check_stateless(item: BatchItem, chain_id: ChainId, *, may_be_bare: bool = False) -> Transaction | Rejection:
     """Everything about a transaction that needs neither books nor clock, in order of precedence."""
     opened = open_item(item, chain_id)
     if isinstance(opened, Rejection):
         return opened
-    return check_opened(opened) or check_sidecars(opened.transaction, item) or opened.transaction
+    refused = check_opened(opened) or check_sidecars(opened.transaction, item, may_be_bare=may_be_bare)
+    return refused or opened.transaction
 
 
 def check_valid_to(transaction: Transaction, now_ms: TimeMs) -> Rejection | None:

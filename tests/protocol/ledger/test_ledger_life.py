@@ -127,7 +127,8 @@ def test_the_score_stands_in_the_receipt_of_the_application(world: World) -> Non
     assert again.execute(transaction, (), receipt) == receipt
     execution = again.end_block()
     assert execution.exec_root == world.ledger.exec_root
-    assert execution.events[0].data["recomputed"] is False
+    assert world.execution is not None
+    assert execution.events == world.execution.events
 
 
 def test_equal_attestations_decide_and_the_lender_must_be_among_them(world: World) -> None:
