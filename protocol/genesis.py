@@ -13,7 +13,7 @@ from protocol.codec import JSON_FAULTS, encode
 from protocol.crypto import calculate_account_id, calculate_hash
 from protocol.ids import AccountId, BoxKeyField, ChainId, DayField, PublicKey, PublicKeyField, TimeMs, TimeMsField
 from protocol.limits import VALIDATORS_MAX
-from protocol.money import PPM, AmountField, CurrencyField, Ppm, PpmField
+from protocol.money import PPM, Amount, AmountField, CurrencyField, Ppm, PpmField
 
 GENESIS_VERSION = 1
 DAY_MS = 86_400_000
@@ -112,6 +112,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How long a lost key's replacement waits for an objection."""
     cover_release_days: Annotated[int, msgspec.Meta(ge=0, le=1_096)] = 365
     """How long losses that cover did not bear keep it bound."""
+    attestation_penalty: AmountField = Amount(0)
+    """What a member convicted of a false attestation pays to its reporter, as far as its cash and cover go."""
     us_rate: bool = False
     """Disclosures also state the nominal annual rate of the US actuarial method (12 CFR 1026, Appendix J)."""
     revenue_rebate_ppm: Annotated[Ppm, msgspec.Meta(ge=0, le=PPM)] = Ppm(0)

@@ -95,6 +95,7 @@ class Rejection(IntEnum):
     DECIDED_ALREADY = 713
     ATTESTATION_MISSING = 714
     REASONS_INVALID = 715
+    ATTESTER_CONVICTED = 716
     # offers and accept
     OFFER_UNKNOWN = 800
     OFFER_EXPIRED = 801
@@ -256,6 +257,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.DECIDED_ALREADY: "This product has already answered the application.",
     Rejection.ATTESTATION_MISSING: "Fewer organisations have confirmed the data than the policy asks for.",
     Rejection.REASONS_INVALID: "A decline names different reasons that are known.",
+    Rejection.ATTESTER_CONVICTED: "The attester was convicted of a false attestation; nothing it attests counts.",
     Rejection.OFFER_UNKNOWN: "The offer does not exist.",
     Rejection.OFFER_EXPIRED: "The offer has expired.",
     Rejection.OFFER_TAKEN: "The offer or its application was already taken.",

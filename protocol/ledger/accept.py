@@ -10,7 +10,7 @@ from protocol.ledger.assets import bind_things, check_things_free
 from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.contracts import Disclosure, LineTold, Offer, OfferState
 from protocol.ledger.cover import is_cover_short
-from protocol.ledger.decisions import calculate_capacity30
+from protocol.ledger.decisions import calculate_capacity30, check_still_attested
 from protocol.ledger.exposure import (
     add_guarantee,
     apply_line_made,
@@ -51,6 +51,8 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
     offer = books.state.get(OFFERS, payload.offer)
     if offer is None or offer.disclosure.borrower != call.account:
         return Rejection.OFFER_UNKNOWN
+    if (missing := check_still_attested(books, offer)) is not None:
+        return missing
     disclosure = offer.disclosure
     today = books.calculate_day(disclosure.tz_offset_min)
     if offer.state is OfferState.EXPIRED or offer.expires_ms <= books.now_ms or today > disclosure.expires_on:
@@ -66,7 +68,7 @@ def check_accept(books: Books, call: Call, payload: Accept) -> Rejection | None:
         return Rejection.FUNDS_SHORT
     if payload.terms_hash != offer.terms_hash:
         return Rejection.TERMS_MISMATCH
-    capacity30 = calculate_capacity30(application)
+    capacity30 = calculate_capacity30(books, application)
     refused = check_caps(books, call.row.subject_tag, disclosure, capacity30)
     refused = refused or _check_lenders(books, call, offer)
     if refused is not None:

@@ -17,11 +17,13 @@ from protocol.ledger.rows import Member, Model, Role
 from protocol.ledger.seatrows import Seat, Seats, sort_seats
 from protocol.ledger.seats import list_all_seats, plan_seats, read_epoch, read_plan
 from protocol.ledger.state import ACCOUNTS, CONVICTIONS, GOVERNED, GOVERNED_KEY, MEMBERS, MODELS, replace
+from protocol.ledger.verdicts import apply_conviction, has_attested, is_convicted
 from protocol.ledger.voters import can_freeze_voter, can_seats_decide
 from protocol.limits import VALIDATORS_MAX
 from protocol.money import PPM
 from protocol.transactions.governance import (
     Action,
+    AttesterConvict,
     Freeze,
     MemberSet,
     ModelRetire,
@@ -58,6 +60,10 @@ class ActionFault(StrEnum):
     """The validator key has not signed for this account; or a seat that goes comes with keys."""
     NODE_KEY_MISSING = "node_key_missing"
     """Nobody would know the validator's node."""
+    ATTESTATION_UNKNOWN = "attestation_unknown"
+    """The member has attested no such thing."""
+    REPORTER_UNFIT = "reporter_unfit"
+    """Who would be given the penalty is no member, or is the attester itself."""
     SEATS_OUT_OF_RANGE = "seats_out_of_range"
     """Not one validator would be left, or more than the limit."""
 
@@ -70,6 +76,7 @@ ACTION_NAMES: dict[type, str] = {
     PauseSet: "pause_set",
     Freeze: "freeze",
     SeatSet: "seat_set",
+    AttesterConvict: "attester_convict",
 }
 
 
@@ -98,6 +105,8 @@ def find_action_fault(books: Books, action: Action) -> ActionFault | None:
             return _find_freeze_fault(books, action)
         case SeatSet():
             return _find_seat_fault(books, action)
+        case AttesterConvict():
+            return _find_conviction_fault(books, action)
 
 
 def apply_action(books: Books, action: Action) -> None:
@@ -124,6 +133,8 @@ def apply_action(books: Books, action: Action) -> None:
             books.emit(kind, (action.account,), {"account": action.account.hex(), "issuer": None})
         case SeatSet():
             _apply_seat_set(books, action)
+        case AttesterConvict():
+            apply_conviction(books, action)
 
 
 # ---------------------------------------------------------------------- policy
@@ -262,6 +273,19 @@ def _find_freeze_fault(books: Books, action: Freeze) -> ActionFault | None:
         return ActionFault.NOTHING_TO_CHANGE
     more = action.frozen and not row.frozen
     return ActionFault.VOTERS_TOO_FEW if more and not can_freeze_voter(books, action.account) else None
+
+
+# ---------------------------------------------------------------------- false attestations
+
+
+def _find_conviction_fault(books: Books, action: AttesterConvict) -> ActionFault | None:
+    if books.state.get(MEMBERS, action.attester) is None:
+        return ActionFault.MEMBER_UNKNOWN
+    if not has_attested(books, action):
+        return ActionFault.ATTESTATION_UNKNOWN
+    if action.reporter == action.attester or books.state.get(MEMBERS, action.reporter) is None:
+        return ActionFault.REPORTER_UNFIT
+    return ActionFault.NOTHING_TO_CHANGE if is_convicted(books, AccountId(action.attester)) else None
 
 
 # ---------------------------------------------------------------------- seats

@@ -17,6 +17,7 @@ from protocol.ledger.records import Assessed, Dissented, Fact, Made
 from protocol.ledger.rows import Application, ApplicationState, Attestation, Role
 from protocol.ledger.rules import Due, Pause, Rule, Rules
 from protocol.ledger.state import ACCOUNTS, APPLICATIONS, ASSETS, CONSENTS, DATA, DECISIONS, OFFERS, PRODUCTS, replace
+from protocol.ledger.verdicts import is_convicted
 from protocol.limits import APPLICATIONS_OPEN_MAX
 from protocol.money import Ppm
 from protocol.rejections import Rejection
@@ -257,7 +258,9 @@ def check_attest(books: Books, call: Call, payload: Attest) -> Rejection | None:
         return Rejection.ATTESTER_NOT_GRANTED
     if any(one.attester == call.account and one.model == payload.model for one in application.attestations):
         return Rejection.ATTESTED_ALREADY
-    return None if is_capacity_floored(payload.capacity30) else Rejection.ATTESTATION_MISMATCH
+    if not is_capacity_floored(payload.capacity30):
+        return Rejection.ATTESTATION_MISMATCH
+    return Rejection.ATTESTER_CONVICTED if is_convicted(books, call.account) else None
 
 
 def is_capacity_floored(capacity30: int) -> bool:
@@ -279,12 +282,12 @@ def apply_attest(books: Books, call: Call, payload: Attest) -> tuple[Fact, ...]:
         rows_mark=payload.rows_mark,
         time_ms=books.now_ms,
     )
-    blamed = find_minority(application, payload.model)
+    blamed = find_minority(books, application, payload.model)
     application = replace(application, attestations=(*application.attestations, attestation))
     books.state.put(APPLICATIONS, payload.application, application)
     committed = next(one.commitment for one in application.request.sidecars if one.model == payload.model)
-    equal = find_equal_attestations(application, attestation)
-    dissenting = tuple(one for one in find_minority(application, payload.model) if one not in blamed)
+    equal = find_equal_attestations(books, application, attestation)
+    dissenting = tuple(one for one in find_minority(books, application, payload.model) if one not in blamed)
     if payload.commitment != committed:
         dissenting = (*dissenting, call.account)
     told = dissenting if call.account in dissenting else (call.account, *dissenting)

@@ -18,47 +18,72 @@ from protocol.ledger.products import calculate_attestations_floor, does_product_
 from protocol.ledger.records import Assessed, Decided, Fact
 from protocol.ledger.rows import Application, Attestation, Decision, Product
 from protocol.ledger.state import APPLICATIONS, BUDGETS, DECISIONS, MEMBERS, OFFERS, PRODUCTS, replace
+from protocol.ledger.verdicts import is_struck
 from protocol.limits import DECIDED_ROWS_MAX, DECISIONS_PER_LENDER_MAX, OFFERS_PER_LENDER_MAX
 from protocol.money import Amount, share_floor
 from protocol.rejections import Rejection
 from scoring.reasons import AFFORDABILITY, AMOUNT_REQUESTED
 
 
-def find_equal_attestations(application: Application, like: Attestation) -> tuple[Attestation, ...]:
+def find_equal_attestations(books: Books, application: Application, like: Attestation) -> tuple[Attestation, ...]:
     """Attestations with the same body; one organisation stands among them once."""
     return tuple(
         one
         for one in application.attestations
-        if (one.model, one.commitment, one.capacity30) == (like.model, like.commitment, like.capacity30)
+        if not is_struck(books, one)
+        and (one.model, one.commitment, one.capacity30) == (like.model, like.commitment, like.capacity30)
     )
 
 
-def find_minority(application: Application, model: ModelId) -> tuple[AccountId, ...]:
+def find_minority(books: Books, application: Application, model: ModelId) -> tuple[AccountId, ...]:
     """Who attested the application's own bins but said another cash flow than most did, as it stands.
 
     A tie blames nobody: whoever spoke first has no better claim than the second.
     """
     committed = {one.model: one.commitment for one in application.request.sidecars}
-    counted = [one for one in application.attestations if (one.model, one.commitment) == (model, committed[model])]
+    own = (model, committed[model])
+    alike = [one for one in application.attestations if (one.model, one.commitment) == own]
+    counted = [one for one in alike if not is_struck(books, one)]
     votes = Counter(one.capacity30 for one in counted)
     most = max(votes.values(), default=0)
     return tuple(AccountId(one.attester) for one in counted if votes[one.capacity30] < most)
 
 
-def calculate_capacity30(application: Application) -> Amount:
+def calculate_capacity30(books: Books, application: Application) -> Amount:
     """The smallest net cash flow that anybody attested whose bins were the application's own.
 
-    Who confirmed the same bins read the same rows, so the larger of two figures is nobody's to lend on.
+    Who confirmed the same bins read the same rows, so the larger of two figures is nobody's to lend on. Of a line that
+    was agreed on words that were all struck since, theirs.
     """
-    return min(one.capacity30 for one in _find_counted(application))
+    return min(one.capacity30 for one in _find_counted(books, application) or _find_own(application))
 
 
-def find_counted_attesters(application: Application) -> tuple[AccountId, ...]:
+def find_counted_attesters(books: Books, application: Application) -> tuple[AccountId, ...]:
     """Who confirmed the application's own bins, each organisation once, in the order of their word."""
-    return tuple(dict.fromkeys(AccountId(one.attester) for one in _find_counted(application)))
+    return tuple(dict.fromkeys(AccountId(one.attester) for one in _find_counted(books, application)))
 
 
-def _find_counted(application: Application) -> list[Attestation]:
+def check_still_attested(books: Books, offer: Offer) -> Rejection | None:
+    """Whether enough of the words an offer stands on still count, and of an automatic one its own lender's."""
+    told = offer.disclosure
+    decision = books.state.need(DECISIONS, told.application + told.product)
+    counted = find_counted_attesters(books, books.state.need(APPLICATIONS, told.application))
+    kept = [one for one in decision.attesters if one in counted]
+    if len(kept) == len(decision.attesters):
+        return None
+    floor = calculate_attestations_floor(books)
+    if not offer.officer:
+        floor = max(floor, books.state.need(PRODUCTS, told.product).terms.attestations_min)
+    enough = len(kept) >= floor and (offer.officer or told.lender in kept)
+    return None if enough else Rejection.ATTESTATION_MISSING
+
+
+def _find_counted(books: Books, application: Application) -> list[Attestation]:
+    return [one for one in _find_own(application) if not is_struck(books, one)]
+
+
+def _find_own(application: Application) -> list[Attestation]:
+    """Attestations of the application's own bins."""
     committed = {one.model: one.commitment for one in application.request.sidecars}
     return [one for one in application.attestations if one.commitment == committed[one.model]]
 
@@ -117,9 +142,9 @@ def on_decide_due(books: Books, application_id: ObjectId) -> None:
     request = application.request
     if check_consent_covers(books, request.consent, application.borrower, request.data) is not None:
         return
-    for body in dict.fromkeys((one.model, one.capacity30) for one in _find_counted(application)):
-        like = next(one for one in _find_counted(application) if (one.model, one.capacity30) == body)
-        decide_products(books, application_id, like, find_equal_attestations(application, like))
+    for body in dict.fromkeys((one.model, one.capacity30) for one in _find_counted(books, application)):
+        like = next(one for one in _find_counted(books, application) if (one.model, one.capacity30) == body)
+        decide_products(books, application_id, like, find_equal_attestations(books, application, like))
         if books.state.need(APPLICATIONS, application_id).deciding_ms is not None:
             return
 
@@ -165,11 +190,6 @@ class Case(NamedTuple):
         """What the product's model said."""
         return find_score(self.application, self.product)
 
-    @property
-    def capacity30(self) -> Amount:
-        """What the caps count on."""
-        return calculate_capacity30(self.application)
-
 
 def find_score(application: Application, product: Product) -> Assessed:
     """What a product's model said of an application that brought its sidecar."""
@@ -179,7 +199,7 @@ def find_score(application: Application, product: Product) -> Assessed:
 def _decide(books: Books, case: Case) -> Decided:
     """One product's answer, recorded."""
     application_id, _, product_id, product, equal = case
-    score, capacity30 = case.score, case.capacity30
+    score, capacity30 = case.score, calculate_capacity30(books, case.application)
     answer = _answer(books, case)
     offer_id = None
     apr_ppm = None
@@ -267,7 +287,7 @@ def _answer(books: Books, case: Case) -> Disclosure | Decline:
     if isinstance(disclosure, Rejection):
         return (), disclosure
     due30 = calculate_new_due30(disclosure, Day(disclosure.schedule.start))
-    if due30 > share_floor(case.capacity30, books.policy.instalment_share_ppm):
+    if due30 > share_floor(calculate_capacity30(books, application), books.policy.instalment_share_ppm):
         # It could never be accepted, so it is no offer.
         return (AFFORDABILITY,), None
     return disclosure

@@ -113,7 +113,7 @@ def check_draw(books: Books, call: Call, payload: Draw) -> Rejection | None:
         return Rejection.APPLICATION_TERMS_INVALID
     if payload.terms_hash != calculate_terms_hash(disclosure):
         return Rejection.TERMS_MISMATCH
-    capacity30 = calculate_capacity30(books.state.need(APPLICATIONS, agreed.application))
+    capacity30 = calculate_capacity30(books, books.state.need(APPLICATIONS, agreed.application))
     exposure = books.state.need(EXPOSURES, line.subject_tag)
     return (
         check_instalments(books, exposure, disclosure, capacity30)

@@ -109,7 +109,7 @@ def _check_place(books: Books, payload: OfferPost, application: Application) -> 
     decision = books.state.get(DECISIONS, payload.application + payload.product)
     if decision is not None and _does_offer_stand(books, decision):
         return Rejection.DECIDED_ALREADY
-    few = len(find_counted_attesters(application)) < calculate_attestations_floor(books)
+    few = len(find_counted_attesters(books, application)) < calculate_attestations_floor(books)
     return Rejection.ATTESTATION_MISSING if few else None
 
 
@@ -122,7 +122,7 @@ def _check_terms(
 ) -> Rejection | None:
     """Whether the offer could be accepted today as far as its own terms go: an offer that cannot, is none."""
     due30 = calculate_new_due30(disclosure, Day(disclosure.schedule.start))
-    if due30 > share_floor(calculate_capacity30(application), books.policy.instalment_share_ppm):
+    if due30 > share_floor(calculate_capacity30(books, application), books.policy.instalment_share_ppm):
         return Rejection.CAP_INSTALMENTS
     borrower = books.state.need(ACCOUNTS, application.borrower)
     refused = check_liquidity(books, disclosure) or check_pool_limits(books, borrower.subject_tag, disclosure)
@@ -158,7 +158,7 @@ def apply_offer_post(books: Books, call: Call, payload: OfferPost) -> tuple[Fact
     disclosure = _make_disclosure(books, payload, product, application)
     assert isinstance(disclosure, Disclosure), "checked before"
     offer_id = calculate_object_id("offer", call.key, call.nonce)
-    post_offer(books, offer_id, disclosure, calculate_capacity30(application), officer=True)
+    post_offer(books, offer_id, disclosure, calculate_capacity30(books, application), officer=True)
     decision = _make_decision(books, payload, product, application)
     fact = _record(books, payload, application, replace(decision, offer=offer_id), disclosure.apr_ppm)
     return (Made(id=offer_id), fact)
@@ -168,13 +168,13 @@ def _make_decision(
     books: Books, payload: OfferPost | OfferDecline, product: Product, application: Application
 ) -> Decision:
     """An officer's answer without offer or reasons yet, after whatever the product has answered before."""
-    score, attesters = find_score(application, product), find_counted_attesters(application)
+    score, attesters = find_score(application, product), find_counted_attesters(books, application)
     before = books.state.get(DECISIONS, payload.application + payload.product)
     decision = Decision(
         lender=product.lender,
         time_ms=books.now_ms,
         attesters=attesters,
-        capacity30=calculate_capacity30(application) if attesters else Amount(0),
+        capacity30=calculate_capacity30(books, application) if attesters else Amount(0),
         model=score.model,
         points=score.points,
         pd_ppm=score.pd_ppm,

@@ -39,6 +39,7 @@ from protocol.ledger.rows import (
     Tip,
 )
 from protocol.ledger.seatrows import Conviction, EpochRow
+from protocol.ledger.verdictrows import Verdict
 
 R = TypeVar("R")
 
@@ -105,6 +106,8 @@ CONVICTIONS: Final = Table(34, "convictions", Conviction)
 """Key: validator key."""
 ERASURES: Final = Table(35, "erasures", Erasure)
 """Key: data."""
+VERDICTS: Final = Table(36, "verdicts", Verdict)
+"""Key: account of a member that was convicted of a false attestation."""
 
 TABLES: Final[dict[int, Table[Any]]] = {
     table.number: table
@@ -144,6 +147,7 @@ TABLES: Final[dict[int, Table[Any]]] = {
         EPOCH,
         CONVICTIONS,
         ERASURES,
+        VERDICTS,
     )
 }
 TIP_KEY: Final = b""

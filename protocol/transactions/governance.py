@@ -13,8 +13,10 @@ from protocol.ids import (
     BoxKeyField,
     ChainId,
     DayField,
+    DigestField,
     EpochField,
     IndexField,
+    ModelIdField,
     ObjectIdField,
     PublicKeyField,
     SignatureField,
@@ -93,6 +95,23 @@ class SeatSet(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid
     """Identity of the node that holds it, known at once; none leaves the one the member has."""
 
 
+class AttesterConvict(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=8):
+    """Convict a member of a false attestation, shown to the voters off the ledger.
+
+    Its attestations of open applications are struck, new ones refused, the policy's penalty goes to the reporter. It
+    ends when a vote gives the member another attester key.
+    """
+
+    attester: AccountIdField
+    """Of the member that attested."""
+    application: ObjectIdField
+    model: ModelIdField
+    evidence: DigestField
+    """Commitment to what was shown: the opened statement, or the proof paths of the rows that matter."""
+    reporter: AccountIdField
+    """The member that showed it, and is given the penalty."""
+
+
 SEAT_TAG = b"LSP1"
 
 
@@ -101,7 +120,7 @@ def calculate_seat_bytes(chain_id: ChainId, account: AccountId) -> bytes:
     return SEAT_TAG + chain_id + account
 
 
-Action = PolicySet | ModelSet | ModelRetire | MemberSet | PauseSet | Freeze | SeatSet
+Action = PolicySet | ModelSet | ModelRetire | MemberSet | PauseSet | Freeze | SeatSet | AttesterConvict
 
 
 class Propose(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=1):

@@ -82,6 +82,7 @@ PRECEDENCE = [
     (713, "decided_already"),
     (714, "attestation_missing"),
     (715, "reasons_invalid"),
+    (716, "attester_convicted"),
     (800, "offer_unknown"),
     (801, "offer_expired"),
     (802, "offer_taken"),

@@ -17,11 +17,14 @@ from protocol.ledger.state import (
     DECISIONS,
     EXPOSURES,
     LOANS,
+    MEMBERS,
     MODELS,
     OFFERS,
     POOLS,
     PRODUCTS,
+    VERDICTS,
 )
+from protocol.ledger.verdictrows import Verdict
 from protocol.loans.lifecycle import LoanState
 from protocol.loans.terms import ExcessRule
 from protocol.money import PPM, Amount, Currency, Ppm
@@ -52,7 +55,7 @@ from tests.protocol.ledger.precedence import (
     own_data,
     use_reference,
 )
-from tests.protocol.ledger.world import CNY, MODEL_ID, WORST_BINS
+from tests.protocol.ledger.world import CNY, LENDERS, MODEL_ID, WORST_BINS
 
 OTHER = calculate_hash("other")
 
@@ -110,6 +113,32 @@ def attest_already(scene: Scene) -> None:
         time_ms=TimeMs(1),
     )
     scene.put(APPLICATIONS, scene.names["application"], attestations=(said,))
+
+
+def convict_signer(scene: Scene) -> None:
+    """Jade was convicted of an earlier lie."""
+    convict(scene, "jade")
+
+
+def convict(scene: Scene, who: str) -> None:
+    """A member was convicted of an earlier lie."""
+    member = scene.books.state.need(MEMBERS, scene.world.account(who))
+    verdict = Verdict(
+        attester_key=member.attester_key,
+        application=NOTHING,
+        model=MODEL_ID,
+        evidence=ZERO_DIGEST,
+        reporter=scene.world.account("harbour"),
+        time_ms=TimeMs(1),
+        penalty=Amount(0),
+    )
+    scene.books.state.put(VERDICTS, scene.world.account(who), verdict)
+
+
+def strike_all(scene: Scene) -> None:
+    """Whoever attested the application was convicted since."""
+    for who in LENDERS:
+        convict(scene, who)
 
 
 def build_officers() -> Scene:
@@ -308,6 +337,7 @@ LENDING: dict[type, Case] = {
             R.ATTESTER_NOT_GRANTED: take_grant,
             R.ATTESTED_ALREADY: attest_already,
             R.ATTESTATION_MISMATCH: lambda s: s.say(capacity30=Amount(123)),
+            R.ATTESTER_CONVICTED: convict_signer,
         },
         {R.APPLICATION_UNKNOWN: (R.CONSENT_ENDED,)},
     ),
@@ -365,6 +395,7 @@ LENDING: dict[type, Case] = {
     Accept: Case(
         build_accept,
         {
+            R.ATTESTATION_MISSING: strike_all,
             R.OFFER_UNKNOWN: lambda s: s.say(offer=NOTHING),
             R.OFFER_EXPIRED: lambda s: s.put(OFFERS, s.names["offer"], expires_ms=TimeMs(1)),
             R.OFFER_TAKEN: close_application,
@@ -384,6 +415,7 @@ LENDING: dict[type, Case] = {
             R.CAP_GUARANTEE: lambda s: expose(s, "bob", principal_open=1_500_000),
             R.LENDER_UNFIT: lambda s: s.put(ACCOUNTS, s.names["lender"], frozen=True),
         },
+        {R.OFFER_UNKNOWN: (R.ATTESTATION_MISSING,)},
     ),
     Pay: Case(
         build_pay,

@@ -1,9 +1,11 @@
 """What random organisations do with seats: they ask for them, lose them, take new keys, and break the rules."""
 
 from protocol.certificate import VoteKind
-from protocol.ids import BlockDigest, Day, Epoch, Signature, ValidatorIndex
+from protocol.crypto import calculate_hash
+from protocol.ids import BlockDigest, Day, Epoch, ObjectId, Signature, ValidatorIndex
 from protocol.ledger.records import Receipt
-from protocol.transactions.governance import Evidence, Propose, SeatSet, Vote
+from protocol.ledger.state import APPLICATIONS
+from protocol.transactions.governance import AttesterConvict, Evidence, Propose, SeatSet, Vote
 from tests.protocol.ledger.lives.core import Actions, Lives
 from tests.protocol.ledger.seating import NONE, ONE, OTHER, prove_seat, sign_fact, unseat
 from tests.protocol.ledger.world import LENDERS, make_signer
@@ -69,4 +71,31 @@ def accuse(lives: Lives) -> Receipt | None:
     return lives.do(random.choice((*ORGANISATIONS, "jade/attester", "ann")), payload)
 
 
-ACTIONS: Actions = [(seat, 6), (begin_epoch, 6), (accuse, 3)]
+def denounce(lives: Lives) -> Receipt | None:
+    """A voter says that plum lied about some application; with enough votes its word counts no more."""
+    random, world = lives.random, lives.world
+    plum = world.account("plum")
+    said = [
+        (ObjectId(key), one.model)
+        for key, row in world.ledger.books.state.items(APPLICATIONS)
+        for one in row.attestations
+        if one.attester == plum
+    ]
+    if not said:
+        return None
+    application, model = random.choice(said)
+    reporter = world.account(random.choice(("harbour", "jade", "court", "plum")))
+    action = AttesterConvict(
+        attester=plum, application=application, model=model, evidence=calculate_hash("shown"), reporter=reporter
+    )
+    payload = Propose(action=action, effective_on=Day(world.ledger.books.today + random.randint(1, 3)))
+    proposer = lives.voter()
+    receipt = lives.do(proposer, payload)
+    if receipt.rejection is None:
+        for other in ORGANISATIONS:
+            if other != proposer and lives.may_vote(other):
+                lives.do(other, Vote(proposal=world.made("proposal", proposer), approve=True))
+    return receipt
+
+
+ACTIONS: Actions = [(seat, 6), (begin_epoch, 6), (accuse, 3), (denounce, 1)]
