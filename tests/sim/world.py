@@ -343,7 +343,8 @@ class World:
         """From the heal on, every honest validator gets ten blocks beyond the highest final one within 4n views.
 
         One more rotation is forgiven before it is a broken law, since messages and views of before are still under
-        way; `views_needed` says what it took. Observers have no part in views: they get there in bounded time.
+        way; `views_needed` says what it took, in whole views: those that began after the heal and ended before the last
+        validator was there. Observers have no part in views: they get there in bounded time.
         """
         if self.plan.disk_stall_permille:  # a write that stalls since before the heal keeps its node away until it ends
             self.run_until(self.now_ms + STALL_MS_MAX)
@@ -358,7 +359,7 @@ class World:
             views += furthest[1] - before[1] if furthest[0] == before[0] else furthest[1]
             lowest = min(node.final for node in validators)
             if self.views_needed is None and lowest >= goal:
-                self.views_needed = views
+                self.views_needed = max(0, views - 1)  # of the views entered, the last is under way
             if self.views_needed is not None and all(node.final >= goal for node in self.honest):
                 return
             if self.views_needed is None and views > self.views_allowed + len(self.seats.keys):
