@@ -194,6 +194,8 @@ class Core:
             on_falsehood=self.conduct.on_falsehood,
         )
         self.guard.recall(opened.keys.validators)
+        if opened.keys.validators and opened.returning.code:
+            self.driver.silence(opened.returning.code)
 
     def _on_ordered(self) -> None:
         """Blocks became final."""
@@ -312,6 +314,7 @@ class Core:
             )
         )
         self.guard.on_saved(execution.height, block.header.calculate_digest(), execution.exec_root)
+        self.opened.returning.on_saved(block.header)
         self.work.refresh()
 
     def make_status(self) -> Status:

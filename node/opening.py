@@ -17,9 +17,10 @@ from consensus.chain import Floor, Point
 from consensus.records import Record
 from node.config import NodeConfig
 from node.keystore import KeyFileError, NodeKeys, load_node_keys
+from node.returning import Returning
 from node.snapshot.install import try_install
 from node.snapshot.shelf import Shelf
-from node.stops import VOTE_LOG_DAMAGED, VOTE_LOG_EMPTIED, VOTE_LOG_MISSING, describe_stop
+from node.stops import BEHIND_OWN_VOTES, VOTE_LOG_DAMAGED, VOTE_LOG_EMPTIED, VOTE_LOG_MISSING, describe_stop
 from node.store.appendlog import LogError
 from node.store.chain import ChainStore, SavedTip, StoreError, explain
 from node.store.payloadlog import PayloadLog
@@ -69,6 +70,8 @@ class Opened(NamedTuple):
     records: list[Record]
     stops: StopFile
     """Why this node, or a key of it, must not vote."""
+    returning: Returning
+    """What its keys wait for after the node was set back or restored."""
     signers: tuple[KeySigner, ...]
     """Validator keys that may vote where they have a seat."""
     payloads: PayloadLog
@@ -130,6 +133,7 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         stops = StopFile.open(directory)
         votes, records = open_vote_log(directory / VOTES, stops, keys)
         stack.push_async_callback(votes.close)
+        returning = Returning(stops=stops, votes=votes, tip=tip.header)
         payloads, blocks, batches = PayloadLog.open(directory / PAYLOADS)
         stack.push_async_callback(payloads.close)
         vault = await Vault.open(directory / VAULT)
@@ -161,7 +165,8 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
         votes=votes,
         records=records,
         stops=stops,
-        signers=find_signers(keys, stops),
+        returning=returning,
+        signers=() if returning.code == BEHIND_OWN_VOTES else find_signers(keys, stops),
         payloads=payloads,
         logged_blocks=blocks,
         logged_batches=batches,

@@ -249,9 +249,17 @@ class Node:
         assert self._running is not None, "started"
         await asyncio.shield(self._running)
 
-    async def wait_snapshot(self) -> None:
-        """Return when a snapshot lies ready: stop, and start another node over the same directory to install it."""
-        await self.core.snapshots.ready.wait()
+    async def wait_anew(self) -> None:
+        """Return when another node over the same directory should take this one's place: a snapshot lies ready to be
+        installed, or validator keys that had to wait may vote.
+        """
+        core = self.core
+        waiting = [asyncio.ensure_future(one.wait()) for one in (core.snapshots.ready, core.opened.returning.ready)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
 
     async def stop(self, *, drain_s: float = DRAIN_S) -> None:
         """Take nothing in, let what was taken reach the others, end the rooms, close what was opened."""
@@ -292,14 +300,14 @@ async def run_node(config: NodeConfig) -> int:
 
 
 async def _run_until(config: NodeConfig, stopping: asyncio.Event) -> int:
-    """One node after another over the same directory: a snapshot that was fetched is installed between two."""
+    """One node after another over the same directory: what one fetched or found out changes how the next starts."""
     while (code := await _run_one(config, stopping)) is None:
         pass
     return code
 
 
 async def _run_one(config: NodeConfig, stopping: asyncio.Event) -> int | None:
-    """The exit code, or None when a snapshot waits to be installed."""
+    """The exit code, or None when another node is to start over the same directory."""
     log = get_logger("node")
     node = Node(config)
     try:
@@ -309,14 +317,14 @@ async def _run_one(config: NodeConfig, stopping: asyncio.Event) -> int | None:
         return EXIT_NOT_STARTED
     waiting = asyncio.create_task(stopping.wait())
     running = asyncio.create_task(node.wait())
-    fetched = asyncio.create_task(node.wait_snapshot())
-    tasks = (waiting, running, fetched)
+    anew = asyncio.create_task(node.wait_anew())
+    tasks = (waiting, running, anew)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if running.done() and (fault := running.exception()) is not None:
             _log_fault(fault)
             return EXIT_FAULT
-        return None if fetched.done() and not waiting.done() else EXIT_CLEAN
+        return None if anew.done() and not waiting.done() else EXIT_CLEAN
     finally:
         for task in tasks:
             task.cancel()

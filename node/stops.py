@@ -14,6 +14,8 @@ EXEC_ROOT_DIVERGED: Final = "exec_root_diverged"
 FINALIZATION_FORKS_CHAIN: Final = "finalization_forks_chain"
 VALIDATORS_DIVERGED: Final = "validators_diverged"
 EPOCH_OUTLIVED: Final = "epoch_outlived"
+RESTORED: Final = "restored_from_backup"
+BEHIND_OWN_VOTES: Final = "behind_own_votes"
 
 _ANOTHER_KEY: Final = "make another key (liushui keys seat-proof --new) and have the validators seat it"
 
@@ -36,6 +38,11 @@ SENTENCES: Final[dict[str, str]] = {
     EPOCH_OUTLIVED: "A quorum finalised a block beyond the end of its epoch: it runs another release, or more"
     " validators than may fail have contradicted themselves. Keep this directory as it is and call the other members;"
     " remove voting_stopped.json once they agree.",
+    RESTORED: "This node was restored from a backup, and its vote log may be older than its last votes. It follows"
+    " without voting until blocks made ten minutes after the restore, and sixteen views beyond them, are final; then it"
+    " votes again by itself. Whoever cannot wait: " + _ANOTHER_KEY + ".",
+    BEHIND_OWN_VOTES: "The books were set back below what this validator has said. It follows without voting until it"
+    " is past that, and then votes again by itself.",
     FINALIZATION_FORKS_CHAIN: "A quorum finalised a block that excludes one that was final here: more validators than"
     " may fail have contradicted themselves. Keep this directory as it is and call the other members; once they agree"
     " which block stands, delete ledger.sqlite* and start: it syncs anew, and votes again once it has come to the"

@@ -8,7 +8,7 @@ installed. Reading and writing block.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -37,6 +37,30 @@ class RowsError(Exception):
     def __init__(self, fault: SnapshotFault) -> None:
         super().__init__(fault.sentence)
         self.fault = fault
+
+
+def read_content(content: SnapshotContent, read_chunk: Callable[[Digest], bytes]) -> Iterator[Row]:
+    """All rows of a content, strictly ascending by table and key. Raises RowsError, perhaps after some."""
+    last: tuple[int, bytes] | None = None
+    count = 0
+    for ref in content.chunks:
+        raw = read_chunk(Digest(ref.digest))
+        if calculate_chunk_digest(raw) != ref.digest:
+            raise RowsError(SnapshotFault.CHUNK)
+        try:
+            rows = read_rows(raw)
+        except CodecError as error:
+            raise RowsError(SnapshotFault.ROWS) from error
+        places = [(row[0], row[1]) for row in rows]
+        if last is not None:
+            places.insert(0, last)
+        if any(first >= second for first, second in pairwise(places)):
+            raise RowsError(SnapshotFault.ROWS)
+        last = places[-1] if places else last
+        count += len(rows)
+        yield from rows
+    if count != content.rows:
+        raise RowsError(SnapshotFault.ROWS)
 
 
 class Incoming:
@@ -93,26 +117,7 @@ class Incoming:
 
     def read_rows(self, content: SnapshotContent) -> Iterator[Row]:
         """All rows, strictly ascending by table and key. Raises RowsError, perhaps after some, and OSError."""
-        last: tuple[int, bytes] | None = None
-        count = 0
-        for ref in content.chunks:
-            raw = (self._directory / ref.digest.hex()).read_bytes()
-            if calculate_chunk_digest(raw) != ref.digest:
-                raise RowsError(SnapshotFault.CHUNK)
-            try:
-                rows = read_rows(raw)
-            except CodecError as error:
-                raise RowsError(SnapshotFault.ROWS) from error
-            places = [(row[0], row[1]) for row in rows]
-            if last is not None:
-                places.insert(0, last)
-            if any(first >= second for first, second in pairwise(places)):
-                raise RowsError(SnapshotFault.ROWS)
-            last = places[-1] if places else last
-            count += len(rows)
-            yield from rows
-        if count != content.rows:
-            raise RowsError(SnapshotFault.ROWS)
+        return read_content(content, lambda digest: (self._directory / digest.hex()).read_bytes())
 
     def check_state(self, snapshot: VerifiedSnapshot) -> SnapshotFault | None:
         """Whether the rows here hash to the root that validators finalised. Seconds for a large state."""

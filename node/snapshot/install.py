@@ -8,7 +8,7 @@ so. Never install over newer state, and never without hashing the rows to the fi
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -18,13 +18,15 @@ from node.telemetry import get_logger
 from protocol.codec import encode
 from protocol.genesis import Genesis
 from protocol.ids import Height
-from protocol.snapshot import Row, SnapshotFault, VerifiedSnapshot, check_manifest
+from protocol.snapshot import Row, SnapshotContent, SnapshotFault, VerifiedSnapshot, check_manifest
 
 GROUP_ROWS: Final = 512
 EMPTIED: Final = (
     "DELETE FROM blocks",
     "DELETE FROM epochs",
     "DELETE FROM batches",
+    "DELETE FROM sidecars",
+    "DELETE FROM sidecar_uses",
     "DELETE FROM receipts",
     "DELETE FROM transaction_places",
     "DELETE FROM state",
@@ -61,12 +63,20 @@ def try_install(data_dir: Path, database: Path, genesis: Genesis, height: Height
     return None
 
 
-def write_snapshot(database: Path, incoming: Incoming, snapshot: VerifiedSnapshot) -> None:
+class RowSource(Protocol):
+    """Where the rows of a snapshot lie."""
+
+    def read_rows(self, content: SnapshotContent) -> Iterator[Row]:
+        """All rows, in order. Raises RowsError, perhaps after some, and OSError."""
+
+
+def write_snapshot(database: Path, incoming: RowSource, snapshot: VerifiedSnapshot) -> None:
     """One transaction: the chain's tables emptied and filled anew. Raises sqlite3.Error, RowsError, OSError."""
     connection = sqlite3.connect(database, isolation_level=None)
     try:
         for pragma in PRAGMAS:
             connection.execute(pragma)
+        connection.execute("PRAGMA secure_delete=ON")  # bins that were here leave no trace in freed pages
         connection.execute("BEGIN IMMEDIATE")
         for statement in EMPTIED:
             connection.execute(statement)

@@ -93,7 +93,7 @@ class Shelf:
         if shelf._directory.is_dir():
             shelf._remove(shelf._directory / MAKING)
             for path in sorted(shelf._directory.iterdir()):
-                if path.name.isdecimal() and (manifest := _read_manifest(path)) is not None:
+                if path.name.isdecimal() and (manifest := read_manifest(path)) is not None:
                     shelf._kept.append(_Kept(path, manifest.content.calculate_digest(), manifest))
                 elif path.name.isdecimal() or path.name.startswith(MAKING):
                     shelf._remove(path)
@@ -189,7 +189,7 @@ def get_height(directory: Path) -> Height:
     return Height(int(directory.name))
 
 
-def _read_manifest(directory: Path) -> SnapshotManifest | None:
+def read_manifest(directory: Path) -> SnapshotManifest | None:
     """The manifest of a whole snapshot."""
     try:
         raw = (directory / MANIFEST).read_bytes()

@@ -23,7 +23,8 @@ Place = tuple[Epoch, View]
 BEGINNING: Place = (Epoch(0), View(0))
 
 
-def _decode_record(raw: bytes) -> Record:
+def decode_record(raw: bytes) -> Record:
+    """The record of its bytes. Raises CodecError."""
     return decode(raw, cast("type[Record]", Record))
 
 
@@ -66,8 +67,9 @@ def _write_mark(mark: Path, text: str) -> None:
     sync_directory(mark.parent)
 
 
-def _read_floor(mark: Path) -> Place | None:
-    """From where on the log is whole; None before the first record."""
+def read_floor(path: Path) -> Place | None:
+    """From where on the log of `path` is whole; None before the first record. Raises LogError for a damaged mark."""
+    mark = _find_mark(path)
     words = mark.read_text(encoding="ascii", errors="replace").split() if mark.exists() else []
     if not words:
         return None
@@ -92,14 +94,14 @@ class VoteLog:
         mark = _find_mark(path)
         if mark.exists() and not path.exists():
             raise LogError("vote_log_missing", f"{path.name} existed and is gone: this node cannot know how it voted.")
-        floor = _read_floor(mark)
+        floor = read_floor(path)
         if floor is not None and path.stat().st_size == 0:
             raise LogError(
                 "vote_log_emptied", f"{path.name} held votes and is empty: this node cannot know how it voted."
             )
         log, raw = AppendLog.open(path)
         try:
-            records = [_decode_record(one) for one in raw]
+            records = [decode_record(one) for one in raw]
         except CodecError as error:
             log.abandon()
             raise damaged_log(path.name, f"in a record ({error})") from error
@@ -128,13 +130,19 @@ class VoteLog:
                 f"{self._mark.name} could not be written ({error.strerror}): free or repair the disk, then restart.",
             ) from error
 
+    def raise_floor(self, floor: Place) -> None:
+        """Nothing was said before this epoch and view that the log must know. Raises LogError."""
+        if floor > self.floor:
+            self._mark_floor(floor)
+            self._used, self.floor = True, floor
+
     async def prune(self, keep_from: Place) -> None:
         """Forget records of earlier epochs and views."""
         floor = max(keep_from, self.floor)
         if self._used:
             self._mark_floor(floor)  # first: what the log may lack must never count as unsaid
         self.floor = floor
-        await self._log.rewrite(lambda raw: calculate_place(_decode_record(raw)) >= floor)
+        await self._log.rewrite(lambda raw: calculate_place(decode_record(raw)) >= floor)
 
     async def close(self) -> None:
         """Close after everything appended is durable."""

@@ -18,6 +18,7 @@ from node.guard import VotingGuard
 from node.keystore import write_key
 from node.opening import Opened, open_everything
 from node.stops import (
+    BEHIND_OWN_VOTES,
     EXEC_ROOT_DIVERGED,
     KEY_IN_USE,
     OWN_VOTE_UNKNOWN,
@@ -302,7 +303,7 @@ def test_every_reason_has_a_sentence_that_says_what_to_do(tmp_path: Path) -> Non
     """Codes are stable and each has its advice."""
     for code, sentence in SENTENCES.items():
         assert describe_stop(code) == sentence
-        advice = ("make another key", "stop one", "syncs anew", "remove voting_stopped.json")
+        advice = ("make another key", "stop one", "syncs anew", "remove voting_stopped.json", "by itself")
         assert any(word in sentence for word in advice), code
     assert describe_stop("") == ""
 
@@ -379,7 +380,9 @@ async def test_a_disk_that_was_set_back_is_noticed_by_what_peers_hold(tmp_path: 
 
 
 async def test_a_node_that_syncs_anew_with_its_own_log_votes_on(tmp_path: Path) -> None:
-    """The database is dropped as the sentence says, logs and keys stay: old finalizations bring no false alarm."""
+    """The database is dropped as the sentence says, logs and keys stay: it follows until it is past the beginning of
+    its pruned log, then a new start lets it vote, and old finalizations bring no false alarm.
+    """
     async with cluster(tmp_path, start=LENDERS) as net:
         for amount in range(1, 6):
             await pay(net, "ada", amount, ("di",))
@@ -388,9 +391,15 @@ async def test_a_node_that_syncs_anew_with_its_own_log_votes_on(tmp_path: Path) 
         for one in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"):
             (net.testnet.directory / "di" / one).unlink(missing_ok=True)
         await net.start("di")
-        await pay(net, "ada", 9, ("di",))
+        assert net.nodes["di"].driver.silenced == BEHIND_OWN_VOTES
+        for amount in range(10, 60):
+            await pay(net, "ada", amount, ("di",))
+            if net.nodes["di"].opened.returning.ready.is_set():
+                break
+        await net.stop("di")
+        await net.start("di")
         await net.stop("cy")
-        await pay(net, "ada", 10, ("di",))
+        await pay(net, "ada", 60, ("di",))
         assert [core.driver.silenced for core in net.nodes.values()] == [""] * 3
 
 
