@@ -73,6 +73,8 @@ class AlertPage(msgspec.Struct, frozen=True, kw_only=True):
     items: list[AlertView]
     next: int | None
     """Serial to ask on from; None when these are the newest."""
+    newest: int
+    """Serial of the last alert, seen or not: where a stream goes on."""
     webhooks: list[WebhookView]
     """For the member's own officers."""
 
@@ -97,13 +99,14 @@ class Wanted(NamedTuple):
         )
 
 
-def _need_desk(node: NodePort) -> AlertDesk:
+def need_desk(node: NodePort) -> AlertDesk:
+    """The desk of a node that watches. Raises ProblemError(not_found)."""
     if node.alerts is None:
         raise ProblemError("not_found", "This node watches no loans: ask the node of the lender.")
     return node.alerts
 
 
-def _read_wanted(request: web.Request, node: NodePort, desk: AlertDesk) -> Wanted:
+def read_wanted(request: web.Request, node: NodePort, desk: AlertDesk) -> Wanted:
     """Raises ProblemError(not_permitted) for who is neither of the member nor an observer."""
     caller = require_caller(request)
     account = find_account(node, PublicKey(caller.key))
@@ -134,8 +137,8 @@ def view_alert(found: StoredAlert) -> AlertView:
 async def list_alerts(request: web.Request) -> web.Response:
     """GET /v1/alerts[?after=serial][&loan=][&rule=][&severity=]: oldest first."""
     node, limit = get_node(request), get_limit(request)
-    desk = _need_desk(node)
-    wanted, position = _read_wanted(request, node, desk), _get_after(request, 0)
+    desk = need_desk(node)
+    wanted, position = read_wanted(request, node, desk), _get_after(request, 0)
     height, items = node.status().exec_height, list[AlertView]()
     while len(items) < limit:
         found = await desk.store.read(position, PAGE_ITEMS_MAX)
@@ -147,8 +150,10 @@ async def list_alerts(request: web.Request) -> web.Response:
                 break
         if len(found) < PAGE_ITEMS_MAX and (not found or position == found[-1].serial):
             break
-    more = position if position < desk.store.newest else None
-    page = AlertPage(height=height, items=items, next=more, webhooks=_view_hooks(desk) if wanted.own else [])
+    newest = desk.store.newest
+    more = position if position < newest else None
+    hooks = _view_hooks(desk) if wanted.own else []
+    page = AlertPage(height=height, items=items, next=more, newest=newest, webhooks=hooks)
     return respond(page, height=height)
 
 
@@ -177,8 +182,8 @@ def format_alert(view: AlertView) -> bytes:
 async def stream_alerts(request: web.Request) -> web.StreamResponse:
     """GET /v1/alerts/stream: later alerts as they are raised; Last-Event-ID or `after` resumes behind a serial."""
     node = get_node(request)
-    desk = _need_desk(node)
-    wanted = _read_wanted(request, node, desk)
+    desk = need_desk(node)
+    wanted = read_wanted(request, node, desk)
     given = request.headers.get("Last-Event-ID")
     if given is not None and not (given.isascii() and given.isdecimal() and len(given) <= 16):
         raise ProblemError("malformed_request", "A position in this stream is an alert's serial.")

@@ -228,6 +228,24 @@ class AccessEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Node key that signed."""
 
 
+class DataView(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement's anchor on the ledger."""
+
+    height: int
+    id: Hex32
+    owner: Hex32
+    document: Hex32
+    """Digest by which the vault names the sealed document."""
+    rows_root: Hex32
+    currency: str
+    first_day: IsoDay
+    last_day: IsoDay
+    """The statement's own end."""
+    provenance: int
+    """Grade: 1 signed by its provider, 2 with a balance chain, 3 a file without one, 4 a scan."""
+    anchored_ms: int
+
+
 class AccessLogView(msgspec.Struct, frozen=True, kw_only=True):
     """All openings of one data object by this node, oldest first."""
 

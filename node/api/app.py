@@ -11,10 +11,25 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from node.api import alerts, books, chain, documents, events, goods, loans, loanviews, network, offers, reports, views
+from node.api import (
+    alerts,
+    books,
+    chain,
+    documents,
+    events,
+    goods,
+    loans,
+    loanviews,
+    network,
+    offers,
+    reports,
+    signals,
+    views,
+)
 from node.api.answers import (
     AccessLogView,
     BlockView,
+    DataView,
     DocumentView,
     EventView,
     ListView,
@@ -289,6 +304,15 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "GET",
+        "/v1/portfolio/signals",
+        signals.get_signals,
+        "Vintages, rolls, drift of scores and concentration of this lender's loans",
+        signals.PortfolioSignals,
+        problems=("malformed_request", "malformed_id", "not_found", *_SIGNED, "not_permitted"),
+        signed=True,
+    ),
+    Endpoint(
+        "GET",
         "/v1/regulator/report",
         reports.get_regulator_report,
         "What supervisors see of all lenders: principal at risk, concentration, exposure",
@@ -332,6 +356,9 @@ ENDPOINTS: Final = (
         signed=True,
     ),
     Endpoint("GET", "/v1/trial-balance", reports.get_trial_balance, "All books", reports.TrialBalanceView),
+    Endpoint(
+        "GET", "/v1/data/{id}", documents.get_data, "A statement's anchor on the ledger", DataView, problems=_READ
+    ),
     Endpoint(
         "PUT",
         "/v1/vault/documents/{digest}",

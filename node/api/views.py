@@ -18,6 +18,7 @@ from protocol.ledger.cover import calculate_cover_needed
 from protocol.ledger.pools import calculate_assets, calculate_assets_out
 from protocol.ledger.rows import Application, Decision, Pool, Product
 from protocol.ledger.state import BUDGETS, DECISIONS, OFFERS, PRODUCTS
+from protocol.ledger.verdicts import is_struck
 from protocol.limits import DECISIONS_PER_LENDER_MAX, GRANTEES_MAX
 from protocol.transactions.products import LeaseKind, LineKind, MerchantKind, RevenueKind, TermKind
 from scoring.reasons import REASONS
@@ -174,6 +175,8 @@ class AttestationView(msgspec.Struct, frozen=True, kw_only=True):
     model: Hex32
     capacity30: Minor
     time_ms: int
+    struck: bool
+    """Its attester was convicted of a false attestation since: it counts no more."""
 
 
 class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -355,6 +358,7 @@ def view_application(node: NodePort, application: ObjectId, row: Application, la
                 model=one.model.hex(),
                 capacity30=one.capacity30,
                 time_ms=one.time_ms,
+                struck=is_struck(node.ledger.books, one),
             )
             for one in row.attestations
         ],

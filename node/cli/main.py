@@ -38,7 +38,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "score": Entry("node.cli.statement:score", "Score a bank statement file; needs no node."),
     "model": Entry("node.cli.model:model", "List, read, measure and fit scoring models; needs no node."),
     "monitor": Entry(
-        "node.cli.monitor:monitor", "Explain early-warning rules, measure them on past loans; needs no node."
+        "node.cli.monitor:monitor", "Explain early-warning rules, measure them on past loans, refresh statements."
     ),
     "schedule": Entry("node.cli.schedule:schedule", "Compute a repayment schedule and its APR; needs no node."),
     "account": Entry("node.cli.account:account", "Open and show accounts; freeze them as an issuer."),
@@ -55,6 +55,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "autopay": Entry("node.cli.paying:autopay", "Let the ledger take instalments on their due days."),
     "loan": Entry("node.cli.loans:loan", "Show loans and their schedules; default, write-off, corrections."),
     "portfolio": Entry("node.cli.portfolio:portfolio", "Add all loans up: by lateness, class, stage, month."),
+    "alerts": Entry("node.cli.alerts:alerts", "Read a lender's early warnings, and follow them."),
     "report": Entry("node.cli.report:report", "What supervisors ask: principal at risk, concentration, exposure."),
     "trial-balance": Entry("node.cli.portfolio:trial_balance", "Add all books up: debits equal credits."),
     "draw": Entry("node.cli.special:draw", "Draw on a credit line."),

@@ -1,4 +1,4 @@
-"""`liushui monitor`: the early-warning rules, explained, and measured on past loans. Needs no node.
+"""`liushui monitor`: the early-warning rules, explained and measured on past loans; statements refreshed for them.
 
 Never a rule here: `scoring.warning` has them.
 """
@@ -10,11 +10,15 @@ import click
 
 from node.cli.common import fail, json_option, lang_option, print_json, print_table
 from node.cli.model import data_option, read_model, require_files
+from node.cli.refresh import refresh
 
 
 @click.group()
 def monitor() -> None:
-    """Explain the early-warning rules and measure them on past loans; needs no node."""
+    """Explain the early-warning rules, measure them on past loans, refresh a statement for them."""
+
+
+monitor.add_command(refresh)
 
 
 @monitor.command()

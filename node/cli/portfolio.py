@@ -4,11 +4,13 @@ A node answers with figures of one height; a large one takes its time over them.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from node.cli.common import format_money, json_option, node_option, print_facts, print_json, print_table
+from node.cli.signals import show_signals
 
 if TYPE_CHECKING:
     from node.client.http import NodeClient
@@ -39,19 +41,41 @@ BUCKETS: Final = {
 @click.command()
 @click.option("--lender", default=None, help="Only the parts of this lender: a member's name, or an account's id.")
 @click.option("--pool", default=None, help="Only the parts of this pool.")
+@click.option("--signals", "with_signals", is_flag=True, help="Vintages, rolls, drift and concentration instead.")
+@click.option(
+    "--officer-dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="For --signals: directory with the officer key of the lender whose node is asked, or of an observer.",
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table for spreadsheets (RFC 4180), money in minor units.")
 @node_option
 @json_option
-def portfolio(*, lender: str | None, pool: str | None, as_csv: bool, node_url: str, as_json: bool) -> None:
+def portfolio(
+    *,
+    lender: str | None,
+    pool: str | None,
+    with_signals: bool,
+    directory: Path | None,
+    as_csv: bool,
+    node_url: str,
+    as_json: bool,
+) -> None:
     """Loans and principal by state, lateness, class, IFRS 9 stage, kind, product, and month of pay-out.
 
     The portfolio is what runs and what has defaulted, until it is written off. A lender's and a pool's are the parts
-    they hold of loans that are shared.
+    they hold of loans that are shared. --signals shows what stands out in the portfolio of the lender whose node it is.
     """
     import msgspec
 
     from node.cli.remote import check_hex, run
 
+    if with_signals != (directory is not None) or (with_signals and (as_csv or lender or pool)):
+        raise click.UsageError("Give --signals and --officer-dir together, and nothing else but --node and --json.")
+    if directory is not None:
+        show_signals(directory, node_url, as_json=as_json)
+        return
     if lender is not None and pool is not None:
         raise click.UsageError("Give --lender or --pool, not both.")
     if as_csv and as_json:

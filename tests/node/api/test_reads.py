@@ -27,7 +27,7 @@ from tests.node.api.lending import apply_for, attesting, make_device, make_wish,
 UNKNOWN = "ab" * 32
 OF_OTHER_KINDS = ("/v1/lines/{id}", "/v1/lines/{id}/quote", "/v1/assets/{id}", "/v1/loans/{id}/extension")
 """What a term loan has not; test_loan_views reads them."""
-OF_LENDERS_NODES = ("/v1/alerts",)
+OF_LENDERS_NODES = ("/v1/alerts", "/v1/portfolio/signals")
 """What only a node with early warning has; the tests of the monitor read them."""
 
 
@@ -107,6 +107,7 @@ async def test_every_answer_is_what_the_document_says(node: DevNode, client: Nod
         "/v1/accounts/{id}/exits": f"/v1/accounts/{ids['account']}/exits",
         "/v1/exposure/{tag}": f"/v1/exposure/{tag}",
         "/v1/proposals/{id}": f"/v1/proposals/{ids['proposal']}",
+        "/v1/data/{id}": f"/v1/data/{ids['data']}",
         "/v1/vault/access-log/{id}": f"/v1/vault/access-log/{ids['data']}",
     }
     owner, officer = KeySigner(make_seed("li-na")), KeySigner(make_seed("harbour/officer"))
