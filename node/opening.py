@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from consensus.chain import Floor, Point
 from consensus.records import Record
+from node.client.keyfile import Passphrase
 from node.config import NodeConfig
 from node.keystore import KeyFileError, NodeKeys, load_node_keys
 from node.returning import Returning
@@ -95,14 +96,14 @@ def read_genesis(path: Path) -> Genesis:
         raise StartError("genesis_invalid", f"{path}: {error}.") from error
 
 
-def read_keys(config: NodeConfig) -> NodeKeys:
-    """The node's keys, as its role needs them. Raises StartError.
+def read_keys(config: NodeConfig, passphrase: Passphrase | None = None) -> NodeKeys:
+    """The node's keys, as its role needs them; `passphrase` opens those that are sealed. Raises StartError.
 
     Whether the network knows them is for its books to say, and those may not be here yet: a node that nobody has
     admitted, or whose validator key has no seat, starts and follows.
     """
     try:
-        keys = load_node_keys(Path(config.data_dir))
+        keys = load_node_keys(Path(config.data_dir), passphrase, allow_unsealed=config.allow_unsealed_keys)
     except KeyFileError as error:
         raise StartError(error.code, error.sentence) from error
     if config.role == "observer":
@@ -116,11 +117,11 @@ def read_keys(config: NodeConfig) -> NodeKeys:
     return keys
 
 
-async def open_everything(config: NodeConfig, stack: AsyncExitStack) -> Opened:
+async def open_everything(config: NodeConfig, stack: AsyncExitStack, passphrase: Passphrase | None = None) -> Opened:
     """Open what lies in the data directory; `stack` closes it in reverse order. Raises StartError."""
     directory = Path(config.data_dir)
     genesis = read_genesis(Path(config.genesis))
-    keys = read_keys(config)
+    keys = read_keys(config, passphrase)
     try:
         store = await ChainStore.open(directory / DATABASE, genesis)
         stack.push_async_callback(store.close)

@@ -15,6 +15,7 @@ from typing import Final
 from node.api.app import make_app
 from node.api.ports import Busy, NodeStatus, PeerStatus, Submission, SyncState
 from node.attester import Attester
+from node.client.keyfile import Passphrase
 from node.config import NodeConfig
 from node.core import Core, read_clock_ms, read_steady_ms
 from node.evidence import EvidenceRoom
@@ -49,8 +50,9 @@ def _read_time_ms() -> TimeMs:
 class Node:
     """One node of the network; implements `node.api.ports.NodePort`."""
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(self, config: NodeConfig, passphrase: Passphrase | None = None) -> None:
         self._config = config
+        self._passphrase = passphrase
         self._stack = AsyncExitStack()
         self._core: Core | None = None
         self._running: asyncio.Task[None] | None = None
@@ -194,7 +196,7 @@ class Node:
     async def start(self) -> None:
         """Open, wire and listen. Raises StartError; whatever was opened is closed then."""
         try:
-            opened = await open_everything(self._config, self._stack)
+            opened = await open_everything(self._config, self._stack, self._passphrase)
             self._core = Core(self._config, opened)
             self.listen_port = await self._core.start(self._stack)
             if opened.keys.attester is not None:
@@ -284,8 +286,8 @@ class Node:
             await asyncio.sleep(0.02)  # two rooms must come to rest; neither has an event for it
 
 
-async def run_node(config: NodeConfig) -> int:
-    """Run a node until SIGTERM, SIGINT or a fault. Returns the exit code."""
+async def run_node(config: NodeConfig, passphrase: Passphrase | None = None) -> int:
+    """Run a node until SIGTERM, SIGINT or a fault; `passphrase` opens sealed keys. Returns the exit code."""
     configure_logging(json=config.log_json, level=config.log_level)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -293,23 +295,23 @@ async def run_node(config: NodeConfig) -> int:
     for number in signals:  # before anything is opened: a stop during the start is a clean stop as well
         loop.add_signal_handler(number, stopping.set)
     try:
-        return await _run_until(config, stopping)
+        return await _run_until(config, stopping, passphrase)
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
 
 
-async def _run_until(config: NodeConfig, stopping: asyncio.Event) -> int:
+async def _run_until(config: NodeConfig, stopping: asyncio.Event, passphrase: Passphrase | None) -> int:
     """One node after another over the same directory: what one fetched or found out changes how the next starts."""
-    while (code := await _run_one(config, stopping)) is None:
+    while (code := await _run_one(config, stopping, passphrase)) is None:
         pass
     return code
 
 
-async def _run_one(config: NodeConfig, stopping: asyncio.Event) -> int | None:
+async def _run_one(config: NodeConfig, stopping: asyncio.Event, passphrase: Passphrase | None) -> int | None:
     """The exit code, or None when another node is to start over the same directory."""
     log = get_logger("node")
-    node = Node(config)
+    node = Node(config, passphrase)
     try:
         await node.start()
     except StartError as error:

@@ -7,10 +7,11 @@ one's own and for trials; members who do not trust each other make their keys at
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nacl.public import PrivateKey
 
+from node.client.keyfile import Passphrase
 from node.config import CONFIG_FILE, NodeConfig, PeerAddress, format_config
 from node.keystore import write_key
 from node.store.votelog import VOTES, create_vote_log
@@ -73,13 +74,25 @@ def find_free_ports(count: int) -> list[int]:
 
 
 def make_member(
-    directory: Path, name: str, *, validator: bool = False, observer: bool = False, **roles: bool
+    directory: Path,
+    name: str,
+    *,
+    validator: bool = False,
+    observer: bool = False,
+    passphrase: Passphrase | None = None,
+    **roles: bool,
 ) -> Member:
-    """Make a member's keys below `directory` and return its public entry for the genesis."""
-    officer, node = KeySigner(write_key(directory, "officer")), KeySigner(write_key(directory, "node"))
-    enc = PrivateKey(write_key(directory, "enc"))
-    attester = None if observer or not validator else KeySigner(write_key(directory, "attester")).public_key
-    voter = KeySigner(write_key(directory, "validator")).public_key if validator else None
+    """Make a member's keys below `directory`, sealed when a passphrase is given; its public entry for the genesis.
+
+    Raises FileExistsError, OSError and KeyFileError.
+    """
+
+    def make(kind: str) -> bytes:
+        return write_key(directory, kind, passphrase=passphrase)
+
+    officer, node, enc = KeySigner(make("officer")), KeySigner(make("node")), PrivateKey(make("enc"))
+    attester = None if observer or not validator else KeySigner(make("attester")).public_key
+    voter = KeySigner(make("validator")).public_key if validator else None
     if validator:
         create_vote_log(directory / VOTES)
     return Member(
@@ -120,8 +133,8 @@ def make_testnet(
     ports = find_free_ports(2 * len(names)) if base_port is None else list(range(base_port, base_port + 2 * len(names)))
     members = [make_member(directory / name, name, validator=True, lender=True) for name in lenders]
     members += [make_member(directory / name, name, observer=True) for name in observers]
-    authorities = [("clearing", {"settlement_agent": True}), ("identity", {"issuer": True})]
-    extra = [make_member(directory / "authorities" / name, name, **roles) for name, roles in authorities]
+    authorities: dict[str, Any] = {"clearing": {"settlement_agent": True}, "identity": {"issuer": True}}
+    extra = [make_member(directory / "authorities" / name, name, **roles) for name, roles in authorities.items()]
     genesis = Genesis(
         version=GENESIS_VERSION,
         name=directory.name or "liushui",
@@ -146,9 +159,7 @@ def make_testnet(
         (place.directory / CONFIG_FILE).write_text(
             format_config(_make_config(place, places, members)), encoding="utf-8"
         )
-    return Testnet(
-        directory, genesis, places, tuple((name, directory / "authorities" / name) for name, _ in authorities)
-    )
+    return Testnet(directory, genesis, places, tuple((name, directory / "authorities" / name) for name in authorities))
 
 
 def _make_config(place: NodePlace, places: Sequence[NodePlace], members: Sequence[Member]) -> NodeConfig:
@@ -164,4 +175,5 @@ def _make_config(place: NodePlace, places: Sequence[NodePlace], members: Sequenc
             if one.name != place.name
         ),
         verify_processes=-1 if len(places) == 1 else 0,
+        allow_unsealed_keys=True,
     )

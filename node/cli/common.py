@@ -6,6 +6,7 @@ Imports only click and the standard library, because every command waits for it.
 import functools
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
@@ -177,19 +178,32 @@ def pick_language(environment: Mapping[str, str]) -> str:
     return "en"
 
 
-def read_passphrase(*, file: Path | None, descriptor: int | None, confirm: bool = False) -> str:
-    """The passphrase from the place that was named, else asked for without echo."""
+def read_passphrase(
+    *,
+    file: Path | None,
+    descriptor: int | None,
+    confirm: bool = False,
+    prompt: str = "Passphrase",
+    is_guarded: bool = False,
+) -> str:
+    """The passphrase from the place that was named, else asked for without echo.
+
+    A file must be for its owner alone, unless somebody else guards it; a pipe or a device has no owner to speak of.
+    """
     if file is not None and descriptor is not None:
         raise click.UsageError("Name --passphrase-file or --passphrase-fd, not both.")
     try:
         if file is not None:
+            mode = file.stat().st_mode
+            if stat.S_ISREG(mode) and mode & 0o077 and not is_guarded:
+                fail("passphrase_exposed", f"{file} can be read by other users: run chmod 600 {file}.")
             return _first_line(file.read_bytes())
         if descriptor is not None:
             with os.fdopen(descriptor, "rb", closefd=False) as stream:
                 return _first_line(stream.readline(4_096))
     except OSError as error:
         fail("passphrase_unreadable", f"The passphrase cannot be read: {error.strerror}.")
-    prompted: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+    prompted: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
     return prompted
 
 

@@ -72,7 +72,7 @@ def _check_clock() -> Finding:
 
 def _check_directory(directory: Path) -> list[Finding]:
     from node.config import ConfigError, load_config
-    from node.keystore import KeyFileError, load_node_keys
+    from node.keystore import KeyFileError, list_keys, read_public_key
     from protocol.genesis import GenesisError, decode_genesis
 
     try:
@@ -82,11 +82,11 @@ def _check_directory(directory: Path) -> list[Finding]:
     findings = [Finding("settings", True, f"{config.name}, {config.role}")]
     place = Path(config.data_dir)
     try:
-        keys = load_node_keys(place)
-        findings.append(Finding("keys", True, f"node key {keys.node.public_key.hex()[:16]}"))
+        held, node_key = list_keys(place), read_public_key(place, "node")
+        findings.append(_check_keys(place, held, config.allow_unsealed_keys))
         raw = Path(config.genesis).read_bytes()
         genesis = decode_genesis(raw)
-        member = next((one for one in genesis.members if one.node_key == keys.node.public_key), None)
+        member = next((one for one in genesis.members if one.node_key == node_key), None)
         findings.append(
             Finding("genesis", True, f"{genesis.name}, this node is {member.name}")
             if member is not None
@@ -105,6 +105,18 @@ def _check_directory(directory: Path) -> list[Finding]:
         _check_disk(place),
     ]
     return findings
+
+
+def _check_keys(place: Path, held: dict[str, bool], allow_unsealed: bool) -> Finding:
+    """Whether the keys that every node needs are there, and sealed unless the settings say otherwise."""
+    missing = [name for name in ("node", "enc") if name not in held]
+    if missing:
+        return Finding("keys", False, f"{place} holds no {missing[0]} key: create it with liushui init.")
+    bare = [name for name, is_sealed in held.items() if not is_sealed]
+    if bare and not allow_unsealed:
+        return Finding("keys", False, f"{', '.join(bare)} not sealed: run liushui keys seal --dir {place}.")
+    said = f"{', '.join(held)}; {'all sealed' if not bare else 'not sealed, as the settings allow'}."
+    return Finding("keys", True, said)
 
 
 def _check_stops(place: Path) -> list[Finding]:

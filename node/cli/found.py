@@ -2,11 +2,22 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.cli.common import fail, json_option, print_facts, print_json, print_table
+from node.cli.common import (
+    fail,
+    json_option,
+    passphrase_options,
+    print_facts,
+    print_json,
+    print_table,
+    read_passphrase,
+)
+
+if TYPE_CHECKING:
+    from node.setup import Testnet
 
 
 @click.command()
@@ -29,7 +40,10 @@ def testnet(
     base_port: int | None,
     as_json: bool,
 ) -> None:
-    """Lay out a network in DIRECTORY: genesis.json, and one data directory per node with settings and keys."""
+    """Lay out a network in DIRECTORY: genesis.json, and one data directory per node with settings and keys.
+
+    Its keys are not sealed: it is for trials on one machine. liushui keys seal seals those of a directory.
+    """
     from node.setup import make_testnet
     from protocol.ids import TimeMs
 
@@ -53,6 +67,11 @@ def testnet(
         fail("directory_unwritable", f"{directory} cannot be written: {error.strerror}.")
     except KeyError:
         fail("currency_unknown", f"No scoring model is shipped for {currency}: choose CNY or CZK.")
+    _tell(made, as_json)
+
+
+def _tell(made: "Testnet", as_json: bool) -> None:
+    """What was laid out, and how to start it."""
     facts: list[dict[str, Any]] = [
         {
             "name": node.name,
@@ -67,13 +86,13 @@ def testnet(
         print_json(
             {
                 "chain_id": made.genesis.calculate_chain_id().hex(),
-                "genesis": str(directory / "genesis.json"),
+                "genesis": str(made.directory / "genesis.json"),
                 "nodes": facts,
                 "authorities": [{"name": name, "directory": str(place)} for name, place in made.authorities],
             }
         )
         return
-    print_facts([("chain id", made.genesis.calculate_chain_id().hex()), ("genesis", directory / "genesis.json")])
+    print_facts([("chain id", made.genesis.calculate_chain_id().hex()), ("genesis", made.directory / "genesis.json")])
     print_table(
         ("Node", "Role", "Start it with"),
         [(f["name"], f["role"], f"liushui start --data-dir {f['data_dir']}") for f in facts],
@@ -88,26 +107,48 @@ def testnet(
 @click.option("--validator", is_flag=True, help="The node votes; it gets a validator key and an attester key.")
 @click.option("--lender", is_flag=True, help="The organisation lends.")
 @click.option("--observer", is_flag=True, help="The organisation may see exposure totals.")
-def init(*, name: str, data_dir: Path, validator: bool, lender: bool, observer: bool) -> None:
+@click.option("--unsealed", is_flag=True, help="Leave the keys unsealed: for throw-away networks only.")
+@passphrase_options
+def init(
+    *,
+    name: str,
+    data_dir: Path,
+    validator: bool,
+    lender: bool,
+    observer: bool,
+    unsealed: bool,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+) -> None:
     """Make the keys and settings of NAME's node, and print the public entry that the genesis needs (JSON).
 
+    One passphrase seals all its keys: asked for, or from --passphrase-file or --passphrase-fd.
     Send the entry to the founders; when their genesis.json arrives, put it into the data directory, add the peers to
     config.toml and run liushui start.
     """
     import msgspec
 
+    from node.client.keyfile import Passphrase
     from node.config import CONFIG_FILE, NodeConfig, format_config
+    from node.keystore import KEYS_DIRECTORY, KeyFileError
     from node.setup import make_member
 
     _check_names((name,))
+    taken = f"{data_dir} already holds keys: choose an empty directory; keys are never overwritten."
+    if (data_dir / KEYS_DIRECTORY).exists():
+        fail("directory_taken", taken)
+    passphrase = None
+    if not unsealed:
+        passphrase = Passphrase(lambda: read_passphrase(file=passphrase_file, descriptor=passphrase_fd, confirm=True))
+    config = NodeConfig(name=name, role="validator" if validator else "observer", allow_unsealed_keys=unsealed)
+    roles = {"validator": validator, "observer": observer, "lender": lender}
     try:
-        member = make_member(data_dir, name, validator=validator, observer=observer, lender=lender)
-        config = NodeConfig(name=name, role="validator" if validator else "observer")
+        member = make_member(data_dir, name, passphrase=passphrase, **roles)
         (data_dir / CONFIG_FILE).write_text(format_config(config), encoding="utf-8")
+    except KeyFileError as error:
+        fail(error.code, error.sentence)
     except FileExistsError:
-        fail(
-            "directory_taken", f"{data_dir} already holds keys: choose an empty directory; keys are never overwritten."
-        )
+        fail("directory_taken", taken)
     except OSError as error:
         fail("directory_unwritable", f"{data_dir} cannot be written: {error.strerror}.")
     click.echo(msgspec.json.format(msgspec.json.encode(member), indent=2).decode())

@@ -1,7 +1,7 @@
 """`liushui keys`: a person's own key file and its replacement on the ledger, and a validator key's proof for its seat.
 
-The passphrase comes from a prompt, a file or a descriptor, never from argv.
-Never print a seed. Words to write down are offered only by a release that carries a word list; this one does not.
+The passphrase comes from a prompt, a file or a descriptor, never from argv. Never print a seed, unless its owner asked
+for the words to write down (`node.cli.words`).
 """
 
 import functools
@@ -15,14 +15,22 @@ from node.cli.common import (
     fail,
     json_option,
     passphrase_options,
-    print_facts,
-    print_json,
-    read_passphrase,
 )
 from node.cli.desk import Desk, Party, signing
-from node.cli.nodekeys import adopt
+from node.cli.nodekeys import adopt, change_passphrase, seal, unseal
 from node.cli.seats import seat_proof
 from node.cli.typed import DIRECTORY, FILE
+from node.cli.words import (
+    export_key,
+    import_key,
+    lang_of_words,
+    read_facts,
+    restore,
+    show_key,
+    show_words,
+    words_of,
+    write_sealed,
+)
 
 if TYPE_CHECKING:
     from protocol.ids import BoxKey
@@ -34,25 +42,37 @@ def keys() -> None:
 
 
 keys.add_command(seat_proof)
-keys.add_command(adopt)
+for _command in (adopt, seal, unseal, change_passphrase, words_of, restore, export_key, import_key):
+    keys.add_command(_command)
 
 
 @keys.command()
 @click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to create.")
+@click.option("--words", is_flag=True, help="Show the 24 words that restore it, to be written down.")
+@lang_of_words
 @passphrase_options
 @json_option
-def new(*, path: Path, passphrase_file: Path | None, passphrase_fd: int | None, as_json: bool) -> None:
-    """Make a new key, sealed by a passphrase. An existing file is never overwritten."""
-    from node.client.keyfile import KeyFileProblem, make_seed, seal_seed, write_key_file
+def new(
+    *,
+    path: Path,
+    words: bool,
+    language: str,
+    passphrase_file: Path | None,
+    passphrase_fd: int | None,
+    as_json: bool,
+) -> None:
+    """Make a new key, sealed by a passphrase. An existing file is never overwritten.
 
-    if path.exists():
-        fail("key_file_exists", f"{path} exists: choose another name; a key is never overwritten.")
-    passphrase = read_passphrase(file=passphrase_file, descriptor=passphrase_fd, confirm=True)
-    try:
-        write_key_file(path, seal_seed(make_seed(), passphrase))
-    except KeyFileProblem as error:
-        fail(error.code, error.sentence)
-    _show(path, as_json)
+    Example: liushui keys new --out li-na.key --words
+    """
+    from node.client.keyfile import make_seed
+
+    seed = make_seed()
+    write_sealed(path, seed, passphrase_file, passphrase_fd)
+    if words:
+        show_words(seed, language, read_facts(path), as_json)
+    else:
+        show_key(path, as_json)
 
 
 @keys.command()
@@ -60,24 +80,7 @@ def new(*, path: Path, passphrase_file: Path | None, passphrase_fd: int | None, 
 @json_option
 def show(path: Path, as_json: bool) -> None:
     """Show the public key and account of a key file; needs no passphrase."""
-    _show(path, as_json)
-
-
-def _show(path: Path, as_json: bool) -> None:
-    from node.client.keyfile import KeyFileProblem, read_key_file
-    from protocol.crypto import calculate_account_id
-    from protocol.ids import PublicKey
-
-    try:
-        file = read_key_file(path)
-    except KeyFileProblem as error:
-        fail(error.code, error.sentence)
-    account = calculate_account_id(PublicKey(bytes.fromhex(file.public_key)))
-    facts = {"file": str(path), "public_key": file.public_key, "account": account.hex()}
-    if as_json:
-        print_json(facts)
-    else:
-        print_facts(facts.items())
+    show_key(path, as_json)
 
 
 def _new_key_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -111,14 +114,14 @@ def _open_new(path: Path | None, directory: Path | None, secret: Path | None) ->
     from nacl.public import PrivateKey
 
     from node.cli.remote import open_key
-    from node.cli.sign import read_officer_seed
+    from node.cli.sign import find_passphrase, read_officer_seed
     from node.client.keyfile import derive_enc_key
     from node.keystore import read_seed
     from protocol.crypto import KeySigner
     from protocol.ids import BoxKey
 
     if directory is not None:
-        seed, sealing = read_officer_seed(directory), read_seed(directory, "enc")
+        seed, sealing = read_officer_seed(directory), read_seed(directory, "enc", find_passphrase(directory))
         if sealing is None:
             fail("key_missing", f"{directory} holds no enc key: create it with liushui init.")
         enc_key = BoxKey(bytes(PrivateKey(sealing).public_key))

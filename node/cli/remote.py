@@ -48,11 +48,13 @@ def get(url: str, path: str, *, language: str = "en", **query: str) -> Any:
     return run(url, lambda client: client.get(path, **query), language=language)
 
 
-def open_key(path: Path, passphrase_file: Path | None, passphrase_fd: int | None) -> bytes:
+def open_key(
+    path: Path, passphrase_file: Path | None, passphrase_fd: int | None, *, prompt: str = "Passphrase"
+) -> bytes:
     """The seed of a key file, with its passphrase from where the caller said."""
     try:
         file = read_key_file(path)
-        return open_seed(file, read_passphrase(file=passphrase_file, descriptor=passphrase_fd))
+        return open_seed(file, read_passphrase(file=passphrase_file, descriptor=passphrase_fd, prompt=prompt))
     except KeyFileProblem as error:
         fail(error.code, error.sentence)
 

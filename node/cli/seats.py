@@ -81,15 +81,19 @@ def seat_proof(*, name: str, directory: Path, new: bool, path: Path | None, node
 
 def _open_validator(directory: Path, *, new: bool) -> "KeySigner":
     """The key that is to be seated: the next one while it waits, else the present one."""
-    from node.keystore import VALIDATOR_NAMES, KeyFileError, read_seed, write_key
+    from node.cli.sign import find_passphrase
+    from node.keystore import VALIDATOR_NAMES, KeyFileError, list_keys, read_seed, write_key
     from protocol.crypto import KeySigner
 
+    passphrase = find_passphrase(directory)
     try:
-        present, waiting = (read_seed(directory, one) for one in VALIDATOR_NAMES)
+        present, waiting = (read_seed(directory, one, passphrase) for one in VALIDATOR_NAMES)
         if new:
             if waiting is not None:
                 fail("key_waits", f"{directory} holds a validator-next key already: leave --new out to prove that one.")
-            return KeySigner(write_key(directory, VALIDATOR_NAMES[0 if present is None else 1]))
+            is_sealed = any(list_keys(directory).values())
+            name = VALIDATOR_NAMES[0 if present is None else 1]
+            return KeySigner(write_key(directory, name, passphrase=passphrase if is_sealed else None))
     except KeyFileError as error:
         fail(error.code, error.sentence)
     except OSError as error:
@@ -101,14 +105,12 @@ def _open_validator(directory: Path, *, new: bool) -> "KeySigner":
 
 
 def _read_public(directory: Path, name: str) -> "PublicKey | None":
-    from node.keystore import KeyFileError, read_seed
-    from protocol.crypto import KeySigner
+    from node.keystore import KeyFileError, read_public_key
 
     try:
-        seed = read_seed(directory, name)
+        return read_public_key(directory, name)
     except KeyFileError as error:
         fail(error.code, error.sentence)
-    return None if seed is None else KeySigner(seed).public_key
 
 
 def _read_proof(path: Path) -> SeatProof:

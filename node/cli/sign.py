@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
-from node.cli.common import FailureError, fail, print_facts, print_json
+from node.cli.common import FailureError, fail, print_facts, print_json, read_passphrase
 
 if TYPE_CHECKING:
     from node.client.http import NodeClient
+    from node.client.keyfile import Passphrase
     from node.client.network import Network, Standing
     from node.client.wallet import Intent, Wallet
     from protocol.crypto import KeySigner
@@ -82,12 +83,33 @@ def read_network(node_url: str, directory: Path | None = None) -> "Network":
     return network
 
 
+def find_passphrase(directory: Path) -> "Passphrase":
+    """What opens the keys of a directory, asked for once per command and only when one of them is sealed.
+
+    --passphrase-file and --passphrase-fd are those of the sender; for anybody else's directory it is asked.
+    """
+    from node.client.keyfile import Passphrase
+
+    context = click.get_current_context()
+    held: dict[Path, Passphrase] = context.find_root().meta.setdefault("liushui.passphrases", {})
+    given = context.params if context.params.get("directory") == directory else {}
+
+    def ask() -> str:
+        return read_passphrase(
+            file=given.get("passphrase_file"),
+            descriptor=given.get("passphrase_fd"),
+            prompt=f"Passphrase of the keys in {directory}",
+        )
+
+    return held.setdefault(directory, Passphrase(ask))
+
+
 def read_officer_seed(directory: Path) -> bytes:
     """The seed of an organisation's officer key."""
     from node.keystore import KEYS_DIRECTORY, KeyFileError, read_seed
 
     try:
-        seed = read_seed(directory, "officer")
+        seed = read_seed(directory, "officer", find_passphrase(directory))
     except KeyFileError as error:
         fail(error.code, error.sentence)
     if seed is None:

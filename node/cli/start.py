@@ -1,12 +1,18 @@
 """`liushui start`: the door to the runtime. Settings come from config.toml, the environment, then these flags."""
 
 import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from node.cli.common import fail
+from node.cli.common import fail, passphrase_options, read_passphrase
+
+if TYPE_CHECKING:
+    from node.client.keyfile import Passphrase
+
+CREDENTIAL: Final = "liushui-passphrase"
 
 
 @click.command()
@@ -17,14 +23,18 @@ from node.cli.common import fail
     envvar="LIUSHUI_DATA",
     help="The node's directory, made by liushui testnet or liushui init.",
 )
+@passphrase_options
 @click.option("--role", type=click.Choice(["validator", "observer"]), default=None, help="Instead of config.toml's.")
 @click.option("--listen-port", type=click.IntRange(0, 65_535), default=None, help="Port for other nodes.")
 @click.option("--api-host", default=None, help="Address the API binds to; loopback unless told otherwise.")
 @click.option("--api-port", type=click.IntRange(0, 65_535), default=None, help="Port of the API.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default=None)
 @click.option("--log-json/--log-text", default=None, help="JSON lines for machines, or aligned text for people.")
-def start(*, data_dir: Path, **overrides: Any) -> None:
+def start(*, data_dir: Path, passphrase_file: Path | None, passphrase_fd: int | None, **overrides: Any) -> None:
     """Run the node of a data directory until SIGTERM or Ctrl-C.
+
+    Sealed keys have one passphrase: from --passphrase-file, --passphrase-fd, the systemd credential
+    liushui-passphrase, or else asked for, once.
 
     Exits 0 after a clean stop, 1 after a fault, 2 when it could not start (the last log line names the fix).
     """
@@ -37,4 +47,34 @@ def start(*, data_dir: Path, **overrides: Any) -> None:
         config = load_config(data_dir, environment=os.environ, overrides=overrides)
     except ConfigError as error:
         fail(error.code, error.sentence)
-    raise click.exceptions.Exit(asyncio.run(run_node(config)))
+    passphrase = _open_keys(Path(config.data_dir), passphrase_file, passphrase_fd)
+    raise click.exceptions.Exit(asyncio.run(run_node(config, passphrase)))
+
+
+def _open_keys(directory: Path, file: Path | None, descriptor: int | None) -> "Passphrase | None":
+    """The passphrase that opens the node's keys, tried before anything runs; None when none is sealed."""
+    from node.client.keyfile import Passphrase
+    from node.keystore import KeyFileError, list_keys, read_seed
+
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    is_guarded = file is None and descriptor is None and folder is not None and (Path(folder) / CREDENTIAL).is_file()
+    if is_guarded and folder is not None:
+        file = Path(folder) / CREDENTIAL  # systemd lets the service read it by an access list: its mode says nothing
+    try:
+        sealed = [name for name, is_sealed in list_keys(directory).items() if is_sealed]
+        if not sealed:
+            return None
+        if file is None and descriptor is None and not sys.stdin.isatty():
+            fail(
+                "passphrase_missing",
+                f"The keys in {directory} are sealed, and nobody can be asked: give --passphrase-file or"
+                f" --passphrase-fd, or the systemd credential {CREDENTIAL}.",
+            )
+        prompt = f"Passphrase of the keys in {directory}"
+        passphrase = Passphrase(
+            lambda: read_passphrase(file=file, descriptor=descriptor, prompt=prompt, is_guarded=is_guarded)
+        )
+        read_seed(directory, sealed[0], passphrase)
+    except KeyFileError as error:
+        fail(error.code, error.sentence)
+    return passphrase

@@ -1,12 +1,14 @@
-"""A person's wallet file: one 32-byte seed, sealed by a passphrase (argon2id, then XSalsa20-Poly1305 secretbox).
+"""A sealed key file: one 32-byte seed under a passphrase (argon2id, then XSalsa20-Poly1305 secretbox).
 
-From the seed come the signing key and the key that documents are sealed to, so one file is one identity. The
-passphrase never comes from an argument of the command line and has no default. Never log what `open_seed` returns.
+A person's wallet is one such file: from the seed come the signing key and the key that documents are sealed to, so one
+file is one identity. A node's keys are several (`node.keystore`). The passphrase never comes from an argument of the
+command line nor from the environment, and has no default. Never log what `open` returns.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 from nacl.exceptions import CryptoError
@@ -60,46 +62,101 @@ def derive_enc_key(seed: bytes) -> PrivateKey:
     return PrivateKey(calculate_hash("wallet-enc", seed))
 
 
-def seal_seed(
-    seed: bytes,
-    passphrase: str,
-    *,
-    passes: int = argon2id.OPSLIMIT_MODERATE,
-    memory_bytes: int = argon2id.MEMLIMIT_MODERATE,
-) -> KeyFile:
-    """The file that keeps `seed` under `passphrase`. Raises KeyFileProblem for a passphrase that is too short."""
-    assert len(seed) == SEED_BYTES
-    if len(passphrase) < PASSPHRASE_CHARS_MIN:
-        raise KeyFileProblem(
-            "passphrase_short", f"The passphrase is too short: use at least {PASSPHRASE_CHARS_MIN} characters."
+class Cost(NamedTuple):
+    """What one guess at a passphrase costs."""
+
+    passes: int
+    memory_bytes: int
+
+
+COST: Final = Cost(argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)
+"""About half a second and 256 MiB: much for each of many guesses, little for one start."""
+
+
+class Passphrase:
+    """One passphrase, asked for when it is first needed. What was derived from it is kept, so that all files that were
+    sealed beside each other open at the cost of one.
+    """
+
+    def __init__(self, ask: Callable[[], str]) -> None:
+        self._ask = ask
+        self._text: str | None = None
+        self._derived: dict[tuple[bytes, Cost], bytes] = {}
+
+    def seal(self, seed: bytes, *, cost: Cost | None = None, beside: KeyFile | None = None) -> KeyFile:
+        """The file that keeps `seed`; under the same salt as `beside`, which this passphrase must open.
+
+        Raises KeyFileProblem: passphrase_short, or what `open` says of `beside`.
+        """
+        assert len(seed) == SEED_BYTES
+        if len(self._get_text()) < PASSPHRASE_CHARS_MIN:
+            raise KeyFileProblem(
+                "passphrase_short", f"The passphrase is too short: use at least {PASSPHRASE_CHARS_MIN} characters."
+            )
+        salt, cost = random(argon2id.SALTBYTES), COST if cost is None else cost
+        if beside is not None:
+            self.open(beside)
+            salt, cost = bytes.fromhex(beside.salt), Cost(beside.passes, beside.memory_bytes)
+        return KeyFile(
+            version=1,
+            public_key=KeySigner(seed).public_key.hex(),
+            kdf="argon2id13",
+            passes=cost.passes,
+            memory_bytes=cost.memory_bytes,
+            salt=salt.hex(),
+            box=bytes(SecretBox(self._derive(salt, cost)).encrypt(seed)).hex(),
         )
-    salt = random(argon2id.SALTBYTES)
-    key = _derive(passphrase, salt, passes, memory_bytes)
-    return KeyFile(
-        version=1,
-        public_key=KeySigner(seed).public_key.hex(),
-        kdf="argon2id13",
-        passes=passes,
-        memory_bytes=memory_bytes,
-        salt=salt.hex(),
-        box=bytes(SecretBox(key).encrypt(seed)).hex(),
-    )
+
+    def open(self, file: KeyFile) -> bytes:
+        """The seed. Raises KeyFileProblem when the passphrase is wrong or the file was altered."""
+        key = self._derive(bytes.fromhex(file.salt), Cost(file.passes, file.memory_bytes))
+        try:
+            seed = SecretBox(key).decrypt(bytes.fromhex(file.box))
+        except CryptoError as error:
+            raise KeyFileProblem(
+                "passphrase_wrong", "The passphrase does not open this key file: try again."
+            ) from error
+        if KeySigner(seed).public_key.hex() != file.public_key:
+            raise KeyFileProblem(
+                "key_file_altered", "The key file names another public key: restore it from its backup."
+            )
+        return seed
+
+    def _get_text(self) -> str:
+        if self._text is None:
+            self._text = self._ask()
+        return self._text
+
+    def _derive(self, salt: bytes, cost: Cost) -> bytes:
+        held = self._derived.get((salt, cost))
+        if held is None:
+            secret = self._get_text().encode()
+            held = argon2id.kdf(SecretBox.KEY_SIZE, secret, salt, opslimit=cost.passes, memlimit=cost.memory_bytes)
+            self._derived[salt, cost] = held
+        return held
+
+
+def seal_seed(seed: bytes, passphrase: str, *, cost: Cost | None = None) -> KeyFile:
+    """The file that keeps `seed` under `passphrase`. Raises KeyFileProblem for a passphrase that is too short."""
+    return Passphrase(lambda: passphrase).seal(seed, cost=cost)
 
 
 def open_seed(file: KeyFile, passphrase: str) -> bytes:
     """The seed. Raises KeyFileProblem when the passphrase is wrong or the file was altered."""
-    key = _derive(passphrase, bytes.fromhex(file.salt), file.passes, file.memory_bytes)
+    return Passphrase(lambda: passphrase).open(file)
+
+
+def encode_key_file(file: KeyFile) -> bytes:
+    """The text of a file."""
+    return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
+
+
+def decode_key_file(raw: bytes, path: Path) -> KeyFile:
+    """What a file's text says. Raises KeyFileProblem for one that is broken."""
     try:
-        seed = SecretBox(key).decrypt(bytes.fromhex(file.box))
-    except CryptoError as error:
-        raise KeyFileProblem("passphrase_wrong", "The passphrase does not open this key file: try again.") from error
-    if KeySigner(seed).public_key.hex() != file.public_key:
-        raise KeyFileProblem("key_file_altered", "The key file names another public key: restore it from its backup.")
-    return seed
-
-
-def _derive(passphrase: str, salt: bytes, passes: int, memory_bytes: int) -> bytes:
-    return argon2id.kdf(SecretBox.KEY_SIZE, passphrase.encode(), salt, opslimit=passes, memlimit=memory_bytes)
+        return msgspec.json.decode(raw, type=KeyFile)
+    except JSON_FAULTS as error:
+        raise KeyFileProblem("key_file_broken", f"{path} is not a key file of this program: {error}.") from error
 
 
 def write_key_file(path: Path, file: KeyFile) -> None:
@@ -114,7 +171,20 @@ def write_key_file(path: Path, file: KeyFile) -> None:
     except OSError as error:
         raise KeyFileProblem("key_file_unwritable", f"{path} cannot be written: {error.strerror}.") from error
     with os.fdopen(handle, "wb") as out:
-        out.write(msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
+        out.write(encode_key_file(file))
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def replace_key_file(path: Path, file: KeyFile) -> None:
+    """Put another sealed file of the same key in the place of one, as a whole. Raises KeyFileProblem."""
+    spare = path.with_name(path.name + ".new")
+    try:
+        spare.unlink(missing_ok=True)
+        write_key_file(spare, file)
+        spare.replace(path)
+    except OSError as error:
+        raise KeyFileProblem("key_file_unwritable", f"{path} cannot be written: {error.strerror}.") from error
 
 
 def read_key_file(path: Path) -> KeyFile:
@@ -129,7 +199,4 @@ def read_key_file(path: Path) -> KeyFile:
         ) from error
     except OSError as error:
         raise KeyFileProblem("key_file_unreadable", f"{path} cannot be read: {error.strerror}.") from error
-    try:
-        return msgspec.json.decode(raw, type=KeyFile)
-    except JSON_FAULTS as error:
-        raise KeyFileProblem("key_file_broken", f"{path} is not a key file of this program: {error}.") from error
+    return decode_key_file(raw, path)

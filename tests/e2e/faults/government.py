@@ -98,7 +98,14 @@ class Government:
             PeerAddress(name=one.name, node_key=keys[one.name], url=f"wss://127.0.0.1:{one.listen_port}/gossip")
             for one in processes.testnet.nodes
         )
-        config = NodeConfig(name=name, role="validator", listen_port=port, api_port=port + 1, peers=peers)
+        config = NodeConfig(
+            name=name,
+            role="validator",
+            listen_port=port,
+            api_port=port + 1,
+            peers=peers,
+            allow_unsealed_keys=True,
+        )
         (directory / CONFIG_FILE).write_text(format_config(config), encoding="utf-8")
         shutil.copy(processes.testnet.directory / "genesis.json", directory / "genesis.json")
         processes.places[name] = place = NodePlace(name, "validator", directory, port, port + 1)

@@ -8,17 +8,25 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 from nacl.public import PrivateKey
-from nacl.pwhash import argon2id
 
 from node.cli.common import EXIT_OK
 from node.cli.main import main
-from node.client.keyfile import derive_enc_key, seal_seed, write_key_file
+from node.client.keyfile import Cost, derive_enc_key, seal_seed, write_key_file
 from node.demo.statements import Format, Profile, make_statement
 from node.keystore import write_key
 from protocol.genesis import encode_genesis
 from tests.node.api.harness import DevNode, make_seed
 
 PASSPHRASE = "correct horse battery"
+CHEAP = Cost(1, 8_192)
+"""What libsodium takes at least."""
+
+
+def write_secret(path: Path, text: str) -> Path:
+    """A passphrase in a file of its owner alone."""
+    path.touch(mode=0o600)
+    path.write_text(text + "\n")
+    return path
 
 
 class Desk:
@@ -33,9 +41,9 @@ class Desk:
         seed = make_seed("li-na")
         write_key_file(
             self.key,
-            seal_seed(seed, PASSPHRASE, passes=argon2id.OPSLIMIT_MIN, memory_bytes=argon2id.MEMLIMIT_MIN),
+            seal_seed(seed, PASSPHRASE, cost=CHEAP),
         )
-        self.secret.write_text(PASSPHRASE + "\n")
+        write_secret(self.secret, PASSPHRASE)
         self.genesis.write_bytes(encode_genesis(node.genesis))
         self.statement.write_bytes(
             make_statement(Profile.SALARIED_STEADY, format=Format.OFX, end=date(2026, 10, 31), seed=5, holder="Li Na")

@@ -20,7 +20,9 @@ from node.cli.common import (
     pick_language,
 )
 from node.cli.main import COMMANDS, main
+from node.config import load_config
 from node.demo.statements import Format, Profile, make_statement
+from tests.node.cli.terminal import PASSPHRASE, write_secret
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT.parent / "shared" / "data" / "statements"
@@ -142,8 +144,7 @@ def test_a_period_that_is_none_is_wrong_use(tmp_path: Path, every: str) -> None:
 
 def test_a_key_file_is_made_and_shown(tmp_path: Path) -> None:
     """`keys new` seals with a passphrase from a file; `keys show` needs none; nothing overwrites a key."""
-    secret = tmp_path / "passphrase"
-    secret.write_text("correct horse battery\n")
+    secret = write_secret(tmp_path / "passphrase", PASSPHRASE)
     path = tmp_path / "me.key"
     args = ("keys", "new", "--out", str(path), "--passphrase-file", str(secret), "--json")
     made = json.loads(run(*args).output)
@@ -186,13 +187,15 @@ def test_doctor_names_the_fix_of_an_exposed_key(tmp_path: Path) -> None:
 
 
 def test_init_prints_the_entry_for_the_genesis(tmp_path: Path) -> None:
-    """A member's keys are made at home and only the public halves are printed."""
-    done = run("init", "harbour", "--data-dir", str(tmp_path / "harbour"), "--validator", "--lender")
+    """A member's keys are made at home and only the public halves are printed; unsealed only when told so."""
+    home = tmp_path / "harbour"
+    done = run("init", "harbour", "--data-dir", str(home), "--validator", "--lender", "--unsealed")
     entry = json.loads(done.output)
     assert entry["name"] == "harbour"
     assert entry["validator_key"]
-    seed = (tmp_path / "harbour" / "keys" / "officer.key").read_text().strip()
+    seed = (home / "keys" / "officer.key").read_text().strip()
     assert seed not in done.output
+    assert load_config(home, environment={}).allow_unsealed_keys
     assert run("init", "harbour", "--data-dir", str(tmp_path / "harbour")).exit_code == EXIT_REFUSED
 
 

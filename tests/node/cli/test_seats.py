@@ -185,7 +185,7 @@ async def test_seats_plans_and_convictions_are_there_to_read(desk: Desk) -> None
 async def test_a_new_member_is_proposed_by_its_entry(desk: Desk, typed: tuple[str, ...]) -> None:
     """What `liushui init` printed has all its keys, that of its node too; what is typed beside it wins."""
     home = desk.folder / "peony"
-    made = await desk.run("init", "peony", "--data-dir", str(home), "--lender")
+    made = await desk.run("init", "peony", "--data-dir", str(home), "--lender", "--unsealed")
     entry = desk.folder / "peony.json"
     entry.write_text(made.stdout)
     proposal = ("gov", "propose", "member", "peony", "--role", "lender", "--entry", str(entry), *typed)

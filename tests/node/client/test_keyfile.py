@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from nacl.pwhash import argon2id
 
 from node.client.keyfile import (
+    Cost,
     KeyFile,
     KeyFileProblem,
     derive_enc_key,
@@ -20,10 +20,11 @@ from node.client.keyfile import (
 from protocol.crypto import KeySigner
 
 SEED = bytes(range(32))
+CHEAP = Cost(1, 8_192)
 
 
 def seal(seed: bytes = SEED, passphrase: str = "correct horse") -> KeyFile:
-    return seal_seed(seed, passphrase, passes=argon2id.OPSLIMIT_MIN, memory_bytes=argon2id.MEMLIMIT_MIN)
+    return seal_seed(seed, passphrase, cost=CHEAP)
 
 
 def test_a_sealed_seed_opens_with_its_passphrase(tmp_path: Path) -> None:
