@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from node.allowance import Allowance
-from node.gossip.fetch import Fetcher
+from node.gossip.fetch import Fetcher, NobodyHasItError
 from node.mempool import OWN, HeldBatch, Mempool
 from node.verifier import Verifier
 from protocol.batch import Batch, BatchRef, calculate_batch_digest, calculate_transaction_id
@@ -20,7 +20,7 @@ from protocol.ids import BatchDigest, PublicKey, TransactionId
 from protocol.limits import BATCH_BYTES_MAX, TRANSACTION_BYTES_MAX
 from protocol.messages import BatchReply, GetBatch, Message, PushBatch
 from protocol.rejections import Rejection
-from protocol.transactions.envelope import Transaction
+from protocol.transactions.envelope import Transaction, is_bare
 
 INBOX_MAX: Final = 64  # pushed batches waiting for verification, per peer; a dropped one is asked for once ordered
 INBOX_BYTES_MAX: Final = 4_194_304  # the same by bytes, of more than one: sixteen full ones
@@ -100,6 +100,8 @@ class BatchRoom:
         self._replied = asyncio.Event()
         self._submitted = asyncio.Event()
         self._waiters: dict[BatchDigest, asyncio.Event] = {}
+        self._final: Counter[BatchDigest] = Counter()
+        """Wanted for execution: copies without sidecars will do."""
         self._fetcher: Fetcher[BatchDigest, HeldBatch | BatchInvalidError] = Fetcher(self._ask, mesh.get_connected)
         self.pushes_dropped = 0
         self.set_validators(validators, is_pushed_to=is_pushed_to)
@@ -228,14 +230,16 @@ class BatchRoom:
         *,
         named: Named | None = None,
         charged: PublicKey | None = None,
+        may_be_bare: bool = False,
     ) -> HeldBatch | BatchInvalidError | None:
         """The batch ready to hold; None when only this copy is wrong; an error when its digest can never be valid.
 
-        `named` is the batch's own, when it was calculated before; `charged` pays for its signatures.
+        `named` is the batch's own, when it was calculated before; `charged` pays for its signatures; `may_be_bare`
+        takes copies whose sidecars are erased.
         """
         raw, named = encode(batch), named or Named.of(batch)
         heavy = len(raw) > BATCH_WEIGHT_MAX  # before any signature: a large frame would cost half a second
-        opening = None if heavy else self._verifier.open(batch.items, named.ids)
+        opening = None if heavy else self._verifier.open(batch.items, named.ids, may_be_bare=may_be_bare)
         if charged is not None:
             spent = len(batch.items) if opening is None else opening.signatures
             self._get_allowance(charged).spend(spent, self._clock_ms())
@@ -248,15 +252,33 @@ class BatchRoom:
             if isinstance(verdict, Rejection):
                 return BatchInvalidError(verdict.code)
             transactions.append(verdict)
-        return HeldBatch(batch, tuple(transactions), origin, self._clock_ms(), raw, digest=named.digest)
+        held = HeldBatch(batch, tuple(transactions), origin, self._clock_ms(), raw, digest=named.digest)
+        pairs = zip(transactions, batch.items, strict=True) if may_be_bare else ()
+        held.bare = any(is_bare(transaction, item.sidecars) for transaction, item in pairs)
+        return held
 
     # ------------------------------------------------------------------ batches that blocks order
 
     async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = (), *, in_haste: bool = False) -> HeldBatch:
         """The batch a block orders, held from now on. Raises BatchInvalidError, or NobodyHasItError to ask again.
 
-        Unless `in_haste`, a validator first waits a moment for a push that is on its way.
+        Unless `in_haste`, a validator first waits a moment for a push that is on its way. In haste is who executes what
+        is final; nobody else is given a batch whose sidecars are erased.
         """
+        if not in_haste:
+            held = await self._obtain(ref, first, in_haste=False)
+            if held.bare:
+                raise NobodyHasItError
+            return held
+        self._final[ref.digest] += 1
+        try:
+            return await self._obtain(ref, first, in_haste=True)
+        finally:
+            self._final[ref.digest] -= 1
+            if not self._final[ref.digest]:
+                del self._final[ref.digest]
+
+    async def _obtain(self, ref: BatchRef, first: Sequence[PublicKey], *, in_haste: bool) -> HeldBatch:
         digest = ref.digest
         if (held := self._mempool.get(digest)) is not None:
             return held
@@ -265,7 +287,7 @@ class BatchRoom:
             if held is not None:
                 return held
         if (saved := await self._read_saved(digest)) is not None:
-            stored = await self._verify(saved, OWN)
+            stored = await self._verify(saved, OWN, may_be_bare=in_haste)
             if isinstance(stored, HeldBatch):
                 return stored  # executed before: not held anew
         found = await self._fetcher.fetch(digest, first)
@@ -321,7 +343,7 @@ class BatchRoom:
         if batch is None or named is None or named.digest != digest:
             self._fetcher.offer(digest, peer, None)
             return
-        held = await self._verify(batch, peer, named=named)
+        held = await self._verify(batch, peer, named=named, may_be_bare=digest in self._final)
         if isinstance(held, HeldBatch):
             self._mempool.add_wanted(held)  # whoever wanted it may have gone; the block that names it has not
             self._on_held()

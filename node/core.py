@@ -34,6 +34,7 @@ from node.guard import VotingGuard
 from node.mempool import Mempool
 from node.meters import Meters
 from node.opening import DATABASE, Opened
+from node.outcomes import OutcomeRoom
 from node.progress import ProgressWatch
 from node.reception import Reception
 from node.roster import Roster
@@ -124,12 +125,14 @@ class Core:
             shelf=opened.shelf,
             interval=self.config.snapshot_interval,
         )
+        self.outcomes = OutcomeRoom(opened.store, self.gossip, opened.genesis_root)
         self.executor = Executor(
             ledger=opened.ledger,
             store=opened.store,
             floor=opened.floor,
             genesis_rows=opened.genesis_rows,
             batches=self.batches,
+            outcomes=self.outcomes,
             mempool=self.mempool,
             clock_ms=read_steady_ms,
             on_executed=self._on_executed,
@@ -265,6 +268,7 @@ class Core:
             history=self.engine,
             store=opened.store,
             documents=self.documents,
+            outcomes=self.outcomes,
             snapshots=self.snapshots,
             mesh=self.gossip,
             make_status=self.make_status,
@@ -403,4 +407,5 @@ class Core:
         await self.executor.close()
         await self.batches.close()
         await self.documents.close()
+        await self.outcomes.close()
         await self.snapshots.close()

@@ -7,6 +7,7 @@ books, before it is saved. Never decide what is final.
 """
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections import Counter, deque
@@ -21,12 +22,14 @@ from node.store.chain import ChainStore, StoredTransaction
 from node.store.outcome import Outcome
 from node.store.parts import Executed
 from node.telemetry import get_logger
-from protocol.batch import BatchRef
-from protocol.block import Block
+from protocol.batch import BatchRef, Sidecar
+from protocol.block import Block, Header
 from protocol.certificate import Certificate
 from protocol.ids import Height, PublicKey, TransactionId
 from protocol.ledger.execute import Execution, Ledger
+from protocol.ledger.records import Receipt
 from protocol.rejections import Rejection
+from protocol.transactions.envelope import Transaction, is_bare
 
 SLICE_S: Final = 0.005
 DUE_PER_SLICE: Final = 20
@@ -42,6 +45,15 @@ class BatchSource(Protocol):
 
     async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = (), *, in_haste: bool = False) -> HeldBatch:
         """The batch a block orders."""
+
+
+class OutcomeSource(Protocol):
+    """What is asked of the outcome room."""
+
+    async def fetch(
+        self, transaction: TransactionId, height: Height, naming: Header, *, rounds_max: int | None = None
+    ) -> Receipt:
+        """The certified receipt of an application whose sidecars are erased."""
 
 
 class Pictures(Protocol):
@@ -100,6 +112,7 @@ class Executor:
         floor: Floor,
         genesis_rows: Sequence[tuple[int, bytes, bytes]],
         batches: BatchSource,
+        outcomes: OutcomeSource,
         mempool: Mempool,
         clock_ms: Callable[[], int],
         on_executed: Callable[[Execution, Block], None],
@@ -108,6 +121,10 @@ class Executor:
         self._ledger = ledger
         self._store = store
         self._batches = batches
+        self._outcomes = outcomes
+        self._recorded: dict[TransactionId, Receipt] = {}
+        """Certified receipts of applications whose sidecars are erased, until they are executed."""
+        self._grown = asyncio.Event()
         self._mempool = mempool
         self._clock_ms = clock_ms
         self._on_executed = on_executed
@@ -127,6 +144,8 @@ class Executor:
         self.height = floor.exec_height
         """The last block executed and saved."""
         self.exec_root = floor.exec_root
+        self.not_recomputed = 0
+        """Applications since the start whose score was taken from its certified receipt."""
         self.outcomes: Counter[Rejection | None] = Counter()
         """Executed transactions by reason of rejection; None is success."""
         self.executing, self.saving = Buckets(WORK_S), Buckets(DISK_S)
@@ -138,6 +157,8 @@ class Executor:
             self._queue.append(FinalBlock(block, own))
         self._gather_ahead()
         self._filled.set()
+        self._grown.set()
+        self._grown = asyncio.Event()
 
     async def run(self) -> None:
         """Execute what is final until cancelled. A save that has begun is always finished."""
@@ -157,7 +178,42 @@ class Executor:
                 self._gathering[height] = asyncio.ensure_future(self._gather(final.block))
 
     async def _gather(self, block: Block) -> list[HeldBatch]:
-        return list(await asyncio.gather(*(self._obtain(ref) for ref in block.batches)))
+        held = list(await asyncio.gather(*(self._obtain(ref) for ref in block.batches)))
+        bare = [
+            transaction.id
+            for batch in held
+            if batch.bare
+            for transaction, item in zip(batch.transactions, batch.batch.items, strict=True)
+            if is_bare(transaction, item.sidecars)
+        ]
+        if bare:
+            # Each that was executed and not skipped has a receipt; of the others every peer says that it has none.
+            found = (self._find_recorded(one, block.header.height, rounds_max=1) for one in bare)
+            await asyncio.gather(*found)
+        return held
+
+    async def _find_recorded(self, transaction: TransactionId, height: Height, rounds_max: int | None = None) -> None:
+        naming = await self._find_naming(height)
+        with contextlib.suppress(NobodyHasItError):
+            self._recorded[transaction] = await self._outcomes.fetch(transaction, height, naming, rounds_max=rounds_max)
+
+    async def _find_naming(self, height: Height) -> Header:
+        """The first final header that names the state after `height` or a later one; it may be yet to come."""
+        while True:
+            grown = self._grown
+            for final in self._queue:
+                if final.block.header.exec_height >= height:
+                    return final.block.header
+            await grown.wait()
+
+    async def _take_recorded(self, transaction: Transaction, sidecars: Sequence[Sidecar]) -> Receipt | None:
+        """The certified receipt of an application that must be executed and cannot be scored any more, else None."""
+        if not is_bare(transaction, sidecars) or self._ledger.would_skip(transaction):
+            return None
+        while (found := self._recorded.pop(transaction.id, None)) is None:
+            self._log.warning("outcome_missing", transaction=transaction.id, height=self._ledger.books.height)
+            await self._find_recorded(transaction.id, self._ledger.books.height)
+        return found
 
     async def _execute_some(self) -> list[_Executed]:
         """Execute the next block, and those behind it that are ready too, within bounds."""
@@ -191,7 +247,9 @@ class Executor:
             await slice_.look()
         for batch in held:
             for transaction, item in zip(batch.transactions, batch.batch.items, strict=True):
-                receipt = ledger.execute(transaction, item.sidecars)
+                recorded = await self._take_recorded(transaction, item.sidecars) if batch.bare else None
+                receipt = ledger.execute(transaction, item.sidecars, recorded)
+                self.not_recomputed += recorded is not None
                 if receipt is not None:
                     executed.append((transaction, receipt, batch.digest))
                 elif ledger.check_door(transaction, header.time_ms) is Rejection.NONCE_USED:

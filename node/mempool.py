@@ -37,7 +37,7 @@ OWN: Final = b""
 class HeldBatch:
     """A batch with its verified transactions."""
 
-    __slots__ = ("arrived_ms", "batch", "digest", "height", "live", "ordered", "origin", "raw", "transactions")
+    __slots__ = ("arrived_ms", "bare", "batch", "digest", "height", "live", "ordered", "origin", "raw", "transactions")
 
     def __init__(
         self,
@@ -57,6 +57,8 @@ class HeldBatch:
         self.raw = raw
         self.origin = origin
         self.arrived_ms = arrived_ms
+        self.bare = False
+        """Sidecars of it are erased: it can be executed with recorded receipts, and never be voted for."""
         self.ordered = False
         """A final block orders it: no other may."""
         self.live = len(transactions)

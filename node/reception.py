@@ -12,6 +12,7 @@ from consensus.events import ReceivedCertificate, ReceivedCertificates, Received
 from node.batches import BatchRoom
 from node.driver import Driver
 from node.duties import EngineDuties
+from node.outcomes import OutcomeRoom
 from node.roster import Roster
 from node.snapshot.room import SnapshotRoom
 from node.stops import KEY_IN_USE
@@ -37,9 +38,11 @@ from protocol.messages import (
     GetChunk,
     GetDocument,
     GetManifest,
+    GetOutcome,
     GetSnapshots,
     ManifestReply,
     Message,
+    OutcomeReply,
     Propose,
     PushBatch,
     Snapshots,
@@ -101,6 +104,7 @@ class Reception:
         history: History,
         store: ChainStore,
         documents: Documents,
+        outcomes: OutcomeRoom,
         snapshots: SnapshotRoom,
         mesh: Mesh,
         make_status: Callable[[], Status],
@@ -147,6 +151,8 @@ class Reception:
             Snapshots: snapshots.on_offers,
             ManifestReply: snapshots.on_manifest,
             ChunkReply: snapshots.on_chunk,
+            GetOutcome: lambda peer, message: self._serve(peer, outcomes.on_get(peer, message)),
+            OutcomeReply: outcomes.on_reply,
         }
 
     # ------------------------------------------------------------------ links

@@ -36,11 +36,12 @@ Verdict = Transaction | Rejection
 class Opening:
     """Items on their way through the checks: a verdict for each, or what is still to be verified."""
 
-    __slots__ = ("ids", "items", "signatures", "verdicts", "waiting")
+    __slots__ = ("ids", "items", "may_be_bare", "signatures", "verdicts", "waiting")
 
-    def __init__(self, items: Sequence[BatchItem], ids: Sequence[TransactionId]) -> None:
+    def __init__(self, items: Sequence[BatchItem], ids: Sequence[TransactionId], *, may_be_bare: bool) -> None:
         self.items = items
         self.ids = ids
+        self.may_be_bare = may_be_bare
         self.verdicts: list[Verdict | None] = [None] * len(items)
         self.waiting: list[tuple[int, Opened]] = []
         self.signatures = 0
@@ -61,15 +62,21 @@ class Verifier:
         """The transaction of each item, or why it can never be valid, in order."""
         return await self.finish(self.open(items))
 
-    def open(self, items: Sequence[BatchItem], ids: Sequence[TransactionId] | None = None) -> Opening:
-        """Decode what is not remembered; `ids` are the items' own, when the caller knows them already."""
+    def open(
+        self, items: Sequence[BatchItem], ids: Sequence[TransactionId] | None = None, *, may_be_bare: bool = False
+    ) -> Opening:
+        """Decode what is not remembered; `ids` are the items' own, when the caller knows them already.
+
+        `may_be_bare` lets sidecars be erased: of what is final alone.
+        """
         if ids is None:
             ids = [calculate_transaction_id(item.transaction) for item in items]
-        opening = Opening(items, ids)
+        opening = Opening(items, ids, may_be_bare=may_be_bare)
         for i, item in enumerate(items):
             known = self._verified.get(ids[i])
             if known is not None:
-                opening.verdicts[i] = check_sidecars(known, item) or known  # the id does not cover sidecars
+                # The id does not cover sidecars.
+                opening.verdicts[i] = check_sidecars(known, item, may_be_bare=may_be_bare) or known
                 continue
             opened = open_item(item, self._chain_id, ids[i])
             if isinstance(opened, Rejection):
@@ -88,7 +95,7 @@ class Verifier:
 
     def _settle(self, opening: Opening, i: int, opened: Opened, refused: Rejection | None) -> None:
         if refused is None:
-            refused = check_sidecars(opened.transaction, opening.items[i])
+            refused = check_sidecars(opened.transaction, opening.items[i], may_be_bare=opening.may_be_bare)
         if refused is not None:
             opening.verdicts[i] = refused
             return

@@ -21,6 +21,7 @@ from protocol.ids import (
     HeightField,
     PublicKeyField,
     SignatureField,
+    TransactionIdField,
     ViewField,
 )
 from protocol.limits import (
@@ -32,6 +33,7 @@ from protocol.limits import (
     VIEW_WINDOW_AHEAD,
     VIEW_WINDOW_PAST,
 )
+from protocol.recorded import RecordedReceipt
 from protocol.snapshot import SnapshotManifest
 
 ViewWindow = VIEW_WINDOW_PAST + VIEW_WINDOW_AHEAD
@@ -229,6 +231,23 @@ class ChunkReply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
     chunk: Annotated[bytes, msgspec.Meta(max_length=SNAPSHOT_CHUNK_BYTES_MAX)] | None
 
 
+class GetOutcome(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=26):
+    """Ask for the receipt of an application whose sidecars are erased, proved by the state after a height."""
+
+    transaction: TransactionIdField
+    height: HeightField
+    """At which it was executed."""
+    named: HeightField
+    """Whose executed state a final header of the asker's names."""
+
+
+class OutcomeReply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=27):
+    """A receipt asked for, or None when the node does not have it."""
+
+    transaction: TransactionIdField
+    recorded: RecordedReceipt | None
+
+
 Message = (
     Propose
     | Vote
@@ -255,6 +274,8 @@ Message = (
     | ManifestReply
     | GetChunk
     | ChunkReply
+    | GetOutcome
+    | OutcomeReply
 )
 """Any frame between nodes."""
 

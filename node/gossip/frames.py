@@ -30,10 +30,12 @@ from protocol.messages import (
     GetDocument,
     GetKeyUse,
     GetManifest,
+    GetOutcome,
     GetSnapshots,
     KeyUse,
     ManifestReply,
     Message,
+    OutcomeReply,
     Propose,
     PushBatch,
     Snapshots,
@@ -71,6 +73,8 @@ _ASKING: Final = 64
 """Bytes of a question: a tag, a digest or two numbers."""
 _REPLY_HEAD: Final = 64
 """What stands around the bytes that a reply brings."""
+_RECORDED: Final = 20_480
+"""A receipt with its path and RECORDED_LINKS_MAX links."""
 _CERTIFICATE: Final = 2_304
 """Thirty-two signatures with their head."""
 
@@ -98,6 +102,8 @@ KINDS: Final[dict[type[object], Kind]] = {
     ManifestReply: Kind(Priority.SYNC, FRAME_BYTES_MAX, 5, 32),
     GetChunk: Kind(Priority.SYNC, _ASKING, 400, 2_048),
     ChunkReply: Kind(Priority.SYNC, SNAPSHOT_CHUNK_BYTES_MAX + _REPLY_HEAD, 400, 2_048),
+    GetOutcome: Kind(Priority.SYNC, _ASKING, 400, 2_048),
+    OutcomeReply: Kind(Priority.SYNC, _RECORDED, 400, 2_048),
 }
 
 FRAME_LIMIT: Final = max(kind.bytes_max for kind in KINDS.values())

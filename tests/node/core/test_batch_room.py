@@ -198,8 +198,10 @@ class CountingVerifier(Verifier):
         super().__init__(CHAIN)
         self.checked = 0
 
-    def open(self, items: Sequence[BatchItem], ids: Sequence[TransactionId] | None = None) -> Opening:
-        opening = super().open(items, ids)
+    def open(
+        self, items: Sequence[BatchItem], ids: Sequence[TransactionId] | None = None, *, may_be_bare: bool = False
+    ) -> Opening:
+        opening = super().open(items, ids, may_be_bare=may_be_bare)
         opening.signatures *= self.weight
         return opening
 

@@ -11,7 +11,7 @@ import pytest
 
 from consensus.chain import Floor, make_genesis_floor
 from node import executor as executor_module
-from node.executor import Executor
+from node.executor import Executor, OutcomeSource
 from node.mempool import HeldBatch, Mempool
 from node.store.chain import ChainStore
 from node.store.outcome import Outcome
@@ -57,6 +57,7 @@ class Bench:
             floor=msgspec.structs.replace(floor, exec_height=ledger.height),
             genesis_rows=((1, b"", b"genesis"),),
             batches=self,
+            outcomes=cast("OutcomeSource", None),
             mempool=Mempool(),
             clock_ms=lambda: self.world.now_ms,
             on_executed=self.on_executed,

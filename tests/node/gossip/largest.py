@@ -5,13 +5,31 @@ from typing import Any, Final
 from protocol.batch import BatchRef
 from protocol.block import Block, Header
 from protocol.certificate import Certificate, Vote, VoteKind
-from protocol.ids import BatchDigest, BlockDigest, ChainId, Digest, Epoch, Height, PublicKey, Signature, TimeMs, View
+from protocol.ids import (
+    BatchDigest,
+    BlockDigest,
+    ChainId,
+    Digest,
+    Epoch,
+    Height,
+    ModelId,
+    ObjectId,
+    PublicKey,
+    Signature,
+    TimeMs,
+    TransactionId,
+    View,
+)
+from protocol.ledger.records import Assessed, ExecLink, Made, Receipt
 from protocol.limits import (
     BATCH_BYTES_MAX,
     BATCH_TRANSACTIONS_MAX,
     BLOCK_BATCHES_MAX,
     BLOCK_TRANSACTIONS_MAX,
     DOCUMENT_BYTES_MAX,
+    REASONS_MAX,
+    RECORDED_LINKS_MAX,
+    SIDECARS_PER_APPLICATION_MAX,
     SNAPSHOT_CHUNK_BYTES_MAX,
     SNAPSHOTS_KEPT,
     SYNC_BLOCKS_PER_REPLY_MAX,
@@ -30,15 +48,19 @@ from protocol.messages import (
     GetDocument,
     GetKeyUse,
     GetManifest,
+    GetOutcome,
     GetSnapshots,
     KeyUse,
     Message,
+    OutcomeReply,
     Propose,
     SnapshotOffer,
     Snapshots,
     Status,
     ViewWindow,
 )
+from protocol.money import PPM, Ppm
+from protocol.recorded import RecordedReceipt
 
 U53: Final = 2**53 - 1
 U32: Final = 2**32 - 1
@@ -74,6 +96,28 @@ CERTIFICATE: Final = Certificate(
     signatures=(SIGNATURE,) * VALIDATORS_MAX,
 )
 _DIGEST: Final[Any] = BYTES
+
+RECORDED: Final = RecordedReceipt(
+    receipt=Receipt(
+        transaction_id=TransactionId(BYTES),
+        height=Height(U53),
+        index=U53,
+        rejection=None,
+        outcome=(
+            Made(id=ObjectId(BYTES)),
+            *(
+                Assessed(model=ModelId(BYTES), points=-U53, pd_ppm=Ppm(PPM), band=U53, reasons=(65_535,) * REASONS_MAX)
+                for _ in range(SIDECARS_PER_APPLICATION_MAX)
+            ),
+        ),
+    ),
+    receipts_count=BLOCK_TRANSACTIONS_MAX,
+    receipts_tree_root=Digest(BYTES),
+    path=(Digest(BYTES),) * 16,
+    state_root=Digest(BYTES),
+    previous_exec_root=Digest(BYTES),
+    links=(ExecLink(state_root=Digest(BYTES), receipts_root=Digest(BYTES)),) * RECORDED_LINKS_MAX,
+)
 
 LARGEST: Final[tuple[Message, ...]] = (
     Vote(
@@ -119,5 +163,7 @@ LARGEST: Final[tuple[Message, ...]] = (
     GetManifest(digest=_DIGEST),
     GetChunk(digest=_DIGEST),
     ChunkReply(digest=_DIGEST, chunk=bytes(SNAPSHOT_CHUNK_BYTES_MAX)),
+    GetOutcome(transaction=TransactionId(BYTES), height=Height(U53), named=Height(U53)),
+    OutcomeReply(transaction=TransactionId(BYTES), recorded=RECORDED),
 )
 """Missing are those that a whole frame bounds and nothing else: PushBatch, BatchReply, Blocks, ManifestReply."""
