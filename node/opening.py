@@ -18,7 +18,7 @@ from consensus.records import Record
 from node.client.keyfile import Passphrase
 from node.config import NodeConfig
 from node.keystore import KeyFileError, NodeKeys, load_node_keys
-from node.returning import Returning
+from node.returning import Returning, note_restored
 from node.snapshot.install import try_install
 from node.snapshot.shelf import Shelf
 from node.stops import BEHIND_OWN_VOTES, VOTE_LOG_DAMAGED, VOTE_LOG_EMPTIED, VOTE_LOG_MISSING, describe_stop
@@ -132,6 +132,7 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack, passphrase:
         ledger, genesis_root, genesis_rows = await _load_ledger(genesis, store, tip)
         floor = await load_floor(genesis, store, tip, ledger, genesis_root)
         stops = StopFile.open(directory)
+        note_restored(directory, stops, [one.public_key for one in keys.validators], time.time_ns() // 1_000_000)
         votes, records = open_vote_log(directory / VOTES, stops, keys)
         stack.push_async_callback(votes.close)
         returning = Returning(stops=stops, votes=votes, tip=tip.header)

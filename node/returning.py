@@ -22,18 +22,37 @@ Another validator key, seated by a vote, votes at once. Never decide here what i
 """
 
 import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
-from node.stops import BEHIND_OWN_VOTES, RESTORED
-from node.store.stopfile import StopFile
+from node.stops import BEHIND_OWN_VOTES, RESTORED, describe_stop
+from node.store.appendlog import sync_directory
+from node.store.stopfile import Stop, StopFile
 from node.store.votelog import BEGINNING, Place
 from node.telemetry import get_logger
 from protocol.block import Header
-from protocol.ids import View
+from protocol.ids import PublicKey, View
 from protocol.limits import VIEW_WINDOW_PAST
 
+RESTORED_MARK: Final = "restored"
+"""A file that `liushui backup restore` leaves; the first start turns it into reasons not to vote."""
 SETTLED_MS: Final = 600_000
 """Ten minutes: more than clocks differ by that still make blocks together."""
+
+
+def note_restored(directory: Path, stops: StopFile, keys: Sequence[PublicKey], now_ms: int) -> None:
+    """Turn the mark of a restore into a reason for each validator key. Raises LogError when the disk refuses.
+
+    The time is that of the first start: from now on, if not before, the old process is dead.
+    """
+    mark = directory / RESTORED_MARK
+    if not mark.exists():
+        return
+    for key in keys:
+        stops.add(Stop(code=RESTORED, sentence=describe_stop(RESTORED), at_ms=now_ms, validator_key=key.hex()))
+    mark.unlink()
+    sync_directory(directory)
 
 
 class Floor(Protocol):

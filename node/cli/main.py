@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "config": Entry("node.cli.config:config", "Show a node's settings and what set each of them."),
     "inspect": Entry("node.cli.disk:inspect", "Say what lies in a data directory; changes nothing."),
     "check": Entry("node.cli.disk:check", "Check that a node's database is whole, and repair it."),
+    "backup": Entry("node.cli.backup:backup", "Make, verify and restore copies of a node."),
     "rollback": Entry("node.cli.disk:rollback", "Set a stopped node's books back to an earlier height."),
     "keys": Entry("node.cli.keys:keys", "Make, show and change your own key."),
     "statement": Entry("node.cli.statement:statement", "Check a bank statement file, or make a sample; needs no node."),
