@@ -16,6 +16,7 @@ from consensus.effects import RaiseAlarm
 from consensus.engine import Engine
 from consensus.events import Event, Executed, ReceivedBlock, Started, WorkChanged
 from consensus.pacemaker import Timing
+from node.alone import Alone
 from node.bans import BanRoom
 from node.batches import BatchRoom
 from node.catchup import CatchUp
@@ -179,6 +180,16 @@ class Core:
             silence=self._silence,
             resume=self._resume,
         )
+        self.alone = Alone(
+            reasons=opened.stops,
+            roster=self.roster,
+            mesh=self.gossip,
+            quorum=lambda: self.engine.validators.quorum,
+            wall_ms=read_clock_ms,
+            steady_ms=read_steady_ms,
+            silence=self._silence,
+            resume=self._resume,
+        )
         self.following = Following(
             machine=self.engine,
             roster=self.roster,
@@ -196,9 +207,7 @@ class Core:
             watch=self.watch,
             on_falsehood=self.conduct.on_falsehood,
         )
-        self.guard.recall(opened.keys.validators)
-        if opened.keys.validators and opened.returning.code:
-            self.driver.silence(opened.returning.code)
+        self._recall()
 
     def _on_ordered(self) -> None:
         """Blocks became final."""
@@ -211,6 +220,14 @@ class Core:
 
     def _resume(self, code: str) -> None:
         self.driver.resume(code)
+        self._recall()
+
+    def _recall(self) -> None:
+        """Be silent for whatever reason not to vote is left."""
+        opened = self.opened
+        self.guard.recall(opened.keys.validators)
+        if opened.keys.validators and opened.returning.code:
+            self.driver.silence(opened.returning.code)
 
     async def _on_alarm(self, alarm: RaiseAlarm) -> None:
         """The driver is silent already; what must outlive this process is kept."""
@@ -274,6 +291,7 @@ class Core:
             make_status=self.make_status,
             on_sync_news=self.catchup.on_news,
             guard=self.guard,
+            on_key_in_use=self.alone.on_key_in_use,
             clock_ms=read_steady_ms,
         )
 
@@ -381,6 +399,7 @@ class Core:
                 self.catchup.run_status,
                 self.snapshots.run,
                 self.bans.run,
+                self.alone.run,
                 self.progress.run,
                 self._keep_house,
                 *more,

@@ -15,7 +15,6 @@ from node.duties import EngineDuties
 from node.outcomes import OutcomeRoom
 from node.roster import Roster
 from node.snapshot.room import SnapshotRoom
-from node.stops import KEY_IN_USE
 from node.store.chain import ChainStore, StoreError
 from node.sync import SyncPlan
 from node.telemetry import get_logger
@@ -110,6 +109,7 @@ class Reception:
         make_status: Callable[[], Status],
         on_sync_news: Callable[[], None],
         guard: Guard,
+        on_key_in_use: Callable[[], None],
         clock_ms: Callable[[], int],
     ) -> None:
         self._roster = roster
@@ -125,6 +125,7 @@ class Reception:
         self._make_status = make_status
         self._on_sync_news = on_sync_news
         self._guard = guard
+        self._on_key_in_use = on_key_in_use
         self._clock_ms = clock_ms
         self._serving: dict[PublicKey, set[asyncio.Task[None]]] = {}
         self._log = get_logger("reception")
@@ -179,7 +180,7 @@ class Reception:
 
     def on_key_in_use(self) -> None:
         """Another live process has our node key: neither may vote."""
-        self._driver.silence(KEY_IN_USE)
+        self._on_key_in_use()
 
     def _send(self, peer: PublicKey, message: Message) -> None:
         self._mesh.send(peer, message)

@@ -20,8 +20,8 @@ BEHIND_OWN_VOTES: Final = "behind_own_votes"
 _ANOTHER_KEY: Final = "make another key (liushui keys seat-proof --new) and have the validators seat it"
 
 SENTENCES: Final[dict[str, str]] = {
-    KEY_IN_USE: "Another live process uses this node's key, and both have stopped voting: stop one of them for good,"
-    " then restart the one that stays.",
+    KEY_IN_USE: "Another live process uses this node's key, and both have stopped voting: stop one of them for good."
+    " The other votes again by itself once it has been linked to a quorum for a minute and nobody has met another.",
     OWN_VOTE_UNKNOWN: "Peers hold a vote of this validator's key that its vote log does not know: the key was used"
     f" elsewhere, or the disk was set back. It votes no more with this key: {_ANOTHER_KEY}.",
     VOTE_LOG_MISSING: "votes.wal existed and is gone: this node cannot know how it voted, and follows without voting:"

@@ -424,6 +424,9 @@ async def test_two_processes_with_one_key_stop_voting_both_and_the_others_go_on(
         assert both[0].driver.silenced == KEY_IN_USE
         await pay(net, "ada", 2, ("bo", "cy", "di"))
         assert [net.nodes[name].driver.silenced for name in ("ada", "bo", "cy")] == [""] * 3
+        await net.stop("di", "twin")
+        await net.start("di")
+        assert net.nodes["di"].driver.silenced == KEY_IN_USE, "no restart lets it vote before it can know"
 
 
 async def test_two_nodes_with_one_validator_key_do_not_both_go_on_to_vote(tmp_path: Path) -> None:
