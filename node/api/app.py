@@ -42,26 +42,23 @@ from node.api.answers import (
     TransactionView,
 )
 from node.api.meter import REQUESTS, ROUTES, get_metrics, meter_middleware
-from node.api.openapi import Endpoint, Query, make_document
+from node.api.openapi import Endpoint, Handler, make_document
+from node.api.parameters import HEX, NUMBER_MAX, PAGE, POSITION, WORDS, Query, check_parameters, one_of
 from node.api.ports import NodePort
-from node.api.problems import Handler, problem_middleware
-from node.api.reading import NODE, NOW_MS, read_clock_ms
-from node.api.submit import WAIT_MS_DEFAULT, WAIT_MS_MAX, submit
+from node.api.problems import problem_middleware
+from node.api.reading import NODE, NOW_MS, read_clock_ms, require_caller
+from node.api.submit import WAIT_MS_DEFAULT, WAIT_MS_MAX, SubmitRefused, submit
 from node.meters import Requests
 from protocol.genesis import Genesis
 from protocol.ids import TimeMs
-from protocol.limits import PAGE_ITEMS_MAX, REQUEST_BODY_BYTES_MAX
+from protocol.ledger.rows import ApplicationState, ProposalState
+from protocol.limits import REQUEST_BODY_BYTES_MAX
+from protocol.loans.lifecycle import LoanState
 
-_HEX: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-_POSITION: Final = {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}
-_PAGE: Final = (
-    Query("limit", "Items on the page.", {"type": "integer", "minimum": 1, "maximum": PAGE_ITEMS_MAX}),
-    Query("after", "Id of the last item of the page before.", _HEX),
-)
 _WAIT: Final = {"type": "integer", "minimum": 0, "maximum": WAIT_MS_MAX, "default": WAIT_MS_DEFAULT}
 _SERIAL: Final = Query("after", "Serial of the last alert seen.", {"type": "integer", "minimum": 0})
-_READ: Final = ("malformed_id", "not_found")
-_SIGNED: Final = ("signature_missing", "signature_invalid", "signature_stale")
+_AMOUNT: Final = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX, "examples": [100_000]}
+_READ: Final = ("not_found",)
 
 
 async def get_openapi(request: web.Request) -> web.Response:
@@ -71,7 +68,14 @@ async def get_openapi(request: web.Request) -> web.Response:
 
 ENDPOINTS: Final = (
     Endpoint("GET", "/livez", chain.get_live, "The process answers", LiveView),
-    Endpoint("GET", "/readyz", chain.get_ready, "Whether the node can serve, and why not", ReadyView),
+    Endpoint(
+        "GET",
+        "/readyz",
+        chain.get_ready,
+        "Whether the node can serve, and why not",
+        ReadyView,
+        other=((503, ReadyView),),
+    ),
     Endpoint("GET", "/metrics", get_metrics, "Counts and gauges for Prometheus", "text/plain"),
     Endpoint("GET", "/v1/openapi.json", get_openapi, "This document", "application/json"),
     Endpoint("GET", "/v1/status", chain.get_status, "Where the node stands and what it waits for", StatusView),
@@ -85,8 +89,7 @@ ENDPOINTS: Final = (
         network.list_proposals,
         "What the validators vote on",
         ListView,
-        query=(*_PAGE, Query("state", "In this state.", {"type": "string"})),
-        problems=("malformed_request", "malformed_id"),
+        query=(*PAGE, Query("state", "In this state.", one_of(ProposalState))),
     ),
     Endpoint("GET", "/v1/proposals/{id}", network.get_proposal, "A proposal", network.ProposalView, problems=_READ),
     Endpoint(
@@ -96,13 +99,12 @@ ENDPOINTS: Final = (
         "Submit signed transactions",
         SubmitAnswer,
         request=SubmitRequest,
+        other=((202, SubmitAnswer), (422, SubmitRefused)),
         query=(
-            Query("wait", "final: answer when executed.", {"type": "string", "enum": ["none", "final"]}),
+            Query("wait", "final: answer when executed.", one_of(("none", "final"), default="none")),
             Query("timeout_ms", "How long to wait.", _WAIT),
         ),
         problems=(
-            "malformed_request",
-            "malformed_id",
             "too_large",
             "too_slow",
             "unsupported_media",
@@ -117,7 +119,7 @@ ENDPOINTS: Final = (
         "An executed transaction with its receipt",
         TransactionView,
         query=(Query("wait_ms", "Wait so long for it.", _WAIT | {"default": 0}),),
-        problems=(*_READ, "malformed_request"),
+        problems=_READ,
     ),
     Endpoint(
         "GET",
@@ -133,7 +135,7 @@ ENDPOINTS: Final = (
         chain.get_block,
         "A block",
         BlockView,
-        problems=("malformed_request", "not_found", "history_pruned"),
+        problems=("not_found", "history_pruned"),
     ),
     Endpoint(
         "GET",
@@ -142,10 +144,10 @@ ENDPOINTS: Final = (
         "Events as they happen (server-sent events; resumable)",
         "text/event-stream",
         query=(
-            Query("after", "Position height-index to resume behind.", _POSITION),
-            Query("kind", "Only events of this kind; may be repeated.", {"type": "string"}),
+            Query("after", "Position height-index to resume behind.", POSITION),
+            Query("kind", "Only events of this kind; may be repeated.", WORDS),
         ),
-        problems=("malformed_request", "busy", "history_pruned"),
+        problems=("busy", "history_pruned"),
     ),
     Endpoint(
         "GET", "/v1/accounts/{id}", books.get_account, "An account, by id or key", books.AccountView, problems=_READ
@@ -156,18 +158,31 @@ ENDPOINTS: Final = (
         goods.list_account_exits,
         "Shares of an account that wait to leave pools, or left",
         ListView,
-        query=_PAGE,
-        problems=("malformed_request", "malformed_id"),
+        query=PAGE,
     ),
     Endpoint(
-        "GET", "/v1/nonce/{key}", books.get_nonce, "The next nonce of a key", NonceView, problems=("malformed_id",)
+        "GET",
+        "/v1/nonce/{key}",
+        books.get_nonce,
+        "The next nonce of a key",
+        NonceView,
     ),
     Endpoint(
-        "GET", "/v1/pools", books.list_pools, "Lenders' pools", ListView, query=_PAGE, problems=("malformed_request",)
+        "GET",
+        "/v1/pools",
+        books.list_pools,
+        "Lenders' pools",
+        ListView,
+        query=PAGE,
     ),
     Endpoint("GET", "/v1/pools/{id}", books.get_pool, "A pool", views.PoolView, problems=_READ),
     Endpoint(
-        "GET", "/v1/products", books.list_products, "Products", ListView, query=_PAGE, problems=("malformed_request",)
+        "GET",
+        "/v1/products",
+        books.list_products,
+        "Products",
+        ListView,
+        query=PAGE,
     ),
     Endpoint("GET", "/v1/products/{id}", books.get_product, "A product", views.ProductView, problems=_READ),
     Endpoint(
@@ -177,11 +192,12 @@ ENDPOINTS: Final = (
         "Applications of a borrower; of all borrowers for members, who sign the request",
         ListView,
         query=(
-            *_PAGE,
-            Query("borrower", "Of this account.", _HEX),
-            Query("state", "In this state.", {"type": "string"}),
+            *PAGE,
+            Query("borrower", "Of this account.", HEX),
+            Query("state", "In this state.", one_of(ApplicationState)),
         ),
-        problems=("malformed_request", "malformed_id", *_SIGNED, "not_permitted"),
+        problems=("not_permitted",),
+        may_sign=True,
     ),
     Endpoint(
         "GET",
@@ -201,12 +217,11 @@ ENDPOINTS: Final = (
         "Loans",
         ListView,
         query=(
-            *_PAGE,
-            Query("borrower", "Of this account.", _HEX),
-            Query("lender", "Of this account.", _HEX),
-            Query("state", "In this state.", {"type": "string"}),
+            *PAGE,
+            Query("borrower", "Of this account.", HEX),
+            Query("lender", "Of this account.", HEX),
+            Query("state", "In this state.", one_of(LoanState)),
         ),
-        problems=("malformed_request", "malformed_id"),
     ),
     Endpoint(
         "GET", "/v1/loans/{id}", loans.get_loan, "A loan, its schedule and history", loanviews.LoanView, problems=_READ
@@ -217,8 +232,8 @@ ENDPOINTS: Final = (
         loans.list_loan_history,
         "All events of a loan with their postings, oldest first",
         ListView,
-        query=(_PAGE[0], Query("after", "Position height-index to go on behind.", _POSITION)),
-        problems=(*_READ, "malformed_request", "history_pruned"),
+        query=(PAGE[0], Query("after", "Position height-index to go on behind.", POSITION)),
+        problems=(*_READ, "history_pruned"),
     ),
     Endpoint(
         "GET",
@@ -226,8 +241,8 @@ ENDPOINTS: Final = (
         loans.list_loan_disputes,
         "Disputes about a loan",
         ListView,
-        query=_PAGE,
-        problems=(*_READ, "malformed_request"),
+        query=PAGE,
+        problems=_READ,
     ),
     Endpoint(
         "GET",
@@ -235,8 +250,8 @@ ENDPOINTS: Final = (
         loans.list_loan_amendments,
         "Amendments proposed for a loan",
         ListView,
-        query=_PAGE,
-        problems=(*_READ, "malformed_request"),
+        query=PAGE,
+        problems=_READ,
     ),
     Endpoint(
         "GET",
@@ -262,8 +277,7 @@ ENDPOINTS: Final = (
         goods.list_lines,
         "Credit lines",
         ListView,
-        query=(*_PAGE, Query("borrower", "Of this account.", _HEX)),
-        problems=("malformed_request", "malformed_id"),
+        query=(*PAGE, Query("borrower", "Of this account.", HEX)),
     ),
     Endpoint("GET", "/v1/lines/{id}", goods.get_line, "A credit line", goods.LineView, problems=_READ),
     Endpoint(
@@ -273,10 +287,10 @@ ENDPOINTS: Final = (
         "What drawing on a line today would sign",
         offers.QuoteView,
         query=(
-            Query("amount", "In minor units.", {"type": "integer", "minimum": 1}, required=True),
-            Query("instalments", "In how many it is repaid.", {"type": "integer", "minimum": 1}, required=True),
+            Query("amount", "In minor units.", _AMOUNT, required=True),
+            Query("instalments", "In how many it is repaid.", _AMOUNT, required=True),
         ),
-        problems=(*_READ, "malformed_request", "no_terms"),
+        problems=(*_READ, "no_terms"),
     ),
     Endpoint(
         "GET",
@@ -284,8 +298,7 @@ ENDPOINTS: Final = (
         goods.list_assets,
         "Registered things",
         ListView,
-        query=(*_PAGE, Query("owner", "Whose title this account holds.", _HEX)),
-        problems=("malformed_request", "malformed_id"),
+        query=(*PAGE, Query("owner", "Whose title this account holds.", HEX)),
     ),
     Endpoint("GET", "/v1/assets/{id}", goods.get_asset, "A registered thing", goods.AssetView, problems=_READ),
     Endpoint(
@@ -296,11 +309,11 @@ ENDPOINTS: Final = (
         reports.PortfolioView,
         also=("text/csv",),
         query=(
-            Query("lender", "Only this account's parts.", _HEX),
-            Query("pool", "Only this pool's parts.", _HEX),
-            Query("format", "csv for a table.", {"type": "string", "enum": ["json", "csv"], "default": "json"}),
+            Query("lender", "Only this account's parts.", HEX),
+            Query("pool", "Only this pool's parts.", HEX),
+            Query("format", "csv for a table.", one_of(("json", "csv"), default="json")),
         ),
-        problems=(*_READ, "malformed_request"),
+        problems=_READ,
     ),
     Endpoint(
         "GET",
@@ -308,7 +321,7 @@ ENDPOINTS: Final = (
         signals.get_signals,
         "Vintages, rolls, drift of scores and concentration of this lender's loans",
         signals.PortfolioSignals,
-        problems=("malformed_request", "malformed_id", "not_found", *_SIGNED, "not_permitted"),
+        problems=("not_found", "not_permitted"),
         signed=True,
     ),
     Endpoint(
@@ -317,7 +330,7 @@ ENDPOINTS: Final = (
         reports.get_regulator_report,
         "What supervisors see of all lenders: principal at risk, concentration, exposure",
         reports.RegulatorReportView,
-        problems=(*_SIGNED, "not_permitted"),
+        problems=("not_permitted",),
         signed=True,
     ),
     Endpoint(
@@ -326,7 +339,7 @@ ENDPOINTS: Final = (
         books.get_exposure,
         "What one subject owes across all lenders",
         books.ExposureView,
-        problems=(*_READ, *_SIGNED, "not_permitted"),
+        problems=(*_READ, "not_permitted"),
         signed=True,
     ),
     Endpoint(
@@ -336,13 +349,13 @@ ENDPOINTS: Final = (
         "Early warnings of this lender's loans; for observers as far as the ledger shows them",
         alerts.AlertPage,
         query=(
-            _PAGE[0],
+            PAGE[0],
             _SERIAL,
-            Query("loan", "Of this loan.", _HEX),
+            Query("loan", "Of this loan.", HEX),
             Query("rule", "Of this rule.", {"type": "string"}),
             Query("severity", "At least so urgent.", {"type": "string", "enum": ["watch", "act", "urgent"]}),
         ),
-        problems=("malformed_request", "malformed_id", "not_found", *_SIGNED, "not_permitted"),
+        problems=("not_found", "not_permitted"),
         signed=True,
     ),
     Endpoint(
@@ -352,7 +365,7 @@ ENDPOINTS: Final = (
         "Early warnings as they are raised (server-sent events; resumable)",
         "text/event-stream",
         query=(_SERIAL,),
-        problems=("malformed_request", "not_found", "busy", *_SIGNED, "not_permitted"),
+        problems=("not_found", "busy", "not_permitted"),
         signed=True,
     ),
     Endpoint("GET", "/v1/trial-balance", reports.get_trial_balance, "All books", reports.TrialBalanceView),
@@ -367,9 +380,6 @@ ENDPOINTS: Final = (
         DocumentView,
         request="application/msgpack",
         problems=(
-            "malformed_request",
-            "malformed_id",
-            *_SIGNED,
             "not_permitted",
             "document_mismatch",
             "too_large",
@@ -385,7 +395,7 @@ ENDPOINTS: Final = (
         documents.get_document,
         "A sealed statement with the caller's own grants",
         "application/msgpack",
-        problems=(*_READ, *_SIGNED),
+        problems=_READ,
         signed=True,
     ),
     Endpoint(
@@ -394,7 +404,7 @@ ENDPOINTS: Final = (
         documents.get_access_log,
         "Who opened one's own data on this node",
         AccessLogView,
-        problems=(*_READ, *_SIGNED),
+        problems=_READ,
         signed=True,
     ),
 )
@@ -410,6 +420,18 @@ STREAMED: Final = (
 def make_openapi(version: str) -> dict[str, Any]:
     """The OpenAPI document of this release."""
     return make_document(ENDPOINTS, version, also=STREAMED)
+
+
+def make_checked(one: Endpoint) -> Handler:
+    """The handler of an address behind what the document says of it: who must sign, and which parameters there are."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        if one.signed:
+            require_caller(request)
+        check_parameters(request, one.query)
+        return await one.handler(request)
+
+    return serve
 
 
 @web.middleware
@@ -430,7 +452,7 @@ def make_app(node: NodePort, *, now_ms: Callable[[], TimeMs] = read_clock_ms) ->
     app[NOW_MS] = now_ms
     app[DOCUMENT] = msgspec.json.encode(make_openapi(node.status().version))
     for one in ENDPOINTS:
-        app.router.add_route(one.method, one.path, one.handler)
+        app.router.add_route(one.method, one.path, make_checked(one))
     events.set_up(app)
     reports.set_up(app)
     return app

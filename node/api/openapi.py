@@ -1,27 +1,21 @@
 """The OpenAPI 3.1 document of this node, made from the same types that the answers are encoded from.
 
-An address that is not in the table is not served, and the other way round. Never a hand-written schema here.
+An address that is not in the table is not served, and the other way round. Parameters are checked by what the document
+says of them (`node.api.parameters`). Never a hand-written schema of an answer here.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiohttp import web
 
+from node.api.parameters import HEX, Query, find_path_schema
 from node.api.problems import KINDS, Problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Query(NamedTuple):
-    """One parameter of an address."""
-
-    name: str
-    description: str
-    schema: dict[str, Any]
-    required: bool = False
 
 
 class Endpoint(NamedTuple):
@@ -36,19 +30,42 @@ class Endpoint(NamedTuple):
     request: type | str | None = None
     query: tuple[Query, ...] = ()
     problems: tuple[str, ...] = ()
+    """Codes beside those that every address of its kind has (`list_codes`)."""
     signed: bool = False
     also: tuple[str, ...] = ()
     """Other media types that the query can ask for."""
+    other: tuple[tuple[int, type], ...] = ()
+    """Answers of other statuses than 200 that are no plain problems."""
+    may_sign: bool = False
+    """A signature is asked for in some cases."""
 
 
 _REF: Final = "#/components/schemas/{name}"
+_SIGNED: Final = ("signature_missing", "signature_invalid", "signature_stale")
 TITLE: Final = "Liushui node API"
 _BINARY: Final = {"type": "string", "format": "binary"}
+_EVENT: Final = {
+    "type": "object",
+    "description": "One server-sent event.",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+_PROBLEM_HEADERS: Final = {
+    "Content-Language": {"description": "zh or en.", "schema": {"type": "string", "enum": ["en", "zh"]}},
+}
+_RETRY: Final = {
+    "Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer", "minimum": 1}}
+}
+_CHALLENGE: Final = {"WWW-Authenticate": {"description": "How to sign.", "schema": {"type": "string"}}}
+_HEIGHT: Final = {
+    "Liushui-Height": {"description": "Height the answer was read at.", "schema": {"type": "integer", "minimum": 0}}
+}
 
 
 def make_document(endpoints: Sequence[Endpoint], version: str, *, also: Sequence[type] = ()) -> dict[str, Any]:
     """The whole document."""
     kinds = {each for one in endpoints for each in (one.answer, one.request) if isinstance(each, type)}
+    kinds |= {kind for one in endpoints for _, kind in one.other}
     ordered = sorted(kinds | {Problem, *also}, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     by_kind = dict(zip(ordered, schemas, strict=True))
@@ -64,6 +81,7 @@ def make_document(endpoints: Sequence[Endpoint], version: str, *, also: Sequence
             " a stable code. Reads carry the height they were made at.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
+        "servers": [{"url": "/", "description": "this node"}],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -79,28 +97,27 @@ def make_document(endpoints: Sequence[Endpoint], version: str, *, also: Sequence
     }
 
 
+def list_codes(one: Endpoint) -> tuple[str, ...]:
+    """All codes of problems that an address can answer with."""
+    signing = _SIGNED if one.signed or one.may_sign else ()
+    schemas = [*(find_path_schema(name) for name in _parts(one)), *(each.schema for each in one.query)]
+    ids = ("malformed_id",) if HEX in schemas else ()
+    return tuple(dict.fromkeys(("internal", "malformed_request", *ids, *signing, *one.problems)))
+
+
 def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
-    parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in re.findall(r"{(\w+)}", one.path)
+    parameters = [
+        _make_parameter("path", Query(name, "", find_path_schema(name), required=True)) for name in _parts(one)
     ]
-    parameters += [
-        {
-            "name": each.name,
-            "in": "query",
-            "required": each.required,
-            "description": each.description,
-            "schema": each.schema,
-        }
-        for each in one.query
-    ]
+    parameters += [_make_parameter("query", each) for each in one.query]
     content = _content(one.answer, by_kind)
     for other in one.also:
         content |= _content(other, by_kind)
     operation: dict[str, Any] = {
         "operationId": one.handler.__name__,
         "summary": one.summary,
-        "responses": {"200": {"description": "Success", "content": content}},
+        "tags": [one.path.strip("/").removeprefix("v1/").partition("/")[0]],
+        "responses": {"200": {"description": "Success", "headers": _HEIGHT, "content": content}},
     }
     if parameters:
         operation["parameters"] = parameters
@@ -109,17 +126,48 @@ def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
         if isinstance(one.request, type):
             taken["application/msgpack"] = {"schema": _BINARY}
         operation["requestBody"] = {"required": True, "content": taken}
-    if one.signed:
-        operation["security"] = [{"request_signature": []}]
-    problem = {"application/problem+json": {"schema": by_kind[Problem]}}
-    codes = ("internal", *one.problems)
-    for status in sorted({KINDS[code].status for code in codes}):
-        named = [code for code in codes if KINDS[code].status == status]
-        operation["responses"][str(status)] = {"description": ", ".join(named), "content": problem}
+    if one.signed or one.may_sign:
+        operation["security"] = [*([{}] if one.may_sign else []), {"request_signature": []}]
+    operation["responses"] |= _make_refusals(one, by_kind)
     return operation
 
 
+def _parts(one: Endpoint) -> list[str]:
+    return re.findall(r"{(\w+)}", one.path)
+
+
+def _make_parameter(place: str, query: Query) -> dict[str, Any]:
+    made = {"name": query.name, "in": place, "required": query.required, "schema": query.schema}
+    return made | ({"description": query.description} if query.description else {})
+
+
+def _make_refusals(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
+    """Answers that are not 200, by status."""
+    codes, responses = list_codes(one), dict[str, Any]()
+    for status in sorted({KINDS[code].status for code in codes}):
+        named = [code for code in codes if KINDS[code].status == status]
+        headers = dict(_PROBLEM_HEADERS)
+        if any(KINDS[code].retryable for code in named):
+            headers |= _RETRY
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers |= _CHALLENGE
+        responses[str(status)] = {
+            "description": ", ".join(named),
+            "headers": headers,
+            "content": {"application/problem+json": {"schema": by_kind[Problem]}},
+        }
+    for status, kind in one.other:
+        media = "application/problem+json" if issubclass(kind, Problem) else "application/json"
+        found = responses.setdefault(str(status), {"description": HTTPStatus(status).phrase, "content": {}})
+        found["content"] = found["content"] | {media: {"schema": by_kind[kind]}}
+    return responses
+
+
 def _content(kind: type | str, by_kind: dict[type, Any]) -> dict[str, Any]:
+    if kind == "text/event-stream":
+        return {kind: {"schema": _EVENT}}
+    if kind == "application/json":
+        return {kind: {"schema": {"type": "object"}}}
     if isinstance(kind, str):
         return {kind: {"schema": {"type": "string"} if kind.startswith("text/") else _BINARY}}
     return {"application/json": {"schema": by_kind[kind]}}

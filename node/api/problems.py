@@ -209,7 +209,10 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         code = _BY_STATUS.get(error.status)
         if code is None and error.status < HTTPStatus.BAD_REQUEST:
             raise
-        return make_problem(code or "malformed_request", language=language, path=request.path)
+        answer = make_problem(code or "malformed_request", language=language, path=request.path)
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
     except (ConnectionResetError, ConnectionAbortedError):
         raise
     except (StoreError, VaultError) as error:

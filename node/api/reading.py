@@ -20,6 +20,7 @@ from protocol.ids import TimeMs
 from protocol.limits import PAGE_ITEMS_MAX
 
 NODE: Final[web.AppKey[NodePort]] = web.AppKey("node")
+_CALLER: Final = web.RequestKey("caller", Caller)
 BODY_WITHIN_S: Final = 20  # the largest one at a quarter of a megabyte a second
 NOW_MS: Final[web.AppKey[Callable[[], TimeMs]]] = web.AppKey("now_ms")
 
@@ -76,9 +77,12 @@ def get_limit(request: web.Request) -> int:
 
 def require_caller(request: web.Request) -> Caller:
     """Who signed the request. Raises ProblemError when nobody did, or not well."""
+    if _CALLER in request:
+        return request[_CALLER]
     found = check_request(request.headers.get(HEADER, ""), request.method, request.raw_path, request.app[NOW_MS]())
     if isinstance(found, str):
         raise ProblemError(found, f"Send {HEADER}: key,ms,signature over the method, path and time.")
+    request[_CALLER] = found
     return found
 
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from node.api.answers import RejectionView, SubmitAnswer, SubmitRequest, SubmitResult
 from node.api.ports import NodePort, Submission
-from node.api.problems import KINDS, TYPE_PREFIX, ProblemError, format_retry_after, pick_language
+from node.api.problems import KINDS, TYPE_PREFIX, Problem, ProblemError, format_retry_after, pick_language
 from node.api.reading import NOW_MS, get_node, get_number, parse_hex32, read_body, respond
 from node.store.chain import StoredTransaction
 from protocol.batch import BatchItem, Sidecar, calculate_transaction_id
@@ -38,6 +38,13 @@ _Group = Annotated[list[BatchItem], msgspec.Meta(min_length=1, max_length=BATCH_
 """The length is in the first bytes, so that a list of millions is refused before any of it is decoded."""
 _OBJECTS_MAX: Final = 1 + BATCH_TRANSACTIONS_MAX * (1 + SIDECARS_PER_APPLICATION_MAX)
 """Opening braces of the largest JSON request; no string in it may hold one."""
+
+
+class SubmitRefused(Problem, frozen=True, kw_only=True):
+    """All transactions were rejected: a problem that carries the results (RFC 9457, section 3.2, allows members)."""
+
+    height: int
+    results: list[SubmitResult]
 
 
 async def submit(request: web.Request) -> web.Response:
@@ -156,21 +163,20 @@ def view_rejection(rejection: Rejection) -> RejectionView:
 
 
 def _refuse(request: web.Request, answer: SubmitAnswer) -> web.Response:
-    """All of them were rejected: a problem that carries the results (RFC 9457 section 3.2 allows further members)."""
+    """All of them were rejected."""
     language, kind = pick_language(request.headers.get("Accept-Language", "")), KINDS["rejected"]
     first = answer.results[0].rejection
     assert first is not None, "a rejected result says why"
-    body = {
-        "type": TYPE_PREFIX + first.code,
-        "title": kind.title_zh if language == "zh" else kind.title_en,
-        "status": kind.status,
-        "code": first.code,
-        "detail": first.sentence,
-        "retryable": False,
-        "instance": request.path,
-        "height": answer.height,
-        "results": msgspec.to_builtins(answer.results),
-    }
+    body = SubmitRefused(
+        type=TYPE_PREFIX + first.code,
+        title=kind.title_zh if language == "zh" else kind.title_en,
+        status=kind.status,
+        code=first.code,
+        detail=first.sentence,
+        instance=request.path,
+        height=answer.height,
+        results=answer.results,
+    )
     return web.Response(
         status=kind.status,
         body=msgspec.json.encode(body),

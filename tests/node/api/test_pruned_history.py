@@ -30,7 +30,7 @@ async def test_what_is_older_than_the_history_is_said_to_be_so(node: DevNode, se
         async with session.get(server.make_url(f"/v1/blocks/{base + 1}")) as answer:
             assert answer.status == 200
         async with session.get(server.make_url("/v1/blocks/0")) as answer:
-            assert answer.status == 404
+            assert answer.status == 400
         async with session.get(server.make_url(f"/v1/events?after={base}-0")) as answer:
             assert answer.status == 200
             assert (await answer.content.readline()).startswith(b"retry")

@@ -182,7 +182,7 @@ async def test_unknown_and_broken_ids_are_problems(client: NodeClient, path: str
         ("GET", "/v1/loans/../status", 200, ""),
         ("DELETE", "/v1/status", 405, "method_not_allowed"),
         ("POST", "/v1/loans", 405, "method_not_allowed"),
-        ("GET", "/v1/blocks/0", 404, "not_found"),
+        ("GET", "/v1/blocks/0", 400, "malformed_request"),
         ("GET", "/v1/blocks/-1", 400, "malformed_request"),
         ("GET", "/v1/blocks/99999999999999999999", 400, "malformed_request"),
         ("GET", "/v1/blocks/1e3", 400, "malformed_request"),
