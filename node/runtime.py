@@ -6,6 +6,7 @@ exit code: 0 after a clean stop, 1 after a fault, 2 when it could not start. Eac
 
 import asyncio
 import errno
+import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
@@ -26,6 +27,7 @@ from node.monitor.desk import AlertDesk, open_desk
 from node.monitor.webhook import SecretError
 from node.opening import StartError, open_everything
 from node.proving import prove_transaction
+from node.service import Service
 from node.store.appendlog import LogError
 from node.store.chain import ChainStore, StoredTransaction, StoreError
 from node.telemetry import configure_logging, get_logger
@@ -174,6 +176,12 @@ class Node:
             gossip_bytes_received=core.gossip.traffic.received,
         )
 
+    def describe(self) -> str:
+        """Where the node stands, in a few words for whoever runs services."""
+        core = self.core
+        peers = len(core.gossip.get_connected())
+        return f"{self._calculate_sync_state()}, height {core.executor.height}, {peers} peers"
+
     async def read_metrics(self) -> Readings:
         """What its rooms count and measure."""
         keeper = None if self._listener is None else self._listener.keeper
@@ -294,21 +302,26 @@ async def run_node(config: NodeConfig, passphrase: Passphrase | None = None) -> 
     signals = (signal.SIGTERM, signal.SIGINT)
     for number in signals:  # before anything is opened: a stop during the start is a clean stop as well
         loop.add_signal_handler(number, stopping.set)
+    service = Service.take(os.environ)
     try:
-        return await _run_until(config, stopping, passphrase)
+        return await _run_until(config, stopping, passphrase, service)
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
 
 
-async def _run_until(config: NodeConfig, stopping: asyncio.Event, passphrase: Passphrase | None) -> int:
+async def _run_until(
+    config: NodeConfig, stopping: asyncio.Event, passphrase: Passphrase | None, service: Service
+) -> int:
     """One node after another over the same directory: what one fetched or found out changes how the next starts."""
-    while (code := await _run_one(config, stopping, passphrase)) is None:
+    while (code := await _run_one(config, stopping, passphrase, service)) is None:
         pass
     return code
 
 
-async def _run_one(config: NodeConfig, stopping: asyncio.Event, passphrase: Passphrase | None) -> int | None:
+async def _run_one(
+    config: NodeConfig, stopping: asyncio.Event, passphrase: Passphrase | None, service: Service
+) -> int | None:
     """The exit code, or None when another node is to start over the same directory."""
     log = get_logger("node")
     node = Node(config, passphrase)
@@ -320,7 +333,9 @@ async def _run_one(config: NodeConfig, stopping: asyncio.Event, passphrase: Pass
     waiting = asyncio.create_task(stopping.wait())
     running = asyncio.create_task(node.wait())
     anew = asyncio.create_task(node.wait_anew())
+    telling = asyncio.create_task(service.run(node.describe))
     tasks = (waiting, running, anew)
+    service.tell_ready()
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if running.done() and (fault := running.exception()) is not None:
@@ -328,10 +343,12 @@ async def _run_one(config: NodeConfig, stopping: asyncio.Event, passphrase: Pass
             return EXIT_FAULT
         return None if anew.done() and not waiting.done() else EXIT_CLEAN
     finally:
-        for task in tasks:
+        if not anew.done() or waiting.done():
+            service.tell_stopping()
+        for task in (*tasks, telling):
             task.cancel()
         await node.stop()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, telling, return_exceptions=True)
 
 
 def _log_fault(fault: BaseException) -> None:
