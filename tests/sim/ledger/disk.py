@@ -14,7 +14,7 @@ from consensus.records import ProposalRecord, Record, VoteRecord
 from node.store.chain import ExecRow, SavedTip, StoredTransaction
 from node.store.payloadlog import PayloadLog, PayloadRecord
 from node.store.stopfile import Stop, StopFile
-from node.store.votelog import BEGINNING, Place, VoteLog, _decode_record
+from node.store.votelog import BEGINNING, Place, VoteLog, decode_record
 from protocol.block import GENESIS_VIEW, Block, calculate_genesis_digest
 from protocol.certificate import Certificate, VoteKind
 from protocol.codec import decode, encode
@@ -68,7 +68,7 @@ class Disk:
 
     def read_records(self) -> list[Record]:
         """The vote log as it stands."""
-        return [_decode_record(raw) for raw in self.logs["votes"]]
+        return [decode_record(raw) for raw in self.logs["votes"]]
 
 
 class Life:
@@ -144,7 +144,7 @@ class SimVoteLog(VoteLog):
         if self._disk.vote_floor is None:
             self._disk.vote_floor = BEGINNING
         for raw in records:
-            match _decode_record(raw):
+            match decode_record(raw):
                 case VoteRecord(vote=vote):
                     self._disk.said[vote.epoch, vote.view, vote.kind] = vote.digest
                 case ProposalRecord(propose=propose):

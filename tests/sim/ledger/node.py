@@ -9,6 +9,7 @@ import contextvars
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from node import core as core_module
@@ -20,6 +21,8 @@ from node.core import Core
 from node.gossip.fetch import NobodyHasItError
 from node.keystore import NodeKeys
 from node.opening import Opened, find_signers
+from node.returning import Returning
+from node.snapshot.plan import Stage
 from protocol.batch import BatchItem
 from protocol.certificate import Vote, VoteKind
 from protocol.ids import Height, PublicKey
@@ -104,7 +107,7 @@ class LedgerNode:
             attester=None,
             officer=None,
         )
-        stops = SimStops(disk)
+        stops, votes = SimStops(disk), SimVoteLog(life, disk)
         payloads, blocks, batches = open_payload_log(life, disk)
         fields: dict[str, Any] = dict.fromkeys(Opened._fields)  # what has no part here: vault, snapshots
         fields |= {
@@ -116,9 +119,10 @@ class LedgerNode:
             "ledger": ledger,
             "genesis_root": genesis_root,
             "genesis_rows": genesis_rows,
-            "votes": SimVoteLog(life, disk),
+            "votes": votes,
             "records": disk.read_records(),
             "stops": stops,
+            "returning": Returning(stops=stops, votes=votes, tip=tip.header),
             "signers": find_signers(keys, stops),
             "payloads": payloads,
             "logged_blocks": blocks,
@@ -294,6 +298,7 @@ class _NoSnapshots:
     """In place of the rooms of snapshots: they are threads and files, and the chains here are short."""
 
     holds_blocks = False
+    plan = SimpleNamespace(stage=Stage.RESTING, snapshot=None, bytes_missing=0)
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
