@@ -1,5 +1,7 @@
 """Structured logs: events are names in the past tense plus fields. Never log a key, a passphrase or a statement's row.
 
+What stands under the name of a secret is blacked out all the same (`node.redaction`), at any depth.
+
 No info line per gossip message: one line costs about ten microseconds, and a finality round has dozens of messages.
 """
 
@@ -10,15 +12,31 @@ from typing import TextIO, cast
 
 import structlog
 
+from node.redaction import BLACKED_OUT, is_secret, redact, redact_text
+
 LEVELS = ("debug", "info", "warning", "error")
-SECRET_FIELDS = frozenset({"seed", "secret", "passphrase", "password", "salt", "data_key", "words"})
 
 
 def _redact(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    for field in event:
-        if field in SECRET_FIELDS:
-            event[field] = "[redacted]"
+    for field, value in event.items():
+        if is_secret(field):
+            event[field] = BLACKED_OUT
+        elif isinstance(value, dict | list | tuple):
+            event[field] = redact(value)
     return event
+
+
+class _Library(logging.Handler):
+    """What libraries and the event loop say, as lines of the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        told = redact_text(record.getMessage())
+        log = get_logger(record.name)
+        error = record.exc_info if isinstance(record.exc_info, tuple) else None
+        if record.levelno >= logging.ERROR:
+            log.error("library_spoke", said=told, exc_info=error)
+        else:
+            log.warning("library_spoke", said=told, exc_info=error)
 
 
 def _shorten(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -67,6 +85,7 @@ def configure_logging(*, json: bool, level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(file=cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[_Library()], level=logging.WARNING, force=True)
 
 
 def get_logger(room: str) -> structlog.typing.FilteringBoundLogger:
