@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +228,21 @@ def test_a_copy_under_another_passphrase_carries_a_key_elsewhere(tmp_path: Path,
     assert "[passphrase_wrong]" in run(*changed).output
     words = ("keys", "words", new, "--passphrase-file", secret, "--json")
     assert run(*words).exit_code == 0
+
+
+@pytest.mark.parametrize("page", ["keys.md", "transport.md"])
+def test_the_pages_name_commands_and_options_that_exist(page: str) -> None:
+    """What an operator reads can be typed."""
+    text = (Path(__file__).parents[3] / "docs" / page).read_text(encoding="utf-8")
+    typed = re.findall(r"liushui ((?:keys|peers|init|start|doctor|testnet|gov|backup)\b[^`#\n]*)", text)
+    assert len(typed) >= 3
+    for line in typed:
+        words = line.split()
+        command: click.Command = main
+        while isinstance(command, click.Group) and words:
+            found = command.get_command(click.Context(command), words[0])
+            assert found is not None, line
+            command = found
+            words.pop(0)
+        options = {name for each in command.params for name in each.opts}
+        assert {word for word in words if word.startswith("-")} <= options, line
