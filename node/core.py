@@ -26,6 +26,7 @@ from node.documents import DocumentRoom
 from node.door import Door
 from node.driver import Driver
 from node.duties import EngineDuties, Tip
+from node.eraser import ErasureDesk
 from node.evidence import EvidenceDesk
 from node.executor import Executor
 from node.following import Following
@@ -126,6 +127,7 @@ class Core:
             shelf=opened.shelf,
             interval=self.config.snapshot_interval,
         )
+        self.erasures = ErasureDesk()
         self.outcomes = OutcomeRoom(opened.store, self.gossip, opened.genesis_root)
         self.executor = Executor(
             ledger=opened.ledger,
@@ -335,6 +337,7 @@ class Core:
                 suspects=execution.suspects,
             )
         )
+        self.erasures.on_executed(execution)
         self.guard.on_saved(execution.height, block.header.calculate_digest(), execution.exec_root)
         self.opened.returning.on_saved(block.header)
         self.work.refresh()

@@ -11,14 +11,17 @@ import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 from node.api.app import make_app
 from node.api.ports import Busy, NodeStatus, PeerStatus, Submission, SyncState
 from node.attester import Attester
 from node.client.keyfile import Passphrase
+from node.client.wallet import Wallet
 from node.config import NodeConfig
 from node.core import Core, read_clock_ms, read_steady_ms
+from node.eraser import Eraser, Places
 from node.evidence import EvidenceRoom
 from node.gossip.network import GossipError
 from node.listening import Bounds, Listener
@@ -220,12 +223,15 @@ class Node:
             await self._stack.aclose()
             raise
         more: list[Callable[[], Coroutine[None, None, None]]] = []
+        wallet: Wallet | None = None
         if opened.keys.attester is not None:
             attester = Attester(self, opened.keys, now_ms=_read_time_ms)
             self._core.meters.attestations = attester.results
             evidence = EvidenceRoom(desk=self._core.evidence, port=self, wallet=attester.wallet)
+            wallet = attester.wallet
             more += [attester.run, evidence.run]
             more += () if self.alerts is None else self.alerts.rooms
+        more.append(self._make_eraser(wallet).run)
         self._running = asyncio.create_task(self._core.run(more))
         self._state = "participating"
         self._log.info(
@@ -236,6 +242,18 @@ class Node:
             height=opened.tip.height,
             listen_port=self.listen_port,
             api_port=self.api_port,
+        )
+
+    def _make_eraser(self, wallet: Wallet | None) -> Eraser:
+        core, opened = self.core, self.core.opened
+        alerts = None if self.alerts is None else self.alerts.store.forget
+        places = Places(opened.store, opened.vault, opened.payloads, Path(self._config.data_dir), alerts)
+        return Eraser(
+            desk=core.erasures,
+            port=self,
+            places=places,
+            wallet=wallet,
+            find_height=lambda: core.executor.height,
         )
 
     async def _serve_api(self) -> int:

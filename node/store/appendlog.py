@@ -143,6 +143,14 @@ def _open_end(path: Path) -> BinaryIO:
     return path.open("a+b", buffering=0)
 
 
+def _overwrite(file: BinaryIO) -> None:
+    """Zeros over a file that has no name any more, so that its blocks on the disk do not keep what it said."""
+    left = os.fstat(file.fileno()).st_size
+    while left > 0:
+        left -= file.write(bytes(min(left, 1_048_576)))
+    os.fsync(file.fileno())
+
+
 class AppendLog:
     """One open log. Appends of one loop turn share a group and one fdatasync, in a thread of its own."""
 
@@ -221,19 +229,21 @@ class AppendLog:
         self._sequence = following
         self.syncing.observe(time.monotonic() - began_s)
 
-    async def rewrite(self, keep: Callable[[bytes], bool]) -> None:
+    async def rewrite(self, keep: Callable[[bytes], bool], *, shred: bool = False) -> None:
         """Drop the records that `keep` refuses: new file, fsync, rename, fsync of the directory.
+
+        With `shred` the bytes of the old file are overwritten once the new one stands in its place.
 
         Raises LogError when the disk refuses; the log goes on as it was unless the new file already took its place.
         """
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._rewrite, keep)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._rewrite, keep, shred)
         except OSError as error:
             raise LogError(
                 "log_rewrite_failed", f"{self._path.name} could not be shortened ({error.strerror}): free the disk."
             ) from error
 
-    def _rewrite(self, keep: Callable[[bytes], bool]) -> None:
+    def _rewrite(self, keep: Callable[[bytes], bool], shred: bool) -> None:
         groups, _, _ = parse_groups(self._path.read_bytes(), self._path.name)
         kept = [record for group in groups for record in group if keep(record)]
         fresh = self._path.with_suffix(".new")
@@ -243,8 +253,12 @@ class AppendLog:
             handle.write(raw)
             handle.flush()
             os.fsync(handle.fileno())
+        old = self._path.open("r+b", buffering=0) if shred else None
         fresh.replace(self._path)
         sync_directory(self._path.parent)
+        if old is not None:
+            with old:
+                _overwrite(old)
         self._handle.close()
         self._handle = _open_end(self._path)
         self._sequence = following

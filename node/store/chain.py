@@ -32,7 +32,7 @@ from node.store.parts import (
     shorten,
 )
 from node.store.schema import PRAGMAS, READER_PRAGMAS, SCHEMA_VERSION, TABLES
-from node.store.sidecars import READ, empty_journal, erase_of_data, erase_up_to, join_batch
+from node.store.sidecars import KEPT_FROM, READ, empty_journal, erase_of_data, erase_up_to, join_batch
 from protocol.batch import Batch, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
@@ -314,8 +314,13 @@ class ChainStore:
         return await self._erase(lambda connection: erase_of_data(connection, data))
 
     async def erase_sidecars_up_to(self, first: Height, last: Height) -> int:
-        """The same of all that blocks from `first` to `last` brought."""
+        """The same of all that blocks from `first` to `last` brought; the next time `first` is above `last`."""
         return await self._erase(lambda connection: erase_up_to(connection, first, last))
+
+    async def read_sidecars_from(self) -> Height:
+        """The first height whose bins were not erased for their age."""
+        held = await self._read_meta(KEPT_FROM)
+        return Height(self.base + 1 if held is None else int(held))
 
     async def _erase(self, work: Callable[[sqlite3.Connection], int]) -> int:
         async def erase() -> int:

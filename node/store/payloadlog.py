@@ -68,6 +68,14 @@ class PayloadLog:
         self._logged = {digest: height for digest, height in self._logged.items() if height > height_saved}
         self._size = 0
 
+    async def shred(self, height_saved: Height) -> None:
+        """Forget blocks up to `height_saved` now, and overwrite what was said of them: data in it is to be erased."""
+        if all(height > height_saved for height in self._logged.values()):
+            return
+        await self._log.rewrite(lambda raw: decode(raw, PayloadRecord).block.header.height > height_saved, shred=True)
+        self._logged = {digest: height for digest, height in self._logged.items() if height > height_saved}
+        self._size = 0
+
     async def close(self) -> None:
         """Close after everything appended is durable."""
         await self._log.close()

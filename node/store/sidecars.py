@@ -38,6 +38,8 @@ TABLES: Final = (
         PRIMARY KEY (data, batch, position)) WITHOUT ROWID""",
 )
 READ: Final = "SELECT position, raw FROM sidecars WHERE batch = ? ORDER BY position"
+KEPT_FROM: Final = "sidecars_from"
+"""Key in `meta`: the first height whose bins were not erased for their age."""
 ERASED: Final = b"\0"
 """First byte of a row that was erased: no list of sidecars begins with it."""
 _GONE: Final = "UPDATE sidecars SET raw = zeroblob(length(raw)) WHERE substr(raw, 1, 1) <> x'00' AND "
@@ -125,7 +127,9 @@ def erase_of_data(connection: sqlite3.Connection, data: ObjectId) -> int:
 
 def erase_up_to(connection: sqlite3.Connection, first: Height, last: Height) -> int:
     """Erase what blocks from `first` to `last` brought; how many rows."""
-    return _erase(connection, "height BETWEEN ? AND ?", (first, last))
+    count = _erase(connection, "height BETWEEN ? AND ?", (first, last))
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (KEPT_FROM, str(last + 1).encode()))
+    return count
 
 
 def _erase(connection: sqlite3.Connection, which: str, parameters: tuple[object, ...]) -> int:

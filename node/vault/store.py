@@ -58,6 +58,11 @@ _TABLES: Final = (
         serial INTEGER NOT NULL,
         raw BLOB NOT NULL,
         PRIMARY KEY (data, serial)) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS gone (digest BLOB PRIMARY KEY) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS erasures (
+        data BLOB PRIMARY KEY,
+        documents INTEGER NOT NULL,
+        sidecars INTEGER NOT NULL) WITHOUT ROWID""",
 )
 
 
@@ -105,7 +110,8 @@ class Vault:
     async def put(self, raw: bytes) -> Digest:
         """Keep an envelope whose owner signed it; grants of one kept before are added. Returns its digest.
 
-        Raises VaultError: document_too_large, document_malformed, document_quota, or what `check_envelope` says.
+        Raises VaultError: document_too_large, document_malformed, document_quota, document_erased, or what
+        `check_envelope` says.
         """
         if len(raw) > DOCUMENT_BYTES_MAX:
             raise VaultError("document_too_large", f"A document holds at most {DOCUMENT_BYTES_MAX // 2**20} MiB.")
@@ -123,6 +129,8 @@ class Vault:
 
     async def _keep(self, digest: Digest, owner: PublicKey, body: bytes, grants: Sequence[Grant]) -> None:
         known = await self._read_one("SELECT 1 FROM documents WHERE digest = ?", (digest,))
+        if await self._read_one("SELECT 1 FROM gone WHERE digest = ?", (digest,)) is not None:
+            raise VaultError("document_erased", "Its owner had this document erased: it is not taken in again.")
         count = await self._read_one("SELECT count(*) FROM documents WHERE owner = ?", (owner,))
         assert count is not None
         if known is None and count[0] >= DOCUMENTS_PER_OWNER_MAX:
@@ -161,17 +169,42 @@ class Vault:
             raise _explain(sqlite3.DatabaseError("a document is not what its digest says"), self._path)
         return encode(msgspec.structs.replace(envelope, grants=grants))
 
-    async def erase(self, digest: Digest) -> bool:
-        """Forget a document and its wrapped keys; False when it was not held. The access log stays."""
-        return await self._run(self._forget(digest))
+    async def erase(self, digest: Digest, *, for_ever: bool = False) -> bool:
+        """Forget a document and its wrapped keys; False when it was not held. The access log stays.
 
-    async def _forget(self, digest: Digest) -> bool:
+        `for_ever` refuses it from then on, whoever brings it. Raises VaultError("vault_busy") while somebody reads:
+        then it is to be tried again.
+        """
+        return await self._run(self._forget(digest, for_ever=for_ever))
+
+    async def note_erasure(self, data: ObjectId, documents: int, sidecars: int) -> None:
+        """Keep what an order took out of this node, for its receipt; a second time it adds up."""
+        row = (data, documents, sidecars)
+        sql = (
+            "INSERT INTO erasures VALUES (?, ?, ?) ON CONFLICT (data) DO UPDATE SET"
+            " documents = max(documents, excluded.documents), sidecars = sidecars + excluded.sidecars"
+        )
+        await self._run(self._write((sql, [row])))
+
+    async def read_erasure(self, data: ObjectId) -> tuple[int, int]:
+        """Documents and sidecars that an order took out of this node."""
+        row = await self._read_one("SELECT documents, sidecars FROM erasures WHERE data = ?", (data,))
+        return (0, 0) if row is None else (row[0], row[1])
+
+    async def list_documents(self) -> list[Digest]:
+        """Digests of all documents held."""
+        return [Digest(row[0]) for row in await self._read("SELECT digest FROM documents ORDER BY digest", ())]
+
+    async def _forget(self, digest: Digest, *, for_ever: bool) -> bool:
         known = await self._read_one("SELECT 1 FROM documents WHERE digest = ?", (digest,))
         await self._write(
             ("DELETE FROM documents WHERE digest = ?", [(digest,)]),
             ("DELETE FROM grants WHERE digest = ?", [(digest,)]),
+            ("INSERT OR IGNORE INTO gone VALUES (?)", [(digest,)] if for_ever else []),
         )
-        await self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((busy, _, _),) = await self._database.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        if busy:
+            raise VaultError("vault_busy", "A reader holds the journal of the vault: try again.")
         return known is not None
 
     async def log_access(

@@ -1,0 +1,70 @@
+"""After an erasure no file of any node says anything of the statement, its keys, its salts or its bins; before it does.
+
+And a node that comes later executes the whole chain without them: same root, and it says what it did not recompute.
+"""
+
+import asyncio
+from pathlib import Path
+
+from node.audit import Audit
+from node.demo.cast import OBSERVER
+from node.opening import DATABASE
+from node.vault.crypto import open_document
+from protocol.codec import encode
+from protocol.ledger.state import ERASURES
+from protocol.transactions.data import DataErase
+from protocol.transactions.lending import ApplyWithdraw
+from scoring.rows import encode_row
+from tests.node.core.chaintools import until
+from tests.node.erasure.world import NAMES, Scene, network
+
+
+def count_receipts(scene: Scene, data: bytes) -> int:
+    """As the first node's books have it."""
+    row = scene.network.nodes[NAMES[0]].ledger.books.state.get(ERASURES, data)
+    return 0 if row is None else len(row.receipts)
+
+
+async def test_nothing_of_an_erased_statement_is_left_on_any_disk(tmp_path: Path) -> None:
+    """Databases, journals, freed pages, payload logs, snapshots and log lines of every node, byte by byte."""
+    async with network(tmp_path) as scene:
+        here = scene.network
+        application = await scene.apply()
+        envelope = application.sealed.envelope
+        (sidecar,) = application.intents[-1].item.sidecars
+        packed = encode(sidecar)
+        held = [envelope.ciphertext[:64], envelope.ciphertext[-64:], *(one.sealed_key for one in envelope.grants)]
+        bins = [sidecar.salt, packed[-24:]]
+        plain = open_document(envelope, account=scene.player.wallet.account, key=scene.player.enc)
+        open_text = [encode_row(one) for one in plain.rows[:20]]
+        secrets = [plain.salt_key, application.sealed.data_key, scene.player.seed]
+        for name in NAMES:
+            where = here.search(name, bins)
+            assert any(DATABASE in one for one in where), (name, where)
+            assert any("payload.log" in one for one in where), (name, where)
+            assert any("vault.sqlite" in one for one in here.search(name, held)), name
+            assert here.search(name, [*open_text, *secrets]) == [], "not even before"
+
+        await scene.must(ApplyWithdraw(application=application.application))
+        await scene.must(DataErase(data=(application.data,)))
+        await until(lambda: count_receipts(scene, application.data) == len(NAMES), 30)
+        for name in NAMES:
+            assert here.search(name, [*held, *bins, *open_text, *secrets]) == [], name
+
+        # Whoever brings it again is refused, and a node that comes later needs none of it.
+        await here.start(OBSERVER)
+        late, first = here.nodes[OBSERVER], here.nodes[NAMES[0]]
+        await until(lambda: late.core.executor.height >= first.core.executor.height, 30)
+        assert late.core.executor.not_recomputed == 1
+        height = late.core.executor.height
+        (own,) = await late.store.read_exec_rows(height, height)
+        assert await first.store.read_exec_rows(height, height) == [own]
+        await until(lambda: [one["event"] for one in here.logs].count("data_erased") == len(NAMES) + 1, 30)
+        assert here.search(OBSERVER, [*held, *bins]) == []
+        await here.stop(*list(here.nodes))
+        for name in (*NAMES, OBSERVER):
+            assert here.search(name, [*held, *bins, *open_text, *secrets]) == [], name
+            report = await asyncio.to_thread(Audit(here.testnet.genesis, here.directory(name) / DATABASE).run)
+            assert report.fault is None, (name, report.fault)
+            assert report.erased == 1
+            assert report.applications == 1
