@@ -19,13 +19,14 @@ def main() -> int:
     task.add_argument("--out", type=Path, help="directory for the models and the card")
     task.add_argument("--evaluate", metavar="MODEL", help="name of a shipped model to measure, e.g. cashflow-v1")
     parser.add_argument("--repeats", type=int, default=20, help="repeats of the cross-validation")
+    parser.add_argument("--maker", choices=("scorecard", "ebm"), default="scorecard")
     options = parser.parse_args()
     if options.evaluate:
         report = evaluate(load_model(options.evaluate), options.data_dir)
     else:
         from scoring.train.run import write_models
 
-        report = write_models(options.data_dir, options.out, repeats=options.repeats)
+        report = write_models(options.data_dir, options.out, repeats=options.repeats, maker=options.maker)
     json.dump(report, sys.stdout, indent=1)
     sys.stdout.write("\n")
     return 0

@@ -6,6 +6,7 @@ from typing import Any, Final
 from scoring.feature_table import FEATURES
 from scoring.points import PointsModel
 from scoring.reasons import REASONS
+from scoring.train.fairness import APPROVED_PPM_MAX, FOUR_FIFTHS, GROUP_LOANS_MIN
 
 _DEFINITIONS = {item.name: item for item in FEATURES}
 
@@ -18,6 +19,14 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _range(limits: Sequence[float] | None) -> str:
+    return "-" if limits is None else f"{100 * limits[0]:.1f} to {100 * limits[1]:.1f} %"
 
 
 def _evidence(report: Mapping[str, Any]) -> str:
@@ -40,11 +49,19 @@ def _evidence(report: Mapping[str, Any]) -> str:
     return _table(("measurement", "AUC", "detail"), rows)
 
 
-def _describe_population(model: PointsModel, report: Mapping[str, Any]) -> str:
+MAKERS: Final = {
+    "scorecard": "a penalised logistic regression on ladders of steps (scorecard)",
+    "ebm": "an explainable boosting machine without interactions (EBM)",
+}
+
+
+def _describe_population(model: PointsModel, report: Mapping[str, Any], report_sha256: str) -> str:
     return f"""# Model card: {model.name}
 
-Additive integer points on features of bank statements. Model id `{model.id.hex()}`, feature specification \
-{model.feature_spec}, currency {model.currency}, price level (median monthly income) {model.price_level} minor units.
+Additive integer points on features of bank statements, made by {MAKERS[report["maker"]]}. Model id \
+`{model.id.hex()}`, feature specification {model.feature_spec}, currency {model.currency}, price level (median \
+monthly income) {model.price_level} minor units. Validation report: `{model.name}.report.json`, SHA-256 \
+`{report_sha256}`.
 
 ## Population, window, label
 {report["loans"]} loans granted by one Czech bank from 1993 to 1996, {report["bad"]} of them bad (PKDD'99 Discovery \
@@ -65,7 +82,7 @@ def _describe_evidence(report: Mapping[str, Any]) -> str:
 Cross-validation: {found["repeats"]} x {found["folds"]} folds, stratified, every step of the fit inside the folds, \
 integer points. The mean over folds lies between {found["repeat_range"][0]:.3f} and {found["repeat_range"][1]:.3f} \
 from one repeat to the next. Intervals are DeLong's. In-sample AUC is {report["in_sample_auc"]:.3f} and means \
-nothing. \
+nothing; KS out of fold is {found["ks_pooled"]:.3f}. \
 Integers instead of floats cost {report["integer_cost"]:.5f} AUC.
 
 **Optimism.** The feature list was settled by looking at cross-validation and splits in time on these same \
@@ -77,15 +94,29 @@ Loans granted later were never looked at.
 
 def _describe_calibration(report: Mapping[str, Any]) -> str:
     bands = _table(
-        ("band", "loans", "bad", "mean PD", "bad rate"),
+        ("band", "loans", "bad", "mean PD", "bad rate", "95 % interval"),
         [
-            (item["band"], item["loans"], item["bad"], _percent(item["pd_mean"]), _percent(item["bad_rate"]))
+            (
+                item["band"],
+                item["loans"],
+                item["bad"],
+                _percent(item["pd_mean"]),
+                _percent(item["bad_rate"]),
+                _range(item["bad_rate_ci95"]),
+            )
             for item in report["calibration_by_band"]
         ],
     )
     years = _table(
         ("granted", "loans", "bad", "AUC out of fold"),
-        [(item["year"], item["loans"], item["bad"], f"{item['auc']:.3f}") for item in report["by_year"]],
+        [(item["year"], item["loans"], item["bad"], _figure(item["auc"])) for item in report["by_year"]],
+    )
+    periods = _table(
+        ("granted", "loans", "bad", "score PSI", "PSI by chance alone"),
+        [
+            (item["period"], item["loans"], item["bad"], _figure(item["psi"]), _figure(item["psi_by_chance"]))
+            for item in report["by_period"]
+        ],
     )
     return f"""## Calibration (out of fold)
 {bands}
@@ -99,7 +130,43 @@ out-of-fold scores: intercept \
 {years}
 
 Score PSI between the earlier and the later half: {report["psi_halves"]:.3f} (under .10 stable, .10 to .25 \
-watch, over .25 act).
+watch, over .25 act). Each half-year against all others, beside what as few loans of one and the same population \
+would show:
+
+{periods}
+"""
+
+
+def _describe_fairness(report: Mapping[str, Any]) -> str:
+    if not report["fairness"]:
+        return """## Fairness
+No attribute given: the data name neither sex nor age nor any other group, so nothing is known of differences between \
+groups. Measure them where the law allows before use: a column of loans.csv whose name begins with `group_` is read \
+for this table, and for nothing else.
+"""
+    parts = []
+    for attribute in report["fairness"]:
+        rows = [
+            (
+                item["group"],
+                item["loans"],
+                item["bad"],
+                _percent(item["bad_rate"]),
+                _percent(item["pd_mean"]),
+                _figure(item["auc"]),
+                _percent(item["approval_rate"]),
+                _figure(item["approval_ratio"]),
+            )
+            for item in attribute["groups"]
+        ]
+        head = ("group", "loans", "bad", "bad rate", "mean PD", "AUC", "approved", "ratio to the highest")
+        parts.append(f"By {attribute['attribute']}, which no feature and no fit has seen:\n\n{_table(head, rows)}")
+    tables = "\n\n".join(parts)
+    return f"""## Fairness
+{tables}
+
+Out of fold. Approved: a PD under {_percent(APPROVED_PPM_MAX / 1e6)}. A ratio under {FOUR_FIFTHS:.2f} asks for an \
+explanation; groups under {GROUP_LOANS_MIN} loans are shown without one.
 """
 
 
@@ -152,8 +219,6 @@ LIMITS: Final = """## Limits
 - `cash_out` carries much weight: where cash is rare (wallets) nearly everyone gets its best bin.
 - A statement without balances gets the worst bin of every balance feature.
 - Instalments are monthly; other rhythms must be turned into their monthly equivalent.
-- Fairness: the data given name neither sex nor age, so nothing is known of differences between groups. Measure them \
-where the law allows before use.
 
 ## Expiry
 Valid until 12 months after first use on a network, or until a PSI over .25, a band's bad rate outside the 95 \
@@ -162,12 +227,15 @@ of its PD, or a new feature specification, whichever is first.
 """
 
 
-def render_card(model: PointsModel, derived: Sequence[PointsModel], report: Mapping[str, Any]) -> str:
+def render_card(
+    model: PointsModel, derived: Sequence[PointsModel], report: Mapping[str, Any], *, report_sha256: str
+) -> str:
     """The card as Markdown. `report` is what `scoring.train.run.train` returned with `model`."""
     parts = (
-        _describe_population(model, report),
+        _describe_population(model, report, report_sha256),
         _describe_evidence(report),
         _describe_calibration(report),
+        _describe_fairness(report),
         _describe_features(model, report),
         _describe_relatives(derived),
         LIMITS,

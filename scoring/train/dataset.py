@@ -17,6 +17,7 @@ from scoring.features import calculate_features
 from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row
 
 CURRENCY: Final = "CZK"
+GROUP_PREFIX: Final = "group_"
 CATEGORIES: Final = {
     "INTEREST": Category.INTEREST,
     "SANCTION_INTEREST": Category.SANCTION,
@@ -48,6 +49,8 @@ class LabelledLoan:
     """ceil(principal / number of instalments), minor units."""
     bad: bool
     rows: tuple[Row, ...]
+    groups: tuple[tuple[str, str], ...] = ()
+    """(attribute, value) of every column `group_ATTRIBUTE`: for the fairness table, never for a fit."""
 
     def features(self) -> dict[str, int | None]:
         """The features as they stood when the loan was granted."""
@@ -111,6 +114,11 @@ def _calculate_loan(record: dict[str, str], rows: dict[int, list[Row]]) -> Label
         instalment=-(-principal // periods),
         bad=record["bad"] == "1",
         rows=tuple(rows.get(loan_id, ())),
+        groups=tuple(
+            (name.removeprefix(GROUP_PREFIX), (record[name] or "").strip())
+            for name in record
+            if str(name).startswith(GROUP_PREFIX)  # cells beyond the header stand under no name
+        ),
     )
 
 

@@ -1,15 +1,17 @@
 """Fitting of a points model. Floats live here and end here: what leaves is integers.
 
-Method: every feature becomes a ladder of steps in its direction of risk (value >= cut), and a logistic regression with
-non-negative step weights and a ridge and a lasso penalty is fitted on all ladders at once. Steps that cannot be
-negative make each feature monotone, so that no borrower scores worse for a better figure; the problem is convex, so
-that the result does not depend on chance. Two resolutions of quantile cuts are fitted and averaged.
+Two makers give the same thing, an additive model of steps: the scorecard here, and boosted stumps (`boosted`).
+Method of the scorecard: every feature becomes a ladder of steps in its direction of risk (value >= cut), and a
+logistic regression with non-negative step weights and a ridge and a lasso penalty is fitted on all ladders at once.
+Steps that cannot be negative make each feature monotone, so that no borrower scores worse for a better figure; the
+problem is convex, so that the result does not depend on chance. Two resolutions of quantile cuts are averaged.
 
 MISSING climbs the whole ladder: it scores as the worst bin. The feature lists are fixed here, before the fit.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,10 +19,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from scoring.feature_table import FEATURE_SPEC, FEATURES, MINOR
-from scoring.points import FORMAT, FeaturePoints, PointsModel, check_model
+from scoring.points import FORMAT, TABLE_MAX, FeaturePoints, PointsModel, check_model
 
 Features = Mapping[str, int | None]
 Floats = NDArray[np.float64]
+
+Maker = Callable[[Sequence[str], Sequence[Features], Sequence[bool]], "AdditiveFit"]
+"""(feature names, features, bad?) of the training cases to a fit."""
 
 RATIO_FEATURES: Final = (
     "min_eod_180_inst",
@@ -103,23 +108,14 @@ def _fit_weights(ladder: Floats, labels: Floats) -> tuple[float, Floats]:
     return float(found.x[0]), found.x[1:]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdditiveFit:
-    """A fitted additive model in floats: intercept and, per feature, {risk cut: weight}."""
+    """A fitted additive model in floats: whoever made it, it is steps, and every step goes up with risk."""
 
-    def __init__(self, names: Sequence[str], features: Sequence[Features], labels: Sequence[bool]) -> None:
-        self.names = tuple(names)
-        self.intercept = 0.0
-        self.steps: dict[str, dict[float, float]] = {name: {} for name in names}
-        columns = {name: calculate_risk_column(name, features) for name in names}
-        target = np.array(labels, dtype=np.float64)
-        for resolution in RESOLUTIONS:
-            rungs = [(name, float(cut)) for name in names for cut in calculate_steps(columns[name], resolution)]
-            ladder = np.stack([columns[name] >= cut for name, cut in rungs], axis=1).astype(np.float64)
-            intercept, weights = _fit_weights(ladder, target)
-            self.intercept += intercept / len(RESOLUTIONS)
-            for (name, cut), weight in zip(rungs, weights, strict=True):
-                if weight > 1e-9:
-                    self.steps[name][cut] = self.steps[name].get(cut, 0.0) + float(weight) / len(RESOLUTIONS)
+    names: tuple[str, ...]
+    intercept: float
+    steps: Mapping[str, Mapping[float, float]]
+    """Per feature {cut of the risk column: weight >= 0}; a value at or above a cut climbs it."""
 
     def calculate_logits(self, features: Sequence[Features]) -> Floats:
         """Log odds of default, uncalibrated, in floats: what the integers are measured against."""
@@ -173,6 +169,23 @@ class AdditiveFit:
         )
 
 
+def fit_scorecard(names: Sequence[str], features: Sequence[Features], labels: Sequence[bool]) -> AdditiveFit:
+    """The ladders of all features in one penalised logistic regression, at two resolutions, averaged."""
+    total = 0.0
+    steps: dict[str, dict[float, float]] = {name: {} for name in names}
+    columns = {name: calculate_risk_column(name, features) for name in names}
+    target = np.array(labels, dtype=np.float64)
+    for resolution in RESOLUTIONS:
+        rungs = [(name, float(cut)) for name in names for cut in calculate_steps(columns[name], resolution)]
+        ladder = np.stack([columns[name] >= cut for name, cut in rungs], axis=1).astype(np.float64)
+        intercept, weights = _fit_weights(ladder, target)
+        total += intercept / len(RESOLUTIONS)
+        for (name, cut), weight in zip(rungs, weights, strict=True):
+            if weight > 1e-9:
+                steps[name][cut] = steps[name].get(cut, 0.0) + float(weight) / len(RESOLUTIONS)
+    return AdditiveFit(names=tuple(names), intercept=total, steps=steps)
+
+
 def calculate_calibration(logits: Floats, labels: Sequence[bool]) -> tuple[float, float]:
     """Intercept and slope of the outcome on out-of-fold log odds (Platt), by Newton steps."""
     target = np.array(labels, dtype=np.float64)
@@ -206,12 +219,15 @@ def make_model(
 
     least = base // PD_STEP * PD_STEP
     most = base + sum(max(item.points) for item in table)
+    # A fit that parts good from bad without an error spans thousands of points, which coarser steps fit into.
+    step = PD_STEP * -(-(most + PD_STEP - least) // (PD_STEP * (TABLE_MAX - 1)))
     # The middle of a step stands for the step.
-    pd = tuple((points, calculate_ppm(points + PD_STEP // 2)) for points in range(least, most + PD_STEP, PD_STEP))
+    pd = tuple((points, calculate_ppm(points + step // 2)) for points in range(least, most + step, step))
     bands: list[int] = []
     for ppm_max in BAND_PPM:
         reached = [points for points, ppm in pd if ppm < ppm_max]
-        bands.append(reached[0] if reached else pd[-1][0] + PD_STEP * (len(BAND_PPM) - len(bands)))
+        least_points = reached[0] if reached else pd[-1][0] + step * (len(BAND_PPM) - len(bands))
+        bands.append(min(least_points, *(above - 1 for above in bands[-1:])) if bands else least_points)
     inflows = sorted(item["inflow_med"] or 0 for item in features)
     model = PointsModel(
         bands=tuple(bands),

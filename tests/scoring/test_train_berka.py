@@ -15,7 +15,8 @@ from scoring.features import check_statement
 from scoring.models import load_default
 from scoring.points import encode_model
 from scoring.train.dataset import LabelledLoan, load_loans
-from scoring.train.evaluate import calculate_auc, calculate_ks, calculate_psi, evaluate
+from scoring.train.evaluate import evaluate
+from scoring.train.measures import calculate_auc, calculate_ks, calculate_psi
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "berka"
@@ -105,7 +106,8 @@ def trained() -> tuple[Any, dict[str, Any]]:
     pytest.importorskip("sklearn", reason="the training extra is not installed")
     from scoring.train.run import train
 
-    return train(DATA, repeats=2)
+    model, report, _ = train(DATA, repeats=2)
+    return model, report
 
 
 @needs_data

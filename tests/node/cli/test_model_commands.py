@@ -1,9 +1,8 @@
 """`liushui model`: shipped models, their cards, and measuring them on labelled loans in files."""
 
-import csv
-import gzip
+import hashlib
 import json
-from datetime import date
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,7 @@ from node.cli.common import EXIT_OK, EXIT_REFUSED
 from node.cli.main import main
 from scoring.models import load_default
 from scoring.warning_table import WARNINGS
-from tests.scoring.synthetic import AS_OF, make_rows
-
-LOANS = ("loan_id", "account_id", "date", "amount_minor", "duration", "payment_minor", "bad")
-ROWS = ("loan_id", "date", "seq", "amount_minor", "balance_minor", "operation", "k_symbol", "bank", "account")
+from tests.scoring.labelled import LOANS, write_loans
 
 
 def run(*args: str) -> Result:
@@ -26,19 +22,7 @@ def run(*args: str) -> Result:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Eight invented borrowers, thrifty ones first; the four that spend everything are the bad ones."""
-    loans, rows = [], []
-    for loan_id in range(8):
-        bad = loan_id >= 4
-        loans.append((loan_id, loan_id, date.fromordinal(AS_OF), 2_400_000, 12, 200_000, int(bad)))
-        for row in make_rows(loan_id, thrift=125 if bad else 50):
-            kind = "COLLECT_IN" if row.amount > 0 else "CASH_OUT"
-            day = date.fromordinal(row.day)
-            rows.append((loan_id, day, row.seq, row.amount, row.balance, kind, "", "", ""))
-    with (tmp_path / "loans.csv").open("w", newline="") as file:
-        csv.writer(file).writerows((LOANS, *loans))
-    with gzip.open(tmp_path / "transactions.csv.gz", "wt", newline="") as file:
-        csv.writer(file).writerows((ROWS, *rows))
-    return tmp_path
+    return write_loans(tmp_path, [50] * 4 + [125] * 4, [False] * 4 + [True] * 4)
 
 
 def test_the_list_names_every_shipped_model_by_the_id_that_decisions_pin() -> None:
@@ -100,6 +84,26 @@ def test_the_card_is_the_shipped_one() -> None:
     assert done.exit_code == EXIT_OK
     assert "## Limits" in done.stdout
     assert load_default().id.hex() in done.stdout
+
+
+def test_the_card_with_its_plots_is_one_page(tmp_path: Path) -> None:
+    """The page of the shipped model names it, holds its four plots, and is never written over another file."""
+    path = tmp_path / "card.html"
+    assert run("card", "--html", str(path)).exit_code == EXIT_OK
+    text = path.read_text()
+    assert load_default().id.hex() in text
+    assert text.count("data:image/png;base64,") == 4
+    assert "file_exists" in run("card", "--html", str(path)).stderr
+    assert "file_unwritable" in run("card", "--html", str(tmp_path / "no" / "card.html")).stderr
+    assert "model_unknown" in run("card", "oracle", "--html", str(tmp_path / "x.html")).stderr
+
+
+def test_the_shipped_report_is_the_one_that_the_card_names() -> None:
+    """Card, report and model refer to each other by hash."""
+    files = resources.files("scoring").joinpath("models")
+    raw = files.joinpath("cashflow-v1.report.json").read_bytes()
+    assert hashlib.sha256(raw).hexdigest() in run("card").stdout
+    assert json.loads(raw)["model_id"] == load_default().id.hex()
 
 
 def test_the_warning_rules_are_measured_on_loans_in_files(folder: Path) -> None:
