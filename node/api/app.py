@@ -24,6 +24,7 @@ from node.api import (
     offers,
     reports,
     signals,
+    tryit,
     views,
 )
 from node.api.answers import (
@@ -78,6 +79,9 @@ ENDPOINTS: Final = (
     ),
     Endpoint("GET", "/metrics", get_metrics, "Counts and gauges for Prometheus", "text/plain"),
     Endpoint("GET", "/v1/openapi.json", get_openapi, "This document", "application/json"),
+    Endpoint("GET", "/v1/docs", tryit.get_docs, "This document as a page to try it, offline", "text/html"),
+    Endpoint("GET", "/v1/docs/docs.js", tryit.get_docs_script, "The page's script", "text/javascript"),
+    Endpoint("GET", "/v1/docs/docs.css", tryit.get_docs_style, "The page's style", "text/css"),
     Endpoint("GET", "/v1/status", chain.get_status, "Where the node stands and what it waits for", StatusView),
     Endpoint("GET", "/v1/genesis", chain.get_genesis, "The network's founding document", Genesis),
     Endpoint(

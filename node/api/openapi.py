@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from aiohttp import web
 
+from node.api.chinese import SUMMARIES_ZH
 from node.api.parameters import HEX, Query, find_path_schema
 from node.api.problems import KINDS, Problem
 
@@ -42,6 +43,7 @@ class Endpoint(NamedTuple):
 
 _REF: Final = "#/components/schemas/{name}"
 _SIGNED: Final = ("signature_missing", "signature_invalid", "signature_stale")
+_OF_THE_NODE: Final = ("livez", "readyz", "metrics", "openapi.json", "docs", "status", "genesis", "network")
 TITLE: Final = "Liushui node API"
 _BINARY: Final = {"type": "string", "format": "binary"}
 _EVENT: Final = {
@@ -116,7 +118,8 @@ def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": one.handler.__name__,
         "summary": one.summary,
-        "tags": [one.path.strip("/").removeprefix("v1/").partition("/")[0]],
+        "x-summary-zh": SUMMARIES_ZH.get(one.handler.__name__, one.summary),
+        "tags": [_name_group(one.path)],
         "responses": {"200": {"description": "Success", "headers": _HEIGHT, "content": content}},
     }
     if parameters:
@@ -130,6 +133,12 @@ def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
         operation["security"] = [*([{}] if one.may_sign else []), {"request_signature": []}]
     operation["responses"] |= _make_refusals(one, by_kind)
     return operation
+
+
+def _name_group(path: str) -> str:
+    """Under which heading an address is shown."""
+    first = path.strip("/").removeprefix("v1/").partition("/")[0]
+    return "node" if first in _OF_THE_NODE else first
 
 
 def _parts(one: Endpoint) -> list[str]:
