@@ -28,6 +28,7 @@ from protocol.codec import CodecError, decode
 from protocol.ids import AccountId, Digest, Height, ModelId, ObjectId, PublicKey, TimeMs
 from protocol.ledger.data import is_consent_live
 from protocol.ledger.keys import find_signer
+from protocol.ledger.providers import is_provider_key
 from protocol.ledger.records import Made, Receipt
 from protocol.ledger.rows import Application, ApplicationState, Data
 from protocol.ledger.state import APPLICATIONS, CONSENTS, DATA, KEYS
@@ -76,6 +77,8 @@ class Finding(NamedTuple):
 
     attestations: tuple[Attest, ...]
     rows: int
+    provider: PublicKey | None
+    """Whose signature stands under the statement; whether it is a provider's is not looked up in a thread."""
 
 
 def check_anchor(plain: VaultPlain, envelope: VaultEnvelope, data: Data, sealer: AccountId) -> str | None:
@@ -265,6 +268,8 @@ class Attester:
             sidecars=tuple((one, books.models.get(ModelId(one.model))) for one in sidecars if one.model in wanted),
         )
         finding = await asyncio.to_thread(self._appraise, envelope, case)
+        if finding.provider is not None and not is_provider_key(self._node.ledger.books, finding.provider):
+            raise RefusalError("provider_unknown")
         return await self._submit(application, finding, began_s)
 
     def _appraise(self, envelope: VaultEnvelope, case: Case) -> Finding:
@@ -285,7 +290,8 @@ class Attester:
             attestations.append(
                 calculate_attestation(plain, request, sidecar, model, application=case.application, key=self._key)
             )
-        return Finding(tuple(attestations), len(plain.rows))
+        provider = None if plain.provider is None else PublicKey(plain.provider.key)
+        return Finding(tuple(attestations), len(plain.rows), provider)
 
     async def _submit(self, application: ObjectId, finding: Finding, began_s: float) -> bool:
         items = [self.wallet.attest(one).item for one in finding.attestations]

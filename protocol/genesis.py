@@ -44,6 +44,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """May see exposure totals under tags (regulator, auditor)."""
     arbiter: bool = False
     """May decide disputes."""
+    provider: bool = False
+    """May sign statements: a bank or an aggregator."""
 
     @property
     def account(self) -> AccountId:

@@ -122,6 +122,7 @@ class Rejection(IntEnum):
     ANSWERS_TOO_MANY = 822
     LENDER_UNFIT = 823
     DEBTS_TOO_MANY = 824
+    CAP_GRADE = 825
     # loans
     LOAN_UNKNOWN = 900
     LOAN_CLOSED = 901
@@ -283,6 +284,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.ANSWERS_TOO_MANY: "The lender has answered the application as often as allowed.",
     Rejection.LENDER_UNFIT: "A lender of this offer is frozen, or the validators no longer let it lend.",
     Rejection.DEBTS_TOO_MANY: "Borrower or guarantor has as many open loans, lines or guarantees as allowed.",
+    Rejection.CAP_GRADE: "The amount passes what the product grants on a statement of this grade.",
     Rejection.LOAN_UNKNOWN: "The loan does not exist.",
     Rejection.LOAN_CLOSED: "The loan is closed.",
     Rejection.LOAN_STATE: "The loan is not in a state in which this can happen.",

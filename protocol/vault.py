@@ -21,19 +21,34 @@ from protocol.ids import (
     PublicKeyField,
     Signature,
     SignatureField,
+    TimeMs,
     TimeMsField,
 )
 from protocol.limits import DOCUMENT_BYTES_MAX, GRANTEES_MAX, STATEMENT_ROWS_MAX
 from protocol.merkle import calculate_path, calculate_root
 from protocol.money import AMOUNT_MAX, CurrencyField
 from protocol.transactions.data import Purpose
-from scoring.rows import Row, encode_row
+from scoring.rows import Provenance, Row, encode_row
 
 ENVELOPE_VERSION = 1
 GRANT_TAG = b"LSG1"
+PROVIDER_TAG = b"LSB1"
 NONCE_BYTES = 24
 SEALED_KEY_BYTES = 80
 """A 32-byte data key in a libsodium sealed box (48 bytes of overhead)."""
+
+
+class ProviderMark(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """A bank or aggregator vouches for a statement: its rows as they stand, and the facts around them."""
+
+    account: DigestField
+    """The provider's keyed hash of the account's number: statements of one account have one value, and nobody else can
+    find the number by it."""
+    key: PublicKeyField
+    time_ms: TimeMsField
+    """When it was signed."""
+    signature: SignatureField
+    """Over `calculate_provider_bytes`."""
 
 
 class VaultPlain(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +62,8 @@ class VaultPlain(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
     salt_key: DigestField
     """Random; each row's salt derives from it, so a root says nothing about a guessed row."""
     rows: Annotated[tuple[Row, ...], msgspec.Meta(max_length=STATEMENT_ROWS_MAX)]
+    provider: ProviderMark | None = None
+    """Of a statement of the grade PROVIDER_SIGNED, and of no other."""
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,6 +143,41 @@ def calculate_rows_mark(attester: PublicKey, rows: Sequence[Row], salt_key: Dige
     It stands on the ledger for ever, so the salt key keeps a guessed statement from being confirmed by it.
     """
     return calculate_hash("rows-mark", attester, salt_key, b"".join(encode_row(row) for row in rows))
+
+
+def calculate_provider_bytes(plain: VaultPlain, *, account: Digest, time_ms: TimeMs) -> bytes:
+    """What a provider signs: tag 4 | (hash of the rows, currency, opening balance, first and last day, account, time).
+
+    The rows' hash is not the root that the ledger keeps: that one is salted by the borrower, so that the provider does
+    not recognise on the ledger what its customer does with the statement. Only who opens it sees this signature.
+    """
+    rows = calculate_hash("provider-rows", b"".join(encode_row(row) for row in plain.rows))
+    facts = (plain.currency, plain.opening_balance, plain.first_day, plain.last_day)
+    return PROVIDER_TAG + encode((rows, *facts, account, time_ms))
+
+
+def sign_statement(provider: Signer, plain: VaultPlain, *, account: Digest, time_ms: TimeMs) -> VaultPlain:
+    """The statement with its provider's mark, and the grade that only this gives."""
+    message = calculate_provider_bytes(plain, account=account, time_ms=time_ms)
+    mark = ProviderMark(
+        account=account, key=provider.public_key, time_ms=time_ms, signature=Signature(provider.sign(message))
+    )
+    return msgspec.structs.replace(plain, provenance=int(Provenance.PROVIDER_SIGNED), provider=mark)
+
+
+def check_provider(plain: VaultPlain) -> str | None:
+    """Reason code when a document's grade and its provider's mark do not belong together, else None.
+
+    Whether the key is a provider's is for the books to say.
+    """
+    mark = plain.provider
+    if mark is None:
+        return "provenance_unproven" if plain.provenance == Provenance.PROVIDER_SIGNED else None
+    if plain.provenance != Provenance.PROVIDER_SIGNED:
+        return "provenance_differs"
+    message = calculate_provider_bytes(plain, account=Digest(mark.account), time_ms=TimeMs(mark.time_ms))
+    signed = check_signature(PublicKey(mark.key), message, Signature(mark.signature))
+    return None if signed else "provider_signature"
 
 
 def _grant_bytes(document: Digest, recipient: bytes, purpose: Purpose, until_ms: int, sealed_key: bytes) -> bytes:

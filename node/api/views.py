@@ -125,6 +125,8 @@ class ProductView(msgspec.Struct, frozen=True, kw_only=True):
     late_fee: Minor
     prepayment_fee_ppm: int
     default_days: int
+    grade_max: list[Minor]
+    """Largest principal granted automatically by the statement's grade, best first; empty without such limits."""
     partners: list[ShareOfPool]
     """Other pools that lend a share of each loan."""
     model: Hex32
@@ -273,6 +275,7 @@ def view_product(node: NodePort, product: ObjectId, row: Product) -> ProductView
         late_fee=terms.late_fee,
         prepayment_fee_ppm=terms.prepayment_fee_ppm,
         default_days=terms.default_days,
+        grade_max=list(terms.grade_max),
         partners=[ShareOfPool(pool=one.pool.hex(), share_ppm=one.share_ppm) for one in terms.partners],
         model=terms.model.hex(),
         bands=[

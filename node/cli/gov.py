@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from node.cli.common import fail, json_option, node_option, print_facts, print_json, print_table
+from node.cli.convicting import convict
 from node.cli.desk import Desk, signing
+from node.cli.modelvotes import register, retire
 from node.cli.proposing import effective, propose_action
 from node.cli.seats import seat, seats
 from node.cli.typed import FILE, read_id
@@ -18,7 +20,7 @@ from node.cli.typed import FILE, read_id
 if TYPE_CHECKING:
     from protocol.genesis import Member
 
-ROLES: Final = ("lender", "settlement_agent", "issuer", "observer", "arbiter")
+ROLES: Final = ("lender", "settlement_agent", "issuer", "observer", "arbiter", "provider")
 FAMILIES: Final = ("accounts", "money", "pools", "products", "lending", "servicing")
 STATES: Final = ("open", "passed", "done", "rejected", "lapsed")
 
@@ -35,6 +37,9 @@ def propose() -> None:
 
 gov.add_command(seats)
 propose.add_command(seat)
+propose.add_command(register, "model")
+propose.add_command(retire, "retire-model")
+propose.add_command(convict)
 
 
 @propose.command()
@@ -88,45 +93,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         fail("policy_malformed", f"{path} holds no JSON object of limits.")
     return value
-
-
-@propose.command()
-@click.argument("path", metavar="FILE", type=FILE)
-@effective
-def model(*, desk: Desk, path: Path, effective_on: int | None) -> None:
-    """Register the scoring model of FILE (JSON) for new products and applications.
-
-    Example: liushui gov propose model cny-2027.json --officer-dir mynet/lender1
-    """
-    from protocol.limits import MODEL_BYTES_MAX
-    from protocol.transactions.governance import ModelSet
-    from scoring.points import decode_model
-
-    try:
-        value = json.loads(path.read_bytes())
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-        found = decode_model(text.encode("ascii"))
-    except OSError as error:
-        fail("file_unreadable", f"{path} cannot be read: {error.strerror}.")
-    except ValueError as error:
-        fail("model_invalid", f"{path} is no scoring model: {error}.")
-    if len(text) > MODEL_BYTES_MAX:
-        fail("model_invalid", f"{path} is larger than a transaction can carry ({MODEL_BYTES_MAX} bytes).")
-    beside = [("model", f"{found.name} for {found.currency}"), ("model id", found.id.hex())]
-    propose_action(desk, ModelSet(text=text), effective_on, list(beside))
-
-
-@propose.command(name="retire-model")
-@click.argument("model_id", metavar="MODEL")
-@effective
-def retire_model(*, desk: Desk, model_id: str, effective_on: int | None) -> None:
-    """Let no new application be scored by MODEL; what was scored stays.
-
-    Example: liushui gov propose retire-model MODEL --officer-dir mynet/lender1
-    """
-    from protocol.transactions.governance import ModelRetire
-
-    propose_action(desk, ModelRetire(model=read_id(model_id, "a model")), effective_on, [])
 
 
 @propose.command()

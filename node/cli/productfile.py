@@ -139,6 +139,7 @@ class ProductText(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     bands: Annotated[tuple[BandText, ...], msgspec.Meta(min_length=1, max_length=16)]
     prepayment_fee_ppm: Share = 0
     default_days: Annotated[int, msgspec.Meta(ge=30, le=360)] = 90
+    grade_max_minor: Annotated[tuple[Minor, ...], msgspec.Meta(max_length=4)] = ()
     term: TermText | None = None
     revenue: RevenueText | None = None
     line: LineText | None = None
@@ -223,6 +224,8 @@ def find_product_faults(text: ProductText, network: Standing, today: Day) -> lis
     if text.prepayment_fee_ppm > policy.prepayment_cap_ppm:
         cap = format_ppm(policy.prepayment_cap_ppm)
         faults.append(f"prepayment_fee_ppm: above the network's cap of {cap}")
+    if len(text.grade_max_minor) not in (0, 4) or list(text.grade_max_minor) != sorted(text.grade_max_minor)[::-1]:
+        faults.append("grade_max_minor: four limits, for better grades first, none above the one before; or none")
     if text.default_days < policy.default_days_min:
         faults.append(f"default_days: the network's policy asks for {policy.default_days_min} at least")
     validators = sum(1 for one in network.members if one.attester_key is not None)
@@ -350,6 +353,7 @@ def make_product(text: ProductText, *, pool: ObjectId, model: ModelId) -> LoanPr
         ),
         prepayment_fee_ppm=Ppm(text.prepayment_fee_ppm),
         default_days=text.default_days,
+        grade_max=tuple(Amount(one) for one in text.grade_max_minor),
     )
 
 

@@ -33,6 +33,7 @@ late_fee_minor = 2_000              # once for each late instalment
 repayment_order = "interest_principal_fees" # or fees_interest_principal, principal_interest_fees
 prepayment_fee_ppm = 0              # of principal paid before it is due; never more than the interest saved
 default_days = 90                   # days past due from which anyone may call the default
+grade_max_minor = []                # most by grade: bank-signed, balance chain, plain file, scan; 0: officer alone
 
 attestations_min = 2                # organisations, you among them, whose equal readings of the statement decide
 auto_budget_minor = 100_000_000     # principal that may be granted by itself in all; with 0 officers decide each loan

@@ -13,11 +13,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from nacl.utils import random
 
 from node.client.consent import calculate_text_hash, pick_underwriting
 from node.client.http import NodeClient
 from node.client.network import Organisation, Standing, find_account
+from node.client.signed import describe_signed, is_signed_file, read_signed_file
 from node.client.wallet import Intent, Wallet
 from node.vault.appraise import calculate_bins
 from node.vault.crypto import Recipient, Sealed, make_salt_key, seal_document
@@ -35,7 +37,7 @@ from protocol.vault import VaultPlain
 from scoring.features import check_statement
 from scoring.ingest.merge import merge
 from scoring.ingest.read import read_statement
-from scoring.ingest.statement import Statement
+from scoring.ingest.statement import ErrorCode, Statement, UnsupportedContent
 from scoring.points import PointsModel, decode_model
 
 POLL_S: Final = 0.05
@@ -108,6 +110,9 @@ def prepare_statement(data: bytes, *, name: str, secret: bytes) -> Prepared:
 
 def prepare_statements(files: Sequence[tuple[str, bytes]], *, secret: bytes) -> Prepared:
     """Read files of one account, (name, bytes) each, and join them. Raises StatementError."""
+    signed = [(name, data) for name, data in files if is_signed_file(data)]
+    if signed:
+        return _prepare_signed(files, signed)
     key = calculate_hash("counterparty-key", secret)
     statement = merge([(name, read_statement(data, name=name, counterparty_key=key)) for name, data in files])
     plain = VaultPlain(
@@ -120,6 +125,16 @@ def prepare_statements(files: Sequence[tuple[str, bytes]], *, secret: bytes) -> 
         rows=statement.rows,
     )
     return Prepared(statement, plain)
+
+
+def _prepare_signed(files: Sequence[tuple[str, bytes]], signed: Sequence[tuple[str, bytes]]) -> Prepared:
+    """A provider's signature is over one statement as it stands: nothing can be joined to it."""
+    name, data = signed[0]
+    if len(files) > 1:
+        why = "a signed statement stands alone: ask the bank for one that covers the whole time"
+        raise UnsupportedContent(ErrorCode.UNSUPPORTED_FORMAT, why, file=name)
+    plain = read_signed_file(data, name=name)
+    return Prepared(describe_signed(plain), msgspec.structs.replace(plain, salt_key=make_salt_key()))
 
 
 def load_models(network: Standing) -> dict[ModelId, PointsModel]:

@@ -124,7 +124,8 @@ _NAMED: Final[dict[Any, Kind]] = {
     str: Kind.TEXT,
     bool: Kind.YES_NO,
 }
-_PERSONS_ROLES = Role.LENDER | Role.SETTLEMENT_AGENT | Role.ISSUER | Role.OBSERVER | Role.ARBITER
+_PERSONS_ROLES = ~Role.VALIDATOR
+"""What members are given by vote; seats are given otherwise."""
 _FLAGS: Final[dict[tuple[type, str], IntFlag]] = {
     (MemberSet, "roles"): _PERSONS_ROLES,
     (PauseSet, "families"): Pause(63),

@@ -15,6 +15,7 @@ from node.vault.crypto import OpenError, open_document
 from protocol.codec import CodecError, decode
 from protocol.ids import AccountId, Digest, PublicKey, TimeMs
 from protocol.ledger.keys import find_signer
+from protocol.ledger.providers import is_provider_key
 from protocol.transactions.data import Purpose
 from protocol.vault import VaultEnvelope, VaultPlain
 
@@ -61,4 +62,6 @@ class StatementReader:
             raise StatementError(error.code, anchored.id) from error
         if reason := check_anchor(plain, envelope, anchored.data, sealer):
             raise StatementError(reason, anchored.id)
+        if plain.provider is not None and not is_provider_key(self._node.ledger.books, PublicKey(plain.provider.key)):
+            raise StatementError("provider_unknown", anchored.id)
         return plain

@@ -168,7 +168,16 @@ class AlertStore:
         return [bytes(row[0]) for row in await self._read("SELECT subject FROM watches", ())]
 
     async def forget(self, data: bytes) -> int:
-        """Take the evidence out of every alert that rests on a statement, which was erased; how many there were."""
+        """Take the evidence out of every alert that rests on a statement, which was erased; how many there were.
+
+        Raises OSError while the disk does not take it: then it is not erased, and has to be tried again.
+        """
+        try:
+            return await self._forget(data)
+        except sqlite3.Error as error:
+            raise OSError(f"the alerts' file takes no change ({error})") from error
+
+    async def _forget(self, data: bytes) -> int:
         rows = await self._read("SELECT serial, raw FROM alerts WHERE data = ?", (data,))
         records = [(msgspec.structs.replace(decode(raw, AlertRecord), evidence=()), serial) for serial, raw in rows]
         await self._write(

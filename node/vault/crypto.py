@@ -32,6 +32,7 @@ from protocol.vault import (
     calculate_associated_data,
     calculate_rows_root,
     check_envelope,
+    check_provider,
     sign_grant,
 )
 from scoring.rows import Provenance, decode_row, encode_row
@@ -129,7 +130,8 @@ def open_document(envelope: VaultEnvelope, *, account: AccountId, key: PrivateKe
     """The plain document as granted to `account`, whose enc key is `key`.
 
     Raises OpenError: envelope_version, grant_* (the envelope contradicts itself), not_granted, cannot_unseal,
-    cannot_decrypt, plain_malformed, rows_malformed, rows_root_differs, period_differs, provenance_unproven.
+    cannot_decrypt, plain_malformed, rows_malformed, rows_root_differs, period_differs, provenance_unproven,
+    provenance_differs, provider_signature. Whether the provider's key is one is for the caller to ask the books.
     """
     if reason := check_envelope(envelope):
         raise OpenError(reason, "The envelope contradicts itself.")
@@ -173,11 +175,9 @@ def check_plain(plain: VaultPlain) -> str | None:
             return "period_differs"
     if [row.seq for row in plain.rows] != list(range(len(plain.rows))):
         return "rows_malformed"
-    if plain.provenance == Provenance.PROVIDER_SIGNED:
-        return "provenance_unproven"  # a provider's signature has no place in a document of this version
     if plain.provenance == Provenance.BALANCE_CHAIN and not _is_closed(plain):
         return "provenance_unproven"
-    return None
+    return check_provider(plain)
 
 
 def _is_closed(plain: VaultPlain) -> bool:

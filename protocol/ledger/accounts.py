@@ -86,6 +86,7 @@ def _calculate_roles(member: Member) -> Role:
         (Role.ISSUER, member.issuer),
         (Role.OBSERVER, member.observer),
         (Role.ARBITER, member.arbiter),
+        (Role.PROVIDER, member.provider),
         (Role.VALIDATOR, member.validator_key is not None),
     ):
         if held:

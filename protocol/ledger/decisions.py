@@ -14,10 +14,10 @@ from protocol.ledger.contracts import Disclosure, Offer, OfferState
 from protocol.ledger.data import check_consent_covers
 from protocol.ledger.exposure import calculate_new_due30
 from protocol.ledger.offers import calculate_terms_hash, make_disclosure, reserve_offer
-from protocol.ledger.products import calculate_attestations_floor, does_product_fit
+from protocol.ledger.products import calculate_attestations_floor, calculate_grade_max, does_product_fit
 from protocol.ledger.records import Assessed, Decided, Fact
 from protocol.ledger.rows import Application, Attestation, Decision, Product
-from protocol.ledger.state import APPLICATIONS, BUDGETS, DECISIONS, MEMBERS, OFFERS, PRODUCTS, replace
+from protocol.ledger.state import APPLICATIONS, BUDGETS, DATA, DECISIONS, MEMBERS, OFFERS, PRODUCTS, replace
 from protocol.ledger.verdicts import is_struck
 from protocol.limits import DECIDED_ROWS_MAX, DECISIONS_PER_LENDER_MAX, OFFERS_PER_LENDER_MAX
 from protocol.money import Amount, share_floor
@@ -279,6 +279,10 @@ def _answer(books: Books, case: Case) -> Disclosure | Decline:
     band = terms.bands[score.band]
     if request.amount > band.amount_max:
         return (AMOUNT_REQUESTED,), None
+    grade = max(books.state.need(DATA, one).anchor.provenance for one in request.data)
+    grade_max = calculate_grade_max(terms, grade)
+    if grade_max is not None and request.amount > grade_max:
+        return (), Rejection.CAP_GRADE
     if books.state.need(BUDGETS, product_id).used + request.amount > terms.auto_budget:
         return (), Rejection.BUDGET_SPENT
     disclosure = make_disclosure(

@@ -3,6 +3,8 @@
 Terms of loans already made never change with a product. Never an application's rule here.
 """
 
+from itertools import pairwise
+
 from protocol.crypto import calculate_object_id
 from protocol.genesis import Policy
 from protocol.ids import AccountId, ObjectId
@@ -18,6 +20,7 @@ from protocol.money import PPM, Amount, Currency
 from protocol.rejections import Rejection
 from protocol.transactions.lending import Apply, LeaseWish, Purchase, SalesExpected
 from protocol.transactions.products import LeaseKind, LineKind, LoanProduct, MerchantKind, RevenueKind, TermKind
+from scoring.rows import Provenance
 
 LENGTH_MAX = {PeriodUnit.DAY: 14_640, PeriodUnit.WEEK: 2_088, PeriodUnit.MONTH: 480}
 """Longest loan in units of its period: forty years."""
@@ -95,9 +98,21 @@ def _are_terms_sound(books: Books, payload: LoanProduct) -> bool:
         and payload.instalments_min <= payload.instalments_max
         and payload.instalments_max * payload.period_every <= LENGTH_MAX[payload.period_unit]
         and _is_kind_sound(payload)
+        and _are_grades_sound(payload)
         and payload.origination_fee_ppm < 1_000_000
         and payload.expires_on >= books.calculate_day(payload.tz_offset_min)
     )
+
+
+def _are_grades_sound(payload: LoanProduct) -> bool:
+    """Whether there is a limit for each grade or for none, and no worse grade is allowed more."""
+    limits = payload.grade_max
+    return len(limits) in (0, len(Provenance)) and all(better >= worse for better, worse in pairwise(limits))
+
+
+def calculate_grade_max(terms: LoanProduct, provenance: int) -> Amount | None:
+    """The most that a statement of a grade is granted automatically; None without such a limit."""
+    return terms.grade_max[provenance - 1] if terms.grade_max else None
 
 
 def _is_kind_sound(payload: LoanProduct) -> bool:

@@ -45,6 +45,8 @@ class Role(IntFlag):
     VALIDATOR = 16
     ARBITER = 32
     """May decide disputes and vouch for evidence."""
+    PROVIDER = 64
+    """May sign statements, which gives them the best grade."""
 
 
 class Tip(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -385,6 +387,9 @@ class Model(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_u
     """Canonical JSON (scoring.points)."""
     registered_ms: TimeMsField
     retired: bool = False
+    card: DigestField | None = None
+    """SHA-256 of its card, and of the validation report, as voted last; none of a model of the genesis."""
+    report: DigestField | None = None
 
 
 class ProposalState(IntEnum):

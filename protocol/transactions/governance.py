@@ -36,6 +36,10 @@ class ModelSet(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbi
 
     text: Annotated[str, msgspec.Meta(max_length=MODEL_BYTES_MAX)]
     """Canonical JSON of the points model (scoring.points)."""
+    card: DigestField | None = None
+    """SHA-256 of the card that people read."""
+    report: DigestField | None = None
+    """SHA-256 of the validation report that the card rests on."""
 
 
 class ModelRetire(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=3):
@@ -45,7 +49,8 @@ class ModelRetire(msgspec.Struct, frozen=True, array_like=True, kw_only=True, fo
 
 
 class MemberSet(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=4):
-    """Admit an organisation, or change what one may do: issuer, settlement agent, lender, observer, arbiter.
+    """Admit an organisation, or change what one may do: issuer, settlement agent, lender, observer, arbiter,
+    provider of statements.
 
     Whether it validates is not decided here. No role at all suspends it; what it owes and is owed stays.
     """
@@ -56,7 +61,7 @@ class MemberSet(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forb
     enc_key: BoxKeyField
     """Of a new member, or with `new_officer_key`; one that stands changes its own with KeyRotate."""
     attester_key: PublicKeyField | None
-    roles: Annotated[int, msgspec.Meta(ge=0, le=63)]
+    roles: Annotated[int, msgspec.Meta(ge=0, le=127)]
     """Bits of protocol.ledger.rows.Role; VALIDATOR is not among them."""
     new_officer_key: PublicKeyField | None = None
     """Of a member that stands and has lost its officer key: the one that takes its place, with `enc_key`."""

@@ -132,3 +132,6 @@ class LoanProduct(msgspec.Struct, frozen=True, array_like=True, kw_only=True, fo
     """Of principal paid before it is due; within policy, and never more than the interest saved."""
     default_days: Annotated[int, msgspec.Meta(ge=30, le=360)] = 90
     """Days past due from which anyone may trigger default."""
+    grade_max: Annotated[tuple[AmountField, ...], msgspec.Meta(max_length=4)] = ()
+    """Largest principal granted automatically by the statement's grade: signed by its provider, with a balance chain, a
+    file without one, a scan. None for no such limit; 0 for a grade that only an officer decides on."""

@@ -108,6 +108,7 @@ PRECEDENCE = [
     (822, "answers_too_many"),
     (823, "lender_unfit"),
     (824, "debts_too_many"),
+    (825, "cap_grade"),
     (900, "loan_unknown"),
     (901, "loan_closed"),
     (902, "loan_state"),

@@ -22,14 +22,15 @@ from protocol.codec import encode
 from protocol.crypto import KeySigner, calculate_account_id
 from protocol.ids import AccountId, Day, Digest, ObjectId, TimeMs
 from protocol.ledger.applications import is_capacity_floored
-from protocol.ledger.rows import Data
-from protocol.ledger.state import APPLICATIONS
+from protocol.ledger.rows import Data, Role
+from protocol.ledger.state import ACCOUNTS, APPLICATIONS, DATA
 from protocol.money import AMOUNT_MAX
 from protocol.transactions.data import ConsentGrant, DataAnchor, Purpose
 from protocol.transactions.envelope import Transaction, decode_transaction
 from protocol.transactions.lending import SidecarCommitment
+from protocol.vault import sign_statement
 from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row
-from tests.node.api.harness import TODAY, DevNode, make_keys
+from tests.node.api.harness import TODAY, DevNode, make_keys, make_seed
 from tests.node.api.lending import apply_for, attesting, make_wish, read_sample
 
 
@@ -109,6 +110,35 @@ async def test_a_document_that_differs_from_its_anchor_is_not_attested(
     application = reanchor(node, await node.open_borrower("li-na"), **changes)
     await send(node, application)
     assert await refuse(node, application) == reason
+
+
+def sign_as_bank(prepared: Prepared, seed: bytes = bytes([8]) * 32) -> Prepared:
+    """The statement with a bank's signature under it."""
+    plain = msgspec.structs.replace(prepared.plain, provenance=3)
+    signed = sign_statement(KeySigner(seed), plain, account=Digest(bytes(32)), time_ms=TimeMs(1))
+    return prepared._replace(plain=signed)
+
+
+async def test_a_signature_of_nobody_that_the_books_know_as_a_provider_is_not_attested(node: DevNode) -> None:
+    """A true signature by any key gives no grade: the validators say whose does."""
+    application = apply_for(node, await node.open_borrower("li-na"), sign_as_bank(read_sample()), make_wish())
+    await send(node, application)
+    assert await refuse(node, application) == "provider_unknown"
+
+
+async def test_a_statement_that_its_provider_signed_is_attested(node: DevNode) -> None:
+    """The clearing house is given the role: what its officer key signed has the best grade on the ledger."""
+    row = node.ledger.books.state.need(ACCOUNTS, node.make_officer("clearing").account)
+    provider = msgspec.structs.replace(row, roles=row.roles | Role.PROVIDER)
+    node.ledger.books.state.put(ACCOUNTS, node.make_officer("clearing").account, provider)
+    node.ledger.books.state.keep()
+    prepared = sign_as_bank(read_sample(), make_seed("clearing/officer"))
+    application = apply_for(node, await node.open_borrower("li-na"), prepared, make_wish())
+    await send(node, application)
+    with capture_logs() as logs:
+        async with attesting(node, "harbour"):
+            assert await watch(node, logs, "application_attested")
+    assert node.ledger.books.state.need(DATA, application.data).anchor.provenance == 1
 
 
 async def test_bins_that_the_rows_do_not_give_are_not_attested(node: DevNode) -> None:

@@ -129,7 +129,7 @@ def test_numbers_have_their_wire_limits() -> None:
 def test_bits_go_by_names_and_validators_are_not_made_by_votes() -> None:
     """Roles and families are lists of names, none of them a number to look up."""
     fields = {one.name: one for one in list_fields(MemberSet)}
-    assert fields["roles"].shape.names == ("lender", "settlement_agent", "issuer", "observer", "arbiter")
+    assert fields["roles"].shape.names == ("lender", "settlement_agent", "issuer", "observer", "arbiter", "provider")
     assert {one.upper() for one in fields["roles"].shape.names} == {one.name for one in Role} - {"VALIDATOR"}
     value = {"type": "PauseSet", "families": ["lending", "money"]}
     payload = read_payload(Propose, {"action": value, "effective_on": "2027-01-01"}, resolve)
