@@ -51,6 +51,9 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
     registered_ms: int
     text: str
     """Canonical JSON."""
+    card: Hex32 | None
+    """SHA-256 of its card, and of the validation report, as voted last; none of a model of the genesis."""
+    report: Hex32 | None
 
 
 class SeatView(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +143,8 @@ async def get_network(request: web.Request) -> web.Response:
                 retired=row.retired,
                 registered_ms=row.registered_ms,
                 text=row.text,
+                card=None if row.card is None else row.card.hex(),
+                report=None if row.report is None else row.report.hex(),
             )
             for key, row in list_rows(node, MODELS)
         ],

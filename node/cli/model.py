@@ -1,6 +1,7 @@
-"""`liushui model`: the shipped scoring models: list them, read their cards, measure them on labelled loans, fit anew.
+"""`liushui model`: the shipped scoring models: list them, read their cards, measure them on labelled loans, fit anew,
+and put what was fitted before the validators.
 
-Needs no node. Never a formula here: `scoring` measures and fits; the fit needs the training extra.
+Never a formula here: `scoring` measures and fits; the fit needs the training extra.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from node.cli.common import fail, json_option, print_facts, print_json, print_table
+from node.cli.modelvotes import register, retire
 
 if TYPE_CHECKING:
     from scoring.points import PointsModel
@@ -30,7 +32,11 @@ def data_option(function: Any) -> Any:
 
 @click.group()
 def model() -> None:
-    """List, read, measure and fit scoring models; needs no node."""
+    """List, read, measure and fit scoring models, which needs no node; put them before the validators, which does."""
+
+
+model.add_command(register)
+model.add_command(retire)
 
 
 @model.command("list")

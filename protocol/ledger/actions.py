@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from protocol.crypto import calculate_account_id, check_signature
 from protocol.genesis import Policy
-from protocol.ids import AccountId, ModelId, PublicKey, Signature
+from protocol.ids import AccountId, PublicKey, Signature
 from protocol.ledger.accounts import open_member, put_key
 from protocol.ledger.books import Books
 from protocol.ledger.keys import is_key_known, retire_key, switch_key
@@ -176,16 +176,18 @@ def _find_model_fault(books: Books, action: ModelSet) -> ActionFault | None:
         return ActionFault.MODEL_UNUSABLE
     if model.currency not in books.currencies:
         return ActionFault.CURRENCY_UNKNOWN
-    return ActionFault.NOTHING_TO_CHANGE if books.can_score(ModelId(model.id)) else None
+    row = books.state.get(MODELS, model.id)
+    stands = row is not None and not row.retired and (row.card, row.report) == (action.card, action.report)
+    return ActionFault.NOTHING_TO_CHANGE if stands else None
 
 
 def _apply_model_set(books: Books, action: ModelSet) -> None:
-    """Register it, or take a retired one back into use."""
+    """Register it, take a retired one back into use, or put other evidence beside one that stands."""
     model = _read_model(action.text)
     assert model is not None, "checked before"
     known = books.state.get(MODELS, model.id)
     row = Model(text=action.text, registered_ms=books.now_ms) if known is None else replace(known, retired=False)
-    books.state.put(MODELS, model.id, row)
+    books.state.put(MODELS, model.id, replace(row, card=action.card, report=action.report))
 
 
 # ---------------------------------------------------------------------- members

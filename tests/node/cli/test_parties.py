@@ -3,16 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from node.cli.common import EXIT_OK
 from protocol.genesis import DAY_MS
 from protocol.ids import TimeMs
-from protocol.ledger.rows import ProposalState
-from protocol.ledger.state import OFFERS, PROPOSALS
-from protocol.transactions.governance import ModelSet
-from scoring.models import load_default
-from scoring.points import encode_model
+from protocol.ledger.state import OFFERS
 from tests.node.api.lending import attesting
 from tests.node.cli.terminal import Desk
 
@@ -136,16 +130,3 @@ async def test_a_purchase_pays_the_merchant(desk: Desk) -> None:
         one["amount"] for one in (await desk.read("money", "balance", shop))["balances"] if one["book"] == "cash"
     ]
     assert cash == 1_000_000 - 5_000 - 30_000
-
-
-async def test_a_model_is_proposed_from_a_file(desk: Desk) -> None:
-    """A points model however it is laid out; something else is no model."""
-    path = desk.folder / "model.json"
-    text = encode_model(msgspec.structs.replace(load_default("CNY"), name="cny-next")).decode()
-    path.write_text(text.replace(",", ",\n "))
-    office = ("--officer-dir", str(desk.open_office("harbour")), "--yes", "--node", desk.url)
-    told = await desk.read("gov", "propose", "model", str(path), *office[:3])
-    row = desk.node.ledger.books.state.need(PROPOSALS, bytes.fromhex(told["proposal"]))
-    assert (row.state, row.action) == (ProposalState.OPEN, ModelSet(text=text))
-    path.write_text("{}")
-    assert await desk.refuse("gov", "propose", "model", str(path), *office) == "model_invalid"
