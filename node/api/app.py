@@ -23,6 +23,7 @@ from node.api import (
     network,
     offers,
     reports,
+    rights,
     signals,
     tryit,
     views,
@@ -60,6 +61,7 @@ _WAIT: Final = {"type": "integer", "minimum": 0, "maximum": WAIT_MS_MAX, "defaul
 _SERIAL: Final = Query("after", "Serial of the last alert seen.", {"type": "integer", "minimum": 0})
 _AMOUNT: Final = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX, "examples": [100_000]}
 _READ: Final = ("not_found",)
+_OWNER: Final = Query("owner", "Of this account.", HEX)
 
 
 async def get_openapi(request: web.Request) -> web.Response:
@@ -373,8 +375,19 @@ ENDPOINTS: Final = (
         signed=True,
     ),
     Endpoint("GET", "/v1/trial-balance", reports.get_trial_balance, "All books", reports.TrialBalanceView),
+    Endpoint("GET", "/v1/data", rights.list_data, "Anchors of statements", ListView, query=(*PAGE, _OWNER)),
+    Endpoint("GET", "/v1/data/{id}", rights.get_data, "A statement's anchor on the ledger", DataView, problems=_READ),
+    Endpoint("GET", "/v1/consents", rights.list_consents, "Who may read what", ListView, query=(*PAGE, _OWNER)),
     Endpoint(
-        "GET", "/v1/data/{id}", documents.get_data, "A statement's anchor on the ledger", DataView, problems=_READ
+        "GET",
+        "/v1/erasures",
+        rights.list_erasures,
+        "Orders to erase data, with the receipts given and missing",
+        ListView,
+        query=(*PAGE, _OWNER, Query("state", "In this state.", one_of(rights.STATES))),
+    ),
+    Endpoint(
+        "GET", "/v1/erasures/{id}", rights.get_erasure, "The order to erase data", rights.ErasureView, problems=_READ
     ),
     Endpoint(
         "PUT",

@@ -5,9 +5,9 @@ Every request is signed. What comes and goes is ciphertext; no key ever passes h
 
 from aiohttp import web
 
-from node.api.answers import AccessEntry, AccessLogView, DataView, DocumentView
+from node.api.answers import AccessEntry, AccessLogView, DocumentView
 from node.api.problems import ProblemError
-from node.api.reading import NOW_MS, get_id, get_node, read_body, require_caller, respond, view_day
+from node.api.reading import NOW_MS, get_id, get_node, read_body, require_caller, respond
 from node.api.state import find_account, find_data, find_name
 from node.documents import hand_out
 from node.vault.store import DISK_CODES, VaultError
@@ -16,29 +16,7 @@ from protocol.ids import Digest, ObjectId, PublicKey
 from protocol.limits import DOCUMENT_BYTES_MAX, REQUEST_BODY_BYTES_MAX
 from protocol.vault import VaultEnvelope
 
-_CODES = {"document_quota": "quota_reached", "document_too_large": "too_large"}
-
-
-async def get_data(request: web.Request) -> web.Response:
-    """GET /v1/data/{id}: what the ledger knows of a statement, which is nothing of its content."""
-    node, data = get_node(request), ObjectId(get_id(request))
-    row = find_data(node, data)
-    if row is None:
-        raise ProblemError("not_found", "No data has this id at this height.")
-    anchor, height = row.anchor, node.status().exec_height
-    view = DataView(
-        height=height,
-        id=data.hex(),
-        owner=row.owner.hex(),
-        document=anchor.document.hex(),
-        rows_root=anchor.rows_root.hex(),
-        currency=anchor.currency,
-        first_day=view_day(anchor.first_day),
-        last_day=view_day(anchor.last_day),
-        provenance=anchor.provenance,
-        anchored_ms=row.anchored_ms,
-    )
-    return respond(view, height=height)
+_CODES = {"document_quota": "quota_reached", "document_too_large": "too_large", "document_erased": "not_permitted"}
 
 
 async def put_document(request: web.Request) -> web.Response:

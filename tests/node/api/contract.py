@@ -41,6 +41,7 @@ PARTS: Final = {
     "transactions": "transaction",
     "nonce": "key",
     "data": "data",
+    "erasures": "data",
     "access-log": "data",
     "exposure": "tag",
 }

@@ -19,6 +19,7 @@ from protocol.genesis import DAY_MS, Genesis
 from protocol.ids import BoxKey, Day, ObjectId, TimeMs
 from protocol.money import Amount, Ppm
 from protocol.transactions.accounts import AccountKind
+from protocol.transactions.data import DataErase
 from protocol.transactions.governance import PauseSet, Propose
 from protocol.transactions.servicing import AmendPropose, DisputeCode, DisputeOpen, Treatment
 from tests.node.api.harness import TODAY, DevNode, make_keys, make_seed
@@ -67,6 +68,7 @@ async def make_loan(node: DevNode, client: NodeClient) -> dict[str, str]:
         )
     )
     await node.do(amendment)
+    await node.do(wallet.build(DataErase(data=(application.data,))))
     return {
         "dispute": opened.made.hex(),
         "amendment": amendment.made.hex(),
@@ -108,6 +110,7 @@ async def test_every_answer_is_what_the_document_says(node: DevNode, client: Nod
         "/v1/exposure/{tag}": f"/v1/exposure/{tag}",
         "/v1/proposals/{id}": f"/v1/proposals/{ids['proposal']}",
         "/v1/data/{id}": f"/v1/data/{ids['data']}",
+        "/v1/erasures/{id}": f"/v1/erasures/{ids['data']}",
         "/v1/vault/access-log/{id}": f"/v1/vault/access-log/{ids['data']}",
     }
     owner, officer = KeySigner(make_seed("li-na")), KeySigner(make_seed("harbour/officer"))
