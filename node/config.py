@@ -75,6 +75,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     snapshot_behind: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = SNAPSHOT_BEHIND
     """So many blocks behind, this node fetches a snapshot instead of executing the blocks. What it had of the chain
     before goes, and its history begins there. 0: never, for a node that is to keep the whole history."""
+    observers: Literal["listed", "open"] = "listed"
+    """Who may read from this node: members alone, or any node that proves its key, in few places and without the bins
+    of applications. `open` shows everybody the books, so members agree on it before anybody sets it."""
     allow_unsealed_keys: bool = False
     """Take keys that no passphrase seals. Right for throw-away networks on one machine; a local network has it."""
 

@@ -17,6 +17,7 @@ from consensus.engine import Engine
 from consensus.events import Event, Executed, ReceivedBlock, Started, WorkChanged
 from consensus.pacemaker import Timing
 from node.alone import Alone
+from node.api.ports import BusyReason
 from node.bans import BanRoom
 from node.batches import BatchRoom
 from node.catchup import CatchUp
@@ -87,7 +88,8 @@ class Core:
         self.mempool = Mempool()
         self.verifier = Verifier(self.chain_id, processes=choose_processes(config.verify_processes))
         self.sync = SyncPlan(())
-        identity = Identity(self.chain_id, keys.node, Digest(secrets.token_bytes(32)), "", self.roster.names)
+        instance, is_open = Digest(secrets.token_bytes(32)), config.observers == "open"
+        identity = Identity(self.chain_id, keys.node, instance, "", self.roster.names, is_open=is_open)
         self.gossip = Gossip(identity, config.peers)
         self.meters = Meters()
         self.watch = SignatureWatch(check_signature)
@@ -151,8 +153,13 @@ class Core:
             on_submitted=self.batches.on_submitted,
             wait_settled=self.executor.wait_settled,
             wait_level=self._wait_level,
-            find_hindrance=self.standing.find_hindrance,
+            find_hindrance=self._find_busy,
         )
+
+    def _find_busy(self) -> BusyReason | None:
+        """Why this node takes no transactions now."""
+        is_guest = self.opened.keys.node.public_key not in self.roster.names
+        return self.standing.find_hindrance() or ("guest" if is_guest else None)
 
     def _wire_driver(self) -> None:
         """The engine's shell and what it asks for."""

@@ -10,7 +10,6 @@ from typing import Final, Protocol
 
 from node.api.ports import Busy, BusyReason, Submission
 from node.mempool import Mempool
-from node.standing import Hindrance
 from node.verifier import Verdict, Verifier
 from protocol.batch import BatchItem, calculate_transaction_id
 from protocol.ids import TimeMs, TransactionId
@@ -50,7 +49,7 @@ class Door:
         on_submitted: Callable[[], None],
         wait_settled: Callable[[], Awaitable[None]],
         wait_level: Callable[[], Awaitable[bool]],
-        find_hindrance: Callable[[], Hindrance | None],
+        find_hindrance: Callable[[], BusyReason | None],
     ) -> None:
         self._verifier = verifier
         self._mempool = mempool

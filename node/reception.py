@@ -173,6 +173,10 @@ class Reception:
         self._send(peer, self._make_status())
         self._batches.push_to(peer)
 
+    def on_guest(self, peer: PublicKey) -> None:
+        """Say where we stand; what it may have missed it asks for."""
+        self._send(peer, self._make_status())
+
     def on_link_down(self, peer: PublicKey) -> None:
         """Forget what was asked of it."""
         self._sync.on_gone(peer)
@@ -206,7 +210,12 @@ class Reception:
             return
         task = asyncio.ensure_future(self._answer(answer))
         serving.add(task)
-        task.add_done_callback(serving.discard)
+        task.add_done_callback(lambda done: self._forget(peer, serving, done))
+
+    def _forget(self, peer: PublicKey, serving: set[asyncio.Task[None]], done: asyncio.Task[None]) -> None:
+        serving.discard(done)
+        if not serving and self._serving.get(peer) is serving:
+            del self._serving[peer]  # guests come under ever new keys
 
     async def _answer(self, answer: Awaitable[None]) -> None:
         """Answer a peer; where the disk is damaged it hears nothing and asks elsewhere."""

@@ -54,6 +54,7 @@ SUBMIT_BODY_BYTES_MAX: Final = 2_097_152  # one submission: eight full batches
 POOL_TRANSACTIONS_MAX: Final = 50_000  # waiting to be ordered; beyond it clients hear "busy, retry after"
 POOL_BYTES_MAX: Final = 16_777_216  # the same by bytes, which decoded take five times as much memory
 BATCHES_HELD_MAX: Final = 4_096  # unfinalised batches in memory
+GUESTS_MAX: Final = 16  # nodes that only read and belong to no member, where a node is open to them
 PEER_QUEUE_FRAMES_MAX: Final = 2_048  # frames waiting for one slow peer before it is dropped
 SYNC_BLOCKS_PER_REPLY_MAX: Final = 64
 SYNC_HEADERS_PER_REPLY_MAX: Final = 1_024  # at most 0.3 MiB beside the blocks' 0.2: one frame

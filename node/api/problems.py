@@ -79,6 +79,10 @@ BUSY: Final[dict[BusyReason, tuple[str, str]]] = {
     "executing": ("It is still executing blocks that are final.", "节点尚在执行已最终确认的区块。"),
     "verifying": ("Too many signatures wait here to be verified.", "等待验证签名的交易过多。"),
     "pool_full": ("Too many transactions wait here to be ordered.", "等待排序的交易过多。"),
+    "guest": (
+        "It belongs to no member and only reads; send to a member's node.",
+        "该节点不属于任何成员，仅供读取；请提交至成员节点。",
+    ),
     "stopping": ("It is being stopped; send to another node.", "节点正在停止，请提交至其他节点。"),
 }
 """Why a node takes nothing for a moment, in English and Chinese."""

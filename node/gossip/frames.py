@@ -131,10 +131,11 @@ def decode_frame(raw: bytes) -> Message:
 
 
 class Rates:
-    """What one peer may still say of each kind. `clock_ms` never steps."""
+    """What one peer may still say of each kind. `clock_ms` never steps; `share` divides the rates of the table."""
 
-    def __init__(self, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, clock_ms: Callable[[], int], *, share: int = 1) -> None:
         self._clock_ms = clock_ms
+        self._share = share
         self._held: dict[type[object], Allowance] = {}
 
     def take(self, kind: type[object]) -> int:
@@ -142,7 +143,9 @@ class Rates:
         now_ms, row = self._clock_ms(), KINDS[kind]
         held = self._held.get(kind)
         if held is None:
-            held = self._held[kind] = Allowance(row.per_s, row.at_once, now_ms)
+            held = self._held[kind] = Allowance(
+                max(1, row.per_s // self._share), max(1, row.at_once // self._share), now_ms
+            )
         wait_ms = held.calculate_wait_ms(now_ms)
         if not wait_ms:
             held.spend(1, now_ms)

@@ -3,8 +3,8 @@
 Rules only; the websocket is `node.gossip.link`'s. Both sides say Hello at once, each with a fresh challenge. Then the
 dialler, and only after it the listener, signs with its node key its role, both greetings and the certificate that the
 listener showed below: a proof sent back to the one who made it proves nothing, and one that was made on another
-encrypted session does not hold (`node.gossip.tls` says why one certificate is enough). Strangers are refused: a network
-is its members.
+encrypted session does not hold (`node.gossip.tls` says why one certificate is enough). Strangers are refused, unless
+the settings open the node to readers (`node.gossip.guests`): a network is its members.
 
 Two live processes with one node key are told of each other by whoever meets both: each signs the other's instance,
 which is drawn at the start of a process. A word of an earlier life, or of a stranger, therefore stops nobody.
@@ -34,6 +34,7 @@ class CloseCode(IntEnum):
     DUPLICATE = 4409
     KEY_IN_USE = 4410
     SLOW = 4413
+    FULL = 4423
     WRONG_VERSION = 4426
     PENALTY = 4429
     WRONG_CHAIN = 4450
@@ -50,6 +51,8 @@ class Identity(NamedTuple):
     listen: str
     members: Mapping[PublicKey, str]
     """Name by node key, of every member with a node; it changes as members come and go."""
+    is_open: bool = False
+    """Whether nodes that belong to no member may come in and read."""
 
 
 class Role(Enum):
@@ -104,7 +107,8 @@ def check_hello(identity: Identity, hello: Hello, expected: PublicKey | None) ->
         return CloseCode.WRONG_VERSION
     if hello.chain_id != identity.chain_id:
         return CloseCode.WRONG_CHAIN
-    if hello.node_key not in identity.members if expected is None else hello.node_key != expected:
+    is_known = hello.node_key in identity.members or identity.is_open
+    if not is_known if expected is None else hello.node_key != expected:
         return CloseCode.STRANGER
     if hello.node_key == identity.signer.public_key and hello.instance == identity.instance:
         return CloseCode.SELF  # our own address came back to us; harmless

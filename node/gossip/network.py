@@ -18,6 +18,7 @@ from aiohttp import web
 from node.config import PeerAddress
 from node.gossip.backoff import Backoff
 from node.gossip.frames import FRAME_LIMIT, KINDS, Rates
+from node.gossip.guests import SHARE, STATUS_EVERY_S, Guests, make_fit
 from node.gossip.handshake import Choice, CloseCode, Identity, check_key_use, choose_link, make_key_use
 from node.gossip.link import (
     HEARTBEAT_S,
@@ -49,6 +50,7 @@ LINGER_S: Final = 1.0
 PROBE_S: Final = 2.5  # a live peer answers at once; one that is stalled by its disk within this
 INTRODUCTION_S: Final = 1.0
 PENALTY_S: Final = 5.0
+PENALTIES_MAX: Final = 2_048  # remembered, before those that have ended are forgotten
 BANNED_LOOK_S: Final = 0.5
 HANDSHAKES_MAX: Final = 64
 HANDSHAKES_PER_ADDRESS_MAX: Final = 32  # so that one address cannot take every place
@@ -93,6 +95,9 @@ class Handler(Protocol):
     def on_link_down(self, peer: PublicKey) -> None:
         """A peer can no longer be reached."""
 
+    def on_guest(self, peer: PublicKey) -> None:
+        """A node that only reads wants to hear where we stand."""
+
     def on_key_in_use(self) -> None:
         """It is proven that another live process uses our node key."""
 
@@ -121,6 +126,7 @@ class Gossip:
         self._probes: dict[PublicKey, tuple[Digest, asyncio.Future[KeyUse | None]]] = {}
         """By key that two processes proved: the newcomer's instance, and the word of the one held."""
         self._rates: dict[PublicKey, Rates] = {}
+        self._guests = Guests(is_open=identity.is_open)
         self._fault: asyncio.Future[None] | None = None
         self._listener: Listener | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -178,7 +184,7 @@ class Gossip:
     async def stop(self) -> None:
         """Close every link and the port."""
         self._stopping = True
-        for link in list(self._links.values()):
+        for link in (*self._links.values(), *self._guests.links.values()):
             link.drop(CloseCode.GOING_AWAY)
         if self._session is not None:
             await self._session.close()
@@ -189,8 +195,10 @@ class Gossip:
 
     def send(self, peer: PublicKey, message: Message) -> bool:
         """Queue a message for one peer; False when it cannot be reached (or was just dropped as too slow)."""
-        link = self._links.get(peer)
-        return link is not None and link.send(type(message), encode(message))
+        if (link := self._links.get(peer)) is not None:
+            return link.send(type(message), encode(message))
+        guest = self._guests.links.get(peer)
+        return guest is not None and guest.send(type(message), encode(make_fit(message)))
 
     def broadcast(self, message: Message, peers: Sequence[PublicKey]) -> int:
         """Queue a message for each reachable peer of `peers`; encoded once. Returns how many."""
@@ -205,8 +213,9 @@ class Gossip:
     def ban(self, peer: PublicKey, seconds: float) -> None:
         """End the link to a peer, take none for a while, and dial it as little."""
         self._penalise(peer, seconds)
-        if (link := self._links.get(peer)) is not None:
-            link.drop(CloseCode.PENALTY)
+        for links in (self._links, self._guests.links):
+            if (link := links.get(peer)) is not None:
+                link.drop(CloseCode.PENALTY)
 
     def unban(self, peer: PublicKey) -> None:
         """Take links from a peer again."""
@@ -219,6 +228,9 @@ class Gossip:
     def _penalise(self, peer: PublicKey, seconds: float) -> None:
         until_s = time.monotonic() + seconds
         self._penalty_until_s[peer] = max(until_s, self._penalty_until_s.get(peer, until_s))
+        if len(self._penalty_until_s) > PENALTIES_MAX:
+            now_s = time.monotonic()
+            self._penalty_until_s = {key: end_s for key, end_s in self._penalty_until_s.items() if end_s > now_s}
 
     def get_connected(self) -> tuple[PublicKey, ...]:
         """Peers that can be reached, in order of key."""
@@ -250,8 +262,11 @@ class Gossip:
     def on_members_changed(self) -> None:
         """Part from those that are members no more, unless the settings name them."""
         for peer, link in list(self._links.items()):
-            if peer not in self._identity.members and peer not in self._configured:
+            if not self._is_member(peer):
                 link.drop(CloseCode.STRANGER)
+        for guest, link in list(self._guests.links.items()):
+            if guest in self._identity.members:
+                link.drop(CloseCode.GOING_AWAY)  # it comes again, as a member
 
     async def _dial(self, peer: PeerAddress, key: PublicKey) -> None:
         backoff = Backoff(random.random)
@@ -330,7 +345,11 @@ class Gossip:
             self._greeting -= 1
             self._greeting_from[address] -= bool(address)
             self._greeting_from += Counter()  # drops what is nought
-        return await self._serve_link(Link(socket, greeted.peer, greeted.facts, time.monotonic, self.traffic))
+        link = Link(socket, greeted.peer, greeted.facts, time.monotonic, self.traffic)
+        return await (self._serve_link(link) if self._is_member(link.peer) else self._serve_guest(link))
+
+    def _is_member(self, peer: PublicKey) -> bool:
+        return peer in self._identity.members or peer in self._configured
 
     async def _settle(self, greeted: Greeted, socket: Socket) -> None:
         """Return when the fresh link may take its place. Raises RefusedError."""
@@ -342,6 +361,8 @@ class Gossip:
             raise RefusedError(CloseCode.KEY_IN_USE)
         if self.is_banned(peer):
             raise RefusedError(CloseCode.PENALTY)
+        if not self._is_member(peer) and not self._guests.has_room(peer):
+            raise RefusedError(CloseCode.FULL)
         held = self._links.get(peer)
         choice = choose_link(self._own, peer, None if held is None else held.facts, greeted.facts)
         if choice is Choice.KEEP_HELD:
@@ -381,10 +402,43 @@ class Gossip:
         if answer is not None and check_key_use(self._identity.chain_id, answer, held.peer, held.facts.instance):
             held.send(KeyUse, encode(answer))
 
-    async def _on_message(self, peer: PublicKey, message: Message) -> None:
+    async def _serve_guest(self, link: Link) -> int:
+        """Let one read that belongs to no member, and tell it again and again where we stand."""
+        peer, held = link.peer, self._guests.links.get(link.peer)
+        if held is not None:
+            held.drop(CloseCode.DUPLICATE)
+        self._guests.links[peer] = link
+        self._log.info("guest_connected", peer=peer.hex()[:16])
+        telling = asyncio.ensure_future(self._tell_guest(link))
+        code: int = CloseCode.GOING_AWAY
+        try:
+            code = await link.run(self._on_guest_message)
+        finally:
+            telling.cancel()
+            self.closed[_name(code)] += 1
+            if code in _CAUSES:
+                self._penalise(peer, PENALTY_S)
+            if self._guests.links.get(peer) is link:
+                del self._guests.links[peer]
+                self._rates.pop(peer, None)  # guests come under ever new keys
+                self._log.info("guest_disconnected", peer=peer.hex()[:16], reason=_name(code))
+        return code
+
+    async def _tell_guest(self, link: Link) -> None:
+        while True:
+            self._handler.on_guest(link.peer)
+            await asyncio.sleep(STATUS_EVERY_S)
+
+    async def _on_guest_message(self, peer: PublicKey, message: Message) -> None:
+        if self._guests.takes(message) and peer in self._guests.links:
+            await self._on_message(peer, message, share=SHARE)
+        else:
+            self.unheard += 1
+
+    async def _on_message(self, peer: PublicKey, message: Message, share: int = 1) -> None:
         """Hand a message on, at its peer's rate: beyond it the peer waits, or is not heard."""
         kind = type(message)
-        rates = self._rates.setdefault(peer, Rates(_read_steady_ms))
+        rates = self._rates.setdefault(peer, Rates(_read_steady_ms, share=share))
         while wait_ms := rates.take(kind):
             if KINDS[kind].is_dropped:
                 self.unheard += 1

@@ -29,6 +29,7 @@ from protocol.ids import (
     Height,
     PublicKey,
     Signature,
+    TransactionId,
     ValidatorIndex,
     View,
 )
@@ -47,11 +48,13 @@ from protocol.messages import (
     GetDocument,
     GetKeyUse,
     GetManifest,
+    GetOutcome,
     GetSnapshots,
     Hello,
     KeyUse,
     ManifestReply,
     Message,
+    OutcomeReply,
     Propose,
     PushBatch,
     SnapshotOffer,
@@ -63,6 +66,7 @@ from protocol.rejections import Rejection
 from tests.node.core.chaintools import make_item
 from tests.node.core.cluster import LENDERS, OBSERVER, Cluster, cluster
 from tests.node.core.test_driver import HEADER, make_certificate, make_vote
+from tests.node.gossip.largest import RECORDED
 from tests.protocol.snapshots import make_snapshot
 
 HUGE = 2**53 - 1
@@ -233,6 +237,10 @@ def make_nonsense(chain_id: ChainId) -> list[Message]:
         ManifestReply(digest=Digest(NOWHERE), manifest=make_snapshot().manifest),
         GetChunk(digest=Digest(NOWHERE)),
         ChunkReply(digest=Digest(NOWHERE), chunk=b"\xc1"),
+        GetOutcome(transaction=TransactionId(NOWHERE), height=Height(HUGE), named=Height(HUGE)),
+        GetOutcome(transaction=TransactionId(NOWHERE), height=Height(0), named=Height(0)),
+        OutcomeReply(transaction=TransactionId(NOWHERE), recorded=RECORDED),
+        OutcomeReply(transaction=TransactionId(NOWHERE), recorded=None),
         GetKeyUse(other=Digest(NOWHERE)),
         KeyUse(node_key=PublicKey(NOWHERE), instance=ZERO_DIGEST, other=ZERO_DIGEST, signature=Signature(bytes(64))),
     ]

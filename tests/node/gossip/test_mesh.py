@@ -44,6 +44,7 @@ class Recorder:
         self.heard: list[tuple[PublicKey, Message]] = []
         self.up: list[PublicKey] = []
         self.down: list[PublicKey] = []
+        self.guests: list[PublicKey] = []
         self.key_in_use = 0
         self.fault: Exception | None = None
 
@@ -57,6 +58,9 @@ class Recorder:
 
     def on_link_down(self, peer: PublicKey) -> None:
         self.down.append(peer)
+
+    def on_guest(self, peer: PublicKey) -> None:
+        self.guests.append(peer)
 
     def on_key_in_use(self) -> None:
         self.key_in_use += 1
