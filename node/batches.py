@@ -25,7 +25,7 @@ from protocol.transactions.envelope import Transaction, is_bare
 INBOX_MAX: Final = 64  # pushed batches waiting for verification, per peer; a dropped one is asked for once ordered
 INBOX_BYTES_MAX: Final = 4_194_304  # the same by bytes, of more than one: sixteen full ones
 PUSH_GRACE_S: Final = 0.02  # a batch that a proposal names is usually on its way: its push travels behind
-PUSH_AGAIN_MS: Final = 3_000
+LOOK_AGAIN_MS: Final = 1_000  # how often it is asked what is to be pushed again
 SIGNATURES_PER_S: Final = 4_096  # of pushed batches, per peer: under a quarter of one core (55 us each)
 SIGNATURES_AT_ONCE: Final = 8_192  # what a peer that was quiet may cause in one go
 BATCH_WEIGHT_MAX: Final = BATCH_BYTES_MAX + TRANSACTION_BYTES_MAX + 65_536
@@ -119,7 +119,7 @@ class BatchRoom:
 
     async def run_sealing(self) -> None:
         """Seal when due, and push again what stays unordered: a push is lost when a link breaks."""
-        again_ms = self._clock_ms() + PUSH_AGAIN_MS
+        again_ms = self._clock_ms() + LOOK_AGAIN_MS
         while True:
             now_ms = self._clock_ms()
             due_ms = self._mempool.calculate_seal_due_ms()
@@ -127,8 +127,8 @@ class BatchRoom:
                 self._seal(now_ms)
                 continue
             if now_ms >= again_ms:
-                again_ms = now_ms + PUSH_AGAIN_MS
-                for held in self._mempool.find_unordered_own(now_ms - PUSH_AGAIN_MS):
+                again_ms = now_ms + LOOK_AGAIN_MS
+                for held in self._mempool.choose_again(now_ms):
                     self._mesh.broadcast(PushBatch(batch=held.batch), self._validators)
             self._submitted.clear()
             wait_ms = (again_ms if due_ms is None else min(due_ms, again_ms)) - now_ms

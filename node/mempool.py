@@ -30,6 +30,11 @@ each costs every node a push, a check of its digest and a place in the log."""
 ORIGIN_BATCHES_MAX: Final = BATCHES_HELD_MAX // 4  # one organisation cannot fill everybody's pool
 EXECUTED_REMEMBERED_MAX: Final = 65_536  # a batch that arrives after its transactions were executed is useless
 DEAD_REST_MS: Final = 60_000
+PUSH_AGAIN_MS: Final = 3_000
+PUSH_AGAIN_DOUBLINGS_MAX: Final = 4  # 48 s: what is late because everybody is busy must not make them busier
+PUSHED_AGAIN_MAX: Final = 32  # batches at once: half of what a peer's inbox holds, so that fresh ones find room
+PUSHED_AGAIN_BYTES_MAX: Final = 1_048_576  # the same by bytes, of more than one
+STRAGGLER_MS: Final = 60_000  # a batch that waits for longer was lost somehow, and says nothing of how others fare
 OWN: Final = b""
 """The origin of batches sealed here."""
 
@@ -37,7 +42,20 @@ OWN: Final = b""
 class HeldBatch:
     """A batch with its verified transactions."""
 
-    __slots__ = ("arrived_ms", "bare", "batch", "digest", "height", "live", "ordered", "origin", "raw", "transactions")
+    __slots__ = (
+        "again_ms",
+        "arrived_ms",
+        "bare",
+        "batch",
+        "digest",
+        "doublings",
+        "height",
+        "live",
+        "ordered",
+        "origin",
+        "raw",
+        "transactions",
+    )
 
     def __init__(
         self,
@@ -65,6 +83,10 @@ class HeldBatch:
         """How many of its transactions are not executed yet."""
         self.height = 0
         """The highest block seen that names it: until that height is executed, somebody may need it."""
+        self.again_ms = arrived_ms + PUSH_AGAIN_MS
+        """Not to be pushed again before."""
+        self.doublings = 0
+        """How often it was."""
 
     @property
     def ref(self) -> BatchRef:
@@ -88,6 +110,8 @@ class Mempool:
         self._bytes = 0
         """Of what waits, sealed or not."""
         self._own_unordered = 0
+        self._line: deque[HeldBatch] = deque()
+        """Own batches in the order they were sealed, from the first behind the latest one executed."""
         self._ordered: dict[BatchDigest, None] = {}
         """Batches of final blocks that are not executed yet, held or not."""
         self.sealed = 0
@@ -171,6 +195,7 @@ class Mempool:
         self.sealed += 1
         if same is None:
             self._hold(held)
+            self._line.append(held)
             return held
         self._own(same)
         return same
@@ -190,6 +215,33 @@ class Mempool:
             for held in self._held.values()
             if held.origin == OWN and not held.ordered and held.live and held.arrived_ms < arrived_before_ms
         ]
+
+    def choose_again(self, now_ms: int) -> list[HeldBatch]:
+        """Own batches to be pushed again now, the oldest first: few at once, and each later and later."""
+        chosen: list[HeldBatch] = []
+        size = 0
+        for held in self.find_unordered_own(now_ms - PUSH_AGAIN_MS + 1):
+            if held.again_ms > now_ms:
+                continue
+            size += len(held.raw)
+            if len(chosen) == PUSHED_AGAIN_MAX or (chosen and size > PUSHED_AGAIN_BYTES_MAX):
+                break
+            held.doublings = min(held.doublings + 1, PUSH_AGAIN_DOUBLINGS_MAX)
+            held.again_ms = now_ms + (PUSH_AGAIN_MS << held.doublings)
+            chosen.append(held)
+        return chosen
+
+    def calculate_wait_ms(self, now_ms: int) -> int:
+        """How long the next own batch to be executed has waited; 0 when none waits.
+
+        Batches are ordered as they come, so one that later ones have overtaken was lost on its way and does not count.
+        """
+        line = self._line
+        while line and (self._held.get(line[0].digest) is not line[0] or not line[0].live):
+            line.popleft()
+        while line and now_ms - line[0].arrived_ms > STRAGGLER_MS:
+            line.popleft()
+        return max(0, now_ms - line[0].arrived_ms) if line else 0
 
     # ------------------------------------------------------------------ batches
 
@@ -289,6 +341,8 @@ class Mempool:
             self._ordered.pop(digest, None)
             if (mine := self._held.get(digest)) is not None and mine.origin == OWN:
                 self.waited.observe((now_ms - mine.arrived_ms) / 1000)
+                while self._line and self._line[0].arrived_ms <= mine.arrived_ms:
+                    self._line.popleft()
             self._forget(digest)
         for digest in [one.digest for one in self._held.values() if self._is_dead(one, height, now_ms)]:
             self._forget(digest)

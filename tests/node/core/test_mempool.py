@@ -10,8 +10,13 @@ from node.mempool import (
     DEAD_REST_MS,
     ORIGIN_BATCHES_MAX,
     OWN,
+    PUSH_AGAIN_DOUBLINGS_MAX,
+    PUSH_AGAIN_MS,
+    PUSHED_AGAIN_BYTES_MAX,
+    PUSHED_AGAIN_MAX,
     SEAL_EVERY_MS,
     SEAL_LATEST_MS,
+    STRAGGLER_MS,
     HeldBatch,
     Mempool,
 )
@@ -253,6 +258,74 @@ def test_own_batches_not_ordered_are_found_for_a_second_push_and_others_never() 
     assert pool.find_unordered_own(101) == [own]
     pool.on_ordered([own.digest])
     assert pool.find_unordered_own(101) == []
+
+
+def seal(pool: Mempool, number: int, now_ms: int) -> HeldBatch:
+    """An own batch of one transaction."""
+    pool.try_add(light(number), ITEM)
+    own = pool.try_seal(now_ms)
+    assert own is not None
+    return own
+
+
+def test_a_batch_is_pushed_again_later_and_later() -> None:
+    """After 3 s, 6 more, 12, 24, 48 and then every 48 s; ordered, it never is."""
+    pool = Mempool()
+    own = seal(pool, 1, 0)
+    pushed = [second for second in range(200) if pool.choose_again(second * 1_000)]
+    assert pushed == [3, 9, 21, 45, 93, 141, 189]
+    assert own.doublings == PUSH_AGAIN_DOUBLINGS_MAX
+    pool.on_ordered([own.digest])
+    assert not any(pool.choose_again(second * 1_000) for second in range(200, 300))
+
+
+def test_a_backlog_is_pushed_again_in_turn_and_few_batches_at_once() -> None:
+    """However many wait, one look repeats a bounded number, the oldest that are due, and in the end all of them."""
+    pool = Mempool()
+    own = [seal(pool, i, i) for i in range(3 * PUSHED_AGAIN_MAX)]
+    looks = [pool.choose_again(PUSH_AGAIN_MS + 1_000 + look) for look in range(4)]
+    assert [len(look) for look in looks] == [PUSHED_AGAIN_MAX] * 3 + [0]
+    assert [one.digest for look in looks for one in look] == [one.digest for one in own]
+
+
+def test_what_is_pushed_again_at_once_is_bounded_by_bytes_and_one_batch_may_have_any_size() -> None:
+    """Full batches of a megabyte and more go one by one."""
+    pool = Mempool()
+    item = BatchItem(transaction=bytes(60_000))
+    for number in range(40):
+        pool.try_add(light(number), item)
+    while pool.try_seal(0) is not None:
+        pass
+    looks = [pool.choose_again(PUSH_AGAIN_MS) for _ in range(12)]
+    sizes = [sum(len(one.raw) for one in look) for look in looks]
+    assert max(sizes) <= PUSHED_AGAIN_BYTES_MAX
+    assert sum(map(len, looks)) == pool.batches > len(looks[0]) > 1
+
+
+def test_the_wait_is_that_of_the_first_own_batch_behind_what_was_executed() -> None:
+    """In order; what later ones overtook was lost and does not count, nor do batches of others."""
+    pool = Mempool()
+    assert pool.calculate_wait_ms(1_000) == 0
+    first, second, third = (seal(pool, i, i * 100) for i in (1, 2, 3))
+    pool.add_batch(held([9], b"peer", 0))
+    assert pool.calculate_wait_ms(1_000) == 900
+    pool.on_ordered([first.digest])
+    assert pool.calculate_wait_ms(1_000) == 900, "ordered is not executed"
+    pool.on_executed([second.digest], [light(2).id], 1, 1_000)
+    assert pool.calculate_wait_ms(1_000) == 700, "the first was overtaken"
+    pool.on_executed([], [light(3).id], 2, 1_000)
+    assert pool.calculate_wait_ms(1_000) == 0, "all of the third came in a batch of somebody else"
+    assert pool.get(third.digest) is third
+
+
+def test_a_batch_that_nobody_ever_orders_does_not_close_the_door_for_ever() -> None:
+    """After a minute it says nothing of how others fare."""
+    pool = Mempool()
+    seal(pool, 1, 0)
+    assert pool.calculate_wait_ms(STRAGGLER_MS) == STRAGGLER_MS
+    assert pool.calculate_wait_ms(STRAGGLER_MS + 1) == 0
+    seal(pool, 2, STRAGGLER_MS + 1)
+    assert pool.calculate_wait_ms(STRAGGLER_MS + 11) == 10
 
 
 @settings(max_examples=60, deadline=None)
