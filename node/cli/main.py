@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "check": Entry("node.cli.disk:check", "Check that a node's database is whole, and repair it."),
     "backup": Entry("node.cli.backup:backup", "Make, verify and restore copies of a node."),
     "rollback": Entry("node.cli.disk:rollback", "Set a stopped node's books back to an earlier height."),
+    "debug": Entry("node.cli.debug:debug", "Collect what somebody who helps needs to know; no secrets."),
     "keys": Entry("node.cli.keys:keys", "Make, show and change your own key."),
     "statement": Entry("node.cli.statement:statement", "Check a bank statement file, or make a sample; needs no node."),
     "score": Entry("node.cli.statement:score", "Score a bank statement file; needs no node."),
