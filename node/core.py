@@ -154,6 +154,7 @@ class Core:
             wait_settled=self.executor.wait_settled,
             wait_level=self._wait_level,
             find_hindrance=self._find_busy,
+            calculate_wait_ms=lambda: self.mempool.calculate_wait_ms(read_steady_ms()),
         )
 
     def _find_busy(self) -> BusyReason | None:

@@ -2,7 +2,8 @@
 
 Stateless checks first (form, signatures, sidecars), then time, then what the books can say without executing. Passing
 the door promises nothing: failures after it become receipts. A node that does not know, or is full, refuses nothing:
-it is busy. Never execute here.
+it is busy; so is one whose network takes longer and longer for what it took, because each transaction more would cost
+everybody a check and bring none nearer. Never execute here.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,8 @@ from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction, check_valid_to
 
 RETRY_AFTER_MS: Final = 1_000
+SATURATED_MS: Final = 2_000
+"""An own batch that has waited so long to be executed shows that more comes in than the network can do."""
 CHECKED_AT_ONCE_MAX: Final = 8_192  # transactions; half a second of one core, and what a client waits at least
 _NO_TRANSACTION: Final = frozenset({Rejection.TOO_LARGE, Rejection.MALFORMED, Rejection.NOT_CANONICAL})
 
@@ -50,7 +53,9 @@ class Door:
         wait_settled: Callable[[], Awaitable[None]],
         wait_level: Callable[[], Awaitable[bool]],
         find_hindrance: Callable[[], BusyReason | None],
+        calculate_wait_ms: Callable[[], int],
     ) -> None:
+        """`calculate_wait_ms`: for how long what was taken here and is to be executed next has waited."""
         self._verifier = verifier
         self._mempool = mempool
         self._books = books
@@ -60,6 +65,7 @@ class Door:
         self._wait_settled = wait_settled
         self._wait_level = wait_level
         self._find_hindrance = find_hindrance
+        self._calculate_wait_ms = calculate_wait_ms
         self._checking = 0
         self.closed = False
 
@@ -71,6 +77,8 @@ class Door:
         reason: BusyReason | None = "stopping" if self.closed else self._find_hindrance()
         if reason is not None:
             raise Busy(RETRY_AFTER_MS, reason)
+        if self._calculate_wait_ms() > SATURATED_MS:
+            raise Busy(RETRY_AFTER_MS, "saturated")
         room = min(self._mempool.calculate_room(), CHECKED_AT_ONCE_MAX - self._checking)
         if room <= 0:
             raise Busy(RETRY_AFTER_MS, "verifying" if self._mempool.calculate_room() else "pool_full")

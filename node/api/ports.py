@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 SyncState = Literal["starting", "isolated", "syncing", "following", "participating", "stopped"]
 """`starting`: it has not heard a quorum of validators yet. `isolated`: it heard one, and does not now."""
 SubmissionStatus = Literal["accepted", "known", "rejected", "busy"]
-BusyReason = Literal["starting", "isolated", "syncing", "executing", "verifying", "pool_full", "stopping", "guest"]
+BusyReason = Literal[
+    "starting", "isolated", "syncing", "executing", "saturated", "verifying", "pool_full", "stopping", "guest"
+]
 
 
 class Busy(Exception):  # noqa: N818  (not an error of anybody: the node cannot take transactions for a moment)

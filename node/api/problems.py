@@ -77,6 +77,10 @@ BUSY: Final[dict[BusyReason, tuple[str, str]]] = {
     ),
     "syncing": ("It is catching up with the network.", "节点正在追赶网络进度。"),
     "executing": ("It is still executing blocks that are final.", "节点尚在执行已最终确认的区块。"),
+    "saturated": (
+        "The network takes seconds for what was sent before: more comes in than it can do.",
+        "网络处理先前的交易需要数秒：提交速度超过其处理能力。",
+    ),
     "verifying": ("Too many signatures wait here to be verified.", "等待验证签名的交易过多。"),
     "pool_full": ("Too many transactions wait here to be ordered.", "等待排序的交易过多。"),
     "guest": (

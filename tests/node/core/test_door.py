@@ -7,7 +7,7 @@ import pytest
 
 from node.api.ports import Busy
 from node.core import read_clock_ms
-from node.door import Books, Door
+from node.door import SATURATED_MS, Books, Door
 from node.mempool import Mempool
 from node.setup import make_testnet
 from node.standing import Hindrance
@@ -45,9 +45,15 @@ class LateArchive:
         return transaction_id if self.holds and self.level else None
 
 
-def make_door(chain_id: ChainId, books: Books, archive: LateArchive, hindrances: Sequence[Hindrance] = ()) -> Door:
-    """A door of one node, for which each of these holds for one submission."""
-    left = list(hindrances)
+def make_door(
+    chain_id: ChainId,
+    books: Books,
+    archive: LateArchive,
+    hindrances: Sequence[Hindrance] = (),
+    waits_ms: Sequence[int] = (),
+) -> Door:
+    """A door of one node; of hindrances and waits of what was taken before, each holds for one submission."""
+    left, waits = list(hindrances), list(waits_ms)
 
     async def wait_level() -> bool:
         return archive.executes
@@ -62,6 +68,7 @@ def make_door(chain_id: ChainId, books: Books, archive: LateArchive, hindrances:
         wait_settled=archive.wait_settled,
         wait_level=wait_level,
         find_hindrance=lambda: left.pop(0) if left else None,
+        calculate_wait_ms=lambda: waits.pop(0) if waits else 0,
     )
 
 
@@ -128,3 +135,19 @@ async def test_a_node_that_does_not_know_where_the_network_stands_takes_and_refu
     assert caught.value.reason == hindrance
     (answer,) = await door.submit([agent.mint(agent.account, 100)])
     assert answer.rejection is Rejection.ACCOUNT_UNKNOWN
+
+
+async def test_a_node_whose_network_is_saturated_takes_nothing_until_it_is_through(tmp_path: Path) -> None:
+    """Up to the bound it takes in; beyond it nothing is even looked at, and nothing is refused."""
+    net = make_testnet(tmp_path / "net", lenders=("solo",), time_ms=TimeMs(read_clock_ms()))
+    chain_id = net.genesis.calculate_chain_id()
+    books = LateBooks()
+    books.asked = 1
+    door = make_door(chain_id, books, LateArchive(holds=False), waits_ms=[SATURATED_MS + 1, SATURATED_MS, 0])
+    agent = Purse(net.directory / "authorities" / "clearing", chain_id)
+    group = [agent.mint(agent.account, amount) for amount in (100, 200)]
+    with pytest.raises(Busy) as caught:
+        await door.submit(group[:1])
+    assert (caught.value.reason, caught.value.retry_after_ms > 0, books.asked) == ("saturated", True, 1)
+    answers = [await door.submit([one]) for one in group]
+    assert [answer.status for (answer,) in answers] == ["accepted", "accepted"]
