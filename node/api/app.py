@@ -152,6 +152,7 @@ ENDPOINTS: Final = (
         query=(
             Query("after", "Position height-index to resume behind.", POSITION),
             Query("kind", "Only events of this kind; may be repeated.", WORDS),
+            Query("follow", "false: end where no more are saved.", one_of(("true", "false"), default="true")),
         ),
         problems=("busy", "history_pruned"),
     ),

@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from node.api.ports import NodePort
 from node.api.problems import ProblemError
 from node.api.reading import NODE, get_node
 from node.store.chain import StoredEvent
@@ -50,13 +49,14 @@ def format_event(event: StoredEvent) -> bytes:
 
 
 async def stream_events(request: web.Request) -> web.StreamResponse:
-    """GET /v1/events: all later events, then new ones as they come."""
+    """GET /v1/events: all later events, then new ones as they come, unless follow=false."""
     node = get_node(request)
     given = request.headers.get("Last-Event-ID") or request.query.get("after")
     position = (node.status().exec_height, 2**53 - 1) if given is None else parse_position(given)
     if position[0] < node.store.base:
         raise ProblemError("history_pruned", f"The events of this node begin after block {node.store.base}.")
     kinds = frozenset(request.query.getall("kind", []))
+    follows = request.query.get("follow", "true") == "true"
     streams = request.app[STREAMS]
     if len(streams) >= STREAMS_MAX:
         raise ProblemError("busy", f"This node serves {STREAMS_MAX} streams at once.", retry_after_ms=5_000)
@@ -68,7 +68,7 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
     )
     try:
         await response.prepare(request)
-        await _pump(request, response, node, position, kinds)
+        await _pump(request, response, position, kinds, follows=follows)
     except (ConnectionResetError, ConnectionAbortedError):
         pass  # the client has gone, as clients do
     finally:
@@ -77,8 +77,9 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
 
 
 async def _pump(
-    request: web.Request, response: web.StreamResponse, node: NodePort, position: Position, kinds: frozenset[str]
+    request: web.Request, response: web.StreamResponse, position: Position, kinds: frozenset[str], *, follows: bool
 ) -> None:
+    node = get_node(request)
     await response.write(b"retry: 1000\n\n")
     saved = Height(0)
     while True:
@@ -86,6 +87,8 @@ async def _pump(
         if events:
             position = (events[-1].height, events[-1].index)
             text = b"".join(format_event(each) for each in events if not kinds or each.kind in kinds)
+        elif not follows:
+            return
         else:  # everything up to `saved` has been read, so only what is saved later is waited for
             height = await node.wait_height_beyond(saved, KEEP_ALIVE_S)
             text = b": still here\n\n" if height == saved else b""

@@ -59,6 +59,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "portfolio": Entry("node.cli.portfolio:portfolio", "Add all loans up: by lateness, class, stage, month."),
     "alerts": Entry("node.cli.alerts:alerts", "Read a lender's early warnings, and follow them."),
     "report": Entry("node.cli.report:report", "What supervisors ask: principal at risk, concentration, exposure."),
+    "export": Entry("node.cli.export:export", "Write what the ledger holds into files for auditors, and check them."),
     "trial-balance": Entry("node.cli.portfolio:trial_balance", "Add all books up: debits equal credits."),
     "draw": Entry("node.cli.special:draw", "Draw on a credit line."),
     "line": Entry("node.cli.special:line", "Give up what is undrawn of a credit line."),

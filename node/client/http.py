@@ -195,12 +195,13 @@ class NodeClient:
                     raise
             await asyncio.sleep(0.05)
 
-    async def stream_events(self, after: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        """Events from a position ("height-index") on, or from now; ends when the node stops.
+    async def stream_events(self, after: str | None = None, *, follow: bool = True) -> AsyncIterator[dict[str, Any]]:
+        """Events from a position ("height-index") on, or from now; ends with the node, or with the last one saved.
 
         Raises ClientError(stream_dropped) with the position to resume behind when the node found this client too slow.
         """
-        url = (self.url / "v1/events").with_query({} if after is None else {"after": after})
+        query = {} if follow else {"follow": "false"}
+        url = (self.url / "v1/events").with_query(query if after is None else {**query, "after": after})
         async for one in self._stream(url, {}):
             yield one
 

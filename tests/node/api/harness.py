@@ -140,6 +140,7 @@ class DevNode:
         self._seen: set[TransactionId] = set()
         self._mountains = NO_MOUNTAINS
         self._changed = asyncio.Condition()
+        self._making = asyncio.Lock()
         self._validators = make_validator_set(
             genesis.calculate_validator_keys(), calculate_genesis_digest(self.chain_id)
         )
@@ -151,7 +152,8 @@ class DevNode:
         return cls(genesis, store, await Vault.open(folder / "vault.sqlite"))
 
     async def close(self) -> None:
-        await self.store.close()
+        async with self._making:
+            await self.store.close()
         await self.vault.close()
 
     def now_ms(self) -> TimeMs:
@@ -185,6 +187,15 @@ class DevNode:
         return answers
 
     async def make_block(self, taken: Sequence[tuple[BatchItem, Transaction]] = ()) -> None:
+        """One block after the other, and whole, even when who asked for it is cancelled."""
+
+        async def make() -> None:
+            async with self._making:
+                await self._make_block(taken)
+
+        await asyncio.shield(asyncio.ensure_future(make()))
+
+    async def _make_block(self, taken: Sequence[tuple[BatchItem, Transaction]]) -> None:
         self.clock_ms = TimeMs(self.clock_ms + 10)
         refs, batches = [], []
         if taken:
