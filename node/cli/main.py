@@ -76,6 +76,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "receipt": Entry("node.cli.receipt:receipt", "Say what became of a transaction, and fetch its receipt."),
     "audit": Entry("node.cli.audit:audit", "Check a node's whole database again, from the genesis on."),
     "verify": Entry("node.cli.verify:verify", "Verify a receipt offline, with no node at all."),
+    "completion": Entry("node.cli.completion:completion", "Print what makes a shell complete commands and options."),
 }
 
 

@@ -54,6 +54,34 @@ def test_the_wheel_is_exactly_the_four_packages(wheel: Path) -> None:
     assert wheel.stat().st_size < WHEEL_BYTES_MAX
 
 
+def test_the_wheel_holds_data_it_needs_and_nothing_that_is_not_run(wheel: Path) -> None:
+    """Models with their cards and golden scores; of other kinds of files only those that the API serves."""
+    files, _ = _split(wheel)
+    kinds = {Path(name).suffix for name in files}
+    assert kinds <= {".py", ".json", ".md", ".html", ".css", ".js", ".svg", ".png", ".typed"}, kinds
+    assert {"scoring/models/golden.json", "scoring/models/cashflow-v1-cny.json"} <= files
+    for name in files:
+        parts = name.split("/")
+        assert not {"tests", "docs", "docker", "requirements"} & set(parts[:-1]) or parts[:2] == ["node", "api"], name
+        assert not parts[-1].startswith(("test_", "conftest", "bench_")), name
+
+
+def test_what_is_in_the_wheel_runs_by_itself(wheel: Path, tmp_path: Path) -> None:
+    """Away from this tree: the command makes a sample, the document is made, the engine gives its golden scores."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import node.cli.main, node.api.app, scoring.selftest\n"
+        "assert node.cli.main.__file__.startswith(sys.argv[1])\n"
+        "scoring.selftest.run_selftest(); node.api.app.make_openapi('0')\n"
+        "node.cli.main.main(sys.argv[2:])"
+    )
+    words = ["statement", "sample", "--out", str(tmp_path / "sample.csv"), "--seed", "1"]
+    call = [sys.executable, "-c", program, str(tmp_path / "site"), *words]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sample.csv").stat().st_size > 0
+
+
 def test_the_wheel_installs_the_command(wheel: Path) -> None:
     """`liushui` is the one command, and it is the command line's own entry."""
     archive = zipfile.ZipFile(wheel)
