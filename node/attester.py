@@ -270,7 +270,15 @@ class Attester:
         finding = await asyncio.to_thread(self._appraise, envelope, case)
         if finding.provider is not None and not is_provider_key(self._node.ledger.books, finding.provider):
             raise RefusalError("provider_unknown")
+        self._tell_contradictions(row, finding, application)
         return await self._submit(application, finding, began_s)
+
+    def _tell_contradictions(self, row: Application, finding: Finding, application: ObjectId) -> None:
+        """Who has said of these rows what they do not give: whoever runs this node may show it to the validators."""
+        own = {one.model: (one.commitment, one.capacity30) for one in finding.attestations}
+        for one in row.attestations:
+            if own.get(one.model, (one.commitment, one.capacity30)) != (one.commitment, one.capacity30):
+                self._log.warning("attestation_contradicted", application=application, attester=one.attester)
 
     def _appraise(self, envelope: VaultEnvelope, case: Case) -> Finding:
         """Open, compare, recompute: in a thread, since a long statement takes some milliseconds."""

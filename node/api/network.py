@@ -15,12 +15,13 @@ from node.api.problems import ProblemError
 from node.api.reading import get_id, get_node, respond, to_plain, view_day
 from node.api.state import find_name, find_row, list_roles, list_rows
 from protocol.genesis import Policy
-from protocol.ids import ModelId, ObjectId
+from protocol.ids import AccountId, ModelId, ObjectId
 from protocol.ledger.actions import name_action
 from protocol.ledger.rows import Member, Proposal
 from protocol.ledger.rules import Pause
 from protocol.ledger.seatrows import Conviction, Seats
 from protocol.ledger.state import ACCOUNTS, CONVICTIONS, MEMBERS, MODELS, PROPOSALS
+from protocol.ledger.verdicts import is_convicted
 from protocol.ledger.voters import count_votes
 
 
@@ -38,6 +39,8 @@ class MemberView(msgspec.Struct, frozen=True, kw_only=True):
     node_key: Hex32 | None
     """Identity of its node on the network."""
     admitted_ms: int
+    convicted: bool
+    """Of a false attestation: nothing it attests counts until a vote gives it another attester key."""
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +170,7 @@ def _view_member(node: NodePort, account: bytes, row: Member) -> MemberView:
         attester_key=None if row.attester_key is None else row.attester_key.hex(),
         node_key=None if row.node_key is None else row.node_key.hex(),
         admitted_ms=row.admitted_ms,
+        convicted=is_convicted(node.ledger.books, AccountId(account)),
     )
 
 

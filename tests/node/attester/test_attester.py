@@ -24,10 +24,10 @@ from protocol.ids import AccountId, Day, Digest, ObjectId, TimeMs
 from protocol.ledger.applications import is_capacity_floored
 from protocol.ledger.rows import Data, Role
 from protocol.ledger.state import ACCOUNTS, APPLICATIONS, DATA
-from protocol.money import AMOUNT_MAX
+from protocol.money import AMOUNT_MAX, Amount
 from protocol.transactions.data import ConsentGrant, DataAnchor, Purpose
 from protocol.transactions.envelope import Transaction, decode_transaction
-from protocol.transactions.lending import SidecarCommitment
+from protocol.transactions.lending import Attest, SidecarCommitment
 from protocol.vault import sign_statement
 from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row
 from tests.node.api.harness import TODAY, DevNode, make_keys, make_seed
@@ -166,6 +166,27 @@ async def test_a_document_sealed_to_others_is_not_attested(node: DevNode) -> Non
     application = honest._replace(sealed=honest.sealed._replace(envelope=stripped))
     await send(node, application)
     assert await refuse(node, application) == "not_granted"
+
+
+async def test_a_word_that_the_rows_do_not_give_is_named(node: DevNode) -> None:
+    """Jade has attested another cash flow: harbour attests what it found, and its log names jade, without a figure."""
+    application = apply_for(node, await node.open_borrower("li-na"), read_sample(), make_wish())
+    await send(node, application)
+    (commitment,) = node.ledger.books.state.need(APPLICATIONS, application.application).request.sidecars
+    lie = Attest(
+        application=application.application,
+        model=commitment.model,
+        commitment=commitment.commitment,
+        capacity30=Amount(77),
+        rows_mark=Digest(bytes(32)),
+    )
+    await node.do(node.make_officer("jade").build(lie))
+    with capture_logs() as logs:
+        async with attesting(node, "harbour"):
+            assert await watch(node, logs, "application_attested")
+    (line,) = [line for line in logs if line["event"] == "attestation_contradicted"]
+    assert line["attester"] == node.make_officer("jade").account
+    assert set(line) == {"event", "log_level", "room", "application", "attester"}
 
 
 async def test_an_application_that_was_not_granted_is_left_alone(node: DevNode) -> None:

@@ -1,5 +1,6 @@
 """A member is convicted of a false attestation at two validators' terminals; everybody can see what it did."""
 
+from node.client.http import NodeClient
 from protocol.genesis import DAY_MS
 from protocol.ids import TimeMs
 from protocol.ledger.verdicts import is_convicted
@@ -32,5 +33,8 @@ async def test_a_conviction_is_proposed_voted_and_shown(desk: Desk) -> None:
     desk.node.clock_ms = TimeMs(desk.node.clock_ms + 10 * DAY_MS)
     await desk.node.make_block()
     assert is_convicted(desk.node.ledger.books, desk.node.make_officer("jade").account)
+    async with NodeClient(desk.url) as client:
+        members = (await client.get("/v1/network"))["members"]
+    assert [one["name"] for one in members if one["convicted"]] == ["jade"]
     shown = await desk.read("offers", application)
     assert {one["attester_name"]: one["struck"] for one in shown["attestations"]} == {"harbour": False, "jade": True}
