@@ -1,4 +1,4 @@
-"""`liushui apply, consent, data`: a borrower asks with a statement, which is read, scored and sealed here.
+"""`liushui apply`: a borrower asks with a statement, which is read, scored and sealed here.
 
 The key never leaves this process, and nobody reads the statement who was not agreed to. Never a formula here.
 """
@@ -11,7 +11,6 @@ import click
 
 from node.cli.common import (
     KeyPlace,
-    UnverifiedError,
     every_option,
     fail,
     json_option,
@@ -20,9 +19,7 @@ from node.cli.common import (
     node_option,
     print_facts,
     print_json,
-    print_table,
 )
-from node.cli.desk import Desk, signing
 from node.cli.statement import fail_statement, read_statement_bytes
 from node.cli.typed import read_id
 
@@ -265,80 +262,3 @@ def _run(node_url: str, work: Any, lang: str) -> Any:
         return run(node_url, work, language=lang)
     except (BorrowError, OpenError) as error:
         fail(error.code, " ".join(filter(None, (error.sentence, HINTS.get(error.code)))))
-
-
-async def _open_device(client: "NodeClient", seed: bytes) -> "Borrower":
-    from node.cli.remote import read_clock_ms
-    from node.client.borrower import Borrower, open_wallet
-    from node.client.network import read_network
-    from protocol.crypto import KeySigner
-
-    wallet = await open_wallet(client, await read_network(client), KeySigner(seed), now_ms=read_clock_ms)
-    return Borrower(client, wallet, now_ms=read_clock_ms)
-
-
-@click.group()
-def consent() -> None:
-    """Withdraw a consent to read your statement."""
-
-
-@consent.command()
-@click.argument("consent_id", metavar="CONSENT")
-@signing
-def revoke(*, desk: Desk, consent_id: str) -> None:
-    """Withdraw CONSENT: nobody may read the data by it any more. `liushui data access-log` says who has.
-
-    Example: liushui consent revoke CONSENT --key li-na.key
-    """
-    from protocol.transactions.data import ConsentRevoke
-
-    desk.sign("Withdraw a consent:", ConsentRevoke(consent=read_id(consent_id, "a consent")))
-
-
-@click.group()
-def data() -> None:
-    """See who read your statement."""
-
-
-@data.command(name="access-log")
-@click.argument("data_id", metavar="DATA")
-@key_place_options
-@node_option
-@json_option
-def access_log(
-    *,
-    data_id: str,
-    key: KeyPlace,
-    node_url: str,
-    as_json: bool,
-) -> None:
-    """Every opening of DATA by the node asked, chained and signed by it. Ask each lender's node."""
-    from datetime import UTC, datetime
-
-    from node.cli import remote
-    from node.client.access import check_access_view
-    from protocol.ids import ObjectId
-
-    plain_id = ObjectId(bytes.fromhex(remote.check_hex(data_id, "data")))
-    seed = remote.open_key(*key)
-
-    async def work(client: "NodeClient") -> Any:
-        view = await (await _open_device(client, seed)).read_access_log(plain_id)
-        return view, check_access_view(view, await client.get_genesis(), plain_id)
-
-    found, fault = _run(node_url, work, "en")
-    if fault is not None:
-        raise UnverifiedError(fault, "The node's access log does not hold: records are missing, edited or not its own.")
-    if as_json:
-        print_json(found)
-        return
-    rows = [
-        (
-            one["serial"],
-            datetime.fromtimestamp(one["time_ms"] // 1000, tz=UTC).isoformat(),
-            one["reader_name"] or one["reader"][:16],
-            one["purpose"],
-        )
-        for one in found["entries"]
-    ]
-    print_table(("No", "When", "Who", "For"), rows, right=(0,))

@@ -58,6 +58,12 @@ HINTS: Final = {
     "consent_not_yours": "Sign with the key that gave the consent.",
     "consent_ended": "Apply again: a new consent is given with it.",
     "grantee_unknown": "Name lenders of this network.",
+    "data_erased": "Use another statement; liushui data status DATA says how far the erasure is.",
+    "successor_unfit": "Name other data of yours that is not erased: see liushui data list.",
+    "erasure_unknown": "Order it with liushui data erase.",
+    "erasure_waits": "liushui data status DATA says what it waits for.",
+    "erasure_not_yours": "See who owes a receipt with liushui data status DATA.",
+    "erased_already": "Nothing is left to say: see liushui data status DATA.",
     # applications
     "application_unknown": "Check the id that liushui apply printed.",
     "application_closed": "Apply again with liushui apply.",

@@ -48,6 +48,31 @@ MONITOR_ZH: Final = (
     "本人可随时撤回同意，撤回后任何机构不得再行阅读，贷款条款不因此改变。（流水授权书·贷后监测·第一版）"
 )
 MONITOR: Final = {"en": MONITOR_EN, "zh": MONITOR_ZH}
+COLLECT_EN: Final = (
+    "I agree that the organisations named here read this bank statement for one purpose: to find, after a loan is"
+    " overdue, a way of repaying that I can keep. They may read it until the date shown. Each reading is logged, and I"
+    " can see the log. I can withdraw this consent at any time; nobody may read after that, and the terms of the loan"
+    " stay as they are. (Liushui consent, collection, version 1)"
+)
+COLLECT_ZH: Final = (
+    "本人同意此处列明的机构阅读本流水，仅用于贷款逾期后商定本人能够履行的还款安排，阅读期限至所示日期为止。每次阅读均有记录，"
+    "本人可随时查询。本人可随时撤回同意，撤回后任何机构不得再行阅读，贷款条款不因此改变。（流水授权书·催收·第一版）"
+)
+COLLECT: Final = {"en": COLLECT_EN, "zh": COLLECT_ZH}
+RESEARCH_EN: Final = (
+    "I agree that the organisations named here read this bank statement for one purpose: to build and test scoring"
+    " models. No decision about me may rest on it. They may read it until the date shown. Each reading is logged, and I"
+    " can see the log. I can withdraw this consent at any time; nobody may read after that, and no loan depends on it."
+    " (Liushui consent, research, version 1)"
+)
+RESEARCH_ZH: Final = (
+    "本人同意此处列明的机构阅读本流水，仅用于建立和检验评分模型，不得据此对本人作出任何决定，阅读期限至所示日期为止。"
+    "每次阅读均有记录，本人可随时查询。本人可随时撤回同意，撤回后任何机构不得再行阅读，任何贷款均不以此为条件。"
+    "（流水授权书·研究·第一版）"
+)
+RESEARCH: Final = {"en": RESEARCH_EN, "zh": RESEARCH_ZH}
+TEXTS: Final = {"underwrite": UNDERWRITE, "monitor": MONITOR, "collect": COLLECT, "research": RESEARCH}
+"""What is shown and hashed, by purpose."""
 
 
 def pick_underwriting(language: str, *, automated: bool) -> str:

@@ -28,7 +28,7 @@ from protocol.transactions.assets import (
     LeaseEnd,
     LeaseEndOption,
 )
-from protocol.transactions.data import ConsentRevoke
+from protocol.transactions.data import ConsentRevoke, DataErase, ErasureReceipt
 from protocol.transactions.envelope import SignedTransaction, TransactionBody
 from protocol.transactions.governance import Freeze, ModelRetire, PauseSet, Propose
 from protocol.transactions.lending import ApplyWithdraw, OfferCancel, OfferDecline
@@ -234,6 +234,12 @@ VERBS: list[tuple[str, str, Any]] = [
     ),
     ("li-na", f"withdraw {AB}", ApplyWithdraw(application=THING)),
     ("li-na", f"consent revoke {AB}", ConsentRevoke(consent=THING)),
+    ("li-na", f"data erase {AB}", DataErase(data=(THING,))),
+    (
+        "harbour",
+        f"data receipt {AB} --documents 1 --sidecars 2",
+        ErasureReceipt(data=THING, documents=1, sidecars=2),
+    ),
     ("li-na", "keys object", KeyRecoverCancel()),
     ("harbour", "offer cancel OFFER", lambda offer, _: OfferCancel(offer=offer)),
     (
