@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -125,3 +126,9 @@ def test_a_shell_really_asks_the_program() -> None:
     call = [sys.executable, "-c", f"from node.cli.main import main; main(prog_name={PROGRAM!r})"]
     done = subprocess.run(call, cwd=ROOT, env=asked, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["plain,doctor"]
+
+
+def test_the_version_is_the_installed_distributions() -> None:
+    """Read from a directory's name, it is what importlib.metadata says."""
+    done = CliRunner().invoke(main, ["version", "--json"])
+    assert json.loads(done.output) == {"name": "liushui", "version": metadata.version("liushui")}
