@@ -185,7 +185,11 @@ class Eraser:
         """Whether no receipt is owed any more: it stands, or this member owes none."""
         row, own = self._port.ledger.books.state.get(ERASURES, data), self._find_own()
         if row is None or self._wallet is None:
-            self._log.warning("erasure_receipt_unsigned", data=data, reason="this node has no attester key")
+            self._log.warning(
+                "erasure_receipt_unsigned",
+                data=data,
+                reason="this node has no attester key: its officer may say so with liushui data receipt",
+            )
             return True
         if own not in row.holders or any(one.account == own for one in row.receipts):
             return True

@@ -240,7 +240,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.SUCCESSOR_UNFIT: "The data that takes its place does not exist, is another account's, or is erased too.",
     Rejection.ERASURE_UNKNOWN: "Nobody ordered the erasure of this data.",
     Rejection.ERASURE_WAITS: "The erasure is not due: an application, loan or claim still rests on the data.",
-    Rejection.ERASURE_NOT_YOURS: "The account ran no node when the erasure fell due: it owes no receipt.",
+    Rejection.ERASURE_NOT_YOURS: "The account is no member with a node: it has nothing to erase.",
     Rejection.ERASED_ALREADY: "The account has said before that it erased this data.",
     Rejection.APPLICATION_UNKNOWN: "The application does not exist.",
     Rejection.APPLICATION_CLOSED: "The application was already taken, withdrawn or has expired.",

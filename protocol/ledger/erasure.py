@@ -1,8 +1,9 @@
 """Erasure: the order that data be forgotten, what it may have to wait for, and the receipts of those who held it.
 
 The order stands at once and the data serves nothing new. It falls due when no open application, loan or line of the
-owner rests on the data and the days for claims after the last loan are over. From then on each member that runs a node
-owes a receipt, because every node held the bins; who has not given one in time is named. The ledger itself keeps
+owner rests on the data and the days for claims after the last loan are over. From then on each member whose node signs
+by itself owes a receipt, because every node held the bins; who has not given one in time is named. Other members with a
+node erase as well and may say so, by their officer. The ledger itself keeps
 commitments only, so nothing of its own is erased. Never a byte of the data here.
 """
 
@@ -110,7 +111,8 @@ def _judge(books: Books, data: ObjectId) -> None:
     if claims_ms is not None and claims_ms > books.now_ms:
         _wake_at(books, data, row, claims_ms)
         return
-    holders = tuple(key for key, member in books.state.items(MEMBERS) if member.node_key is not None)
+    signing = ((key, one) for key, one in books.state.items(MEMBERS) if one.attester_key is not None)
+    holders = tuple(key for key, one in signing if one.node_key is not None)
     until_ms = TimeMs(books.now_ms + books.policy.erasure_days * books.genesis.day_ms)
     _wake_at(books, data, replace(row, due_ms=books.now_ms, holders=holders), until_ms)
     books.emit(
@@ -168,7 +170,8 @@ def check_erasure_receipt(books: Books, call: Call, payload: ErasureReceipt) -> 
         return Rejection.ERASURE_UNKNOWN
     if row.due_ms is None:
         return Rejection.ERASURE_WAITS
-    if call.account not in row.holders:
+    member = books.state.get(MEMBERS, call.account)
+    if call.account not in row.holders and (member is None or member.node_key is None):
         return Rejection.ERASURE_NOT_YOURS
     return Rejection.ERASED_ALREADY if any(one.account == call.account for one in row.receipts) else None
 

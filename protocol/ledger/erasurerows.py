@@ -26,7 +26,7 @@ class Erasure(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid
     wake_ms: TimeMsField | None = None
     """When it is looked at again: the end of what it waits for, or of the time for receipts."""
     holders: tuple[AccountIdField, ...] = ()
-    """Members that ran a node when it fell due: each owes a receipt."""
+    """Members whose node signed by itself when it fell due: each owes a receipt."""
     receipts: tuple[Erased, ...] = ()
     overdue: bool = False
     """The time for receipts is over, and some were missing."""

@@ -20,6 +20,7 @@ from protocol.ledger.state import (
     EXPOSURES,
     KEYS,
     LINES,
+    MEMBERS,
     OFFERS,
     POOLS,
     PRODUCTS,
@@ -236,7 +237,7 @@ def check_queue(ledger: Ledger) -> Violations:
 
 def check_erasures(ledger: Ledger) -> Violations:
     """Data whose erasure was ordered serves nothing new; the order is due, and receipts are given, only once nothing
-    open rests on it. Each member that ran a node then gives at most one.
+    open rests on it, by members, each at most once.
     """
     state, found = ledger.books.state, []
     opened: dict[bytes, int] = {}
@@ -257,7 +258,7 @@ def check_erasures(ledger: Ledger) -> Violations:
             opened.get(key, 0) <= erasure.ordered_ms
             and (due or (erasure.due_ms is None and not given))
             and len(set(given)) == len(given)
-            and set(given) <= set(erasure.holders)
+            and all(state.get(MEMBERS, one) is not None for one in given)
         )
         if not sound:
             found.append(f"erasure of {key.hex()}: used after the order, or due while something rests on it")

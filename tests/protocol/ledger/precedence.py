@@ -317,6 +317,12 @@ def erase_data(scene: Scene) -> None:
     scene.books.state.put(ERASURES, scene.names["data"], row)
 
 
+def leave_node(scene: Scene) -> None:
+    """The member owes nothing, and runs no node."""
+    scene.put(ERASURES, scene.names["data"], holders=())
+    scene.put(MEMBERS, scene.world.account("harbour"), node_key=None)
+
+
 def receipt_it(scene: Scene) -> None:
     """The member has said so before."""
     member = scene.world.account("harbour")
@@ -378,7 +384,7 @@ RECORDS: dict[type, Case] = {
         {
             R.ERASURE_UNKNOWN: lambda s: s.say(data=NOTHING),
             R.ERASURE_WAITS: lambda s: s.put(ERASURES, s.names["data"], due_ms=None),
-            R.ERASURE_NOT_YOURS: lambda s: s.put(ERASURES, s.names["data"], holders=()),
+            R.ERASURE_NOT_YOURS: leave_node,
             R.ERASED_ALREADY: receipt_it,
         },
     ),

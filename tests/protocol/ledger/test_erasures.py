@@ -19,7 +19,6 @@ from tests.protocol.ledger.world import LENDERS, change, refused
 
 R = Rejection
 CLAIM_DAYS = 30
-MEMBERS_ALL = (*LENDERS, "agent", "issuer", "eye", "court")
 
 
 @pytest.fixture
@@ -52,16 +51,16 @@ def give(world: Goods, member: str, data: ObjectId) -> Rejection | None:
     return refused(world, member, ErasureReceipt(data=data, documents=1, sidecars=1))
 
 
-def test_what_nothing_rests_on_is_due_at_once_and_every_node_owes_a_receipt(world: Goods) -> None:
-    """Each member that runs a node held the bins, a lender or not; the last receipt completes it."""
+def test_what_nothing_rests_on_is_due_at_once_and_every_signing_node_owes_a_receipt(world: Goods) -> None:
+    """The last receipt completes it, and nothing is overdue then."""
     data, _ = world.anchor("ann")
     assert refused(world, "ann", DataErase(data=(data,))) is None
     assert row(world, data).due_ms == world.now_ms
     assert last_kinds(world) == ["erasure_ordered", "erasure_due"]
-    assert set(row(world, data).holders) == {world.account(one) for one in MEMBERS_ALL}
-    for member in MEMBERS_ALL:
+    assert set(row(world, data).holders) == {world.account(one) for one in LENDERS}
+    for member in LENDERS:
         assert row(world, data).wake_ms is not None
-        assert give(world, f"{member}/attester" if member in LENDERS else member, data) is None
+        assert give(world, f"{member}/attester", data) is None
         assert give(world, member, data) is R.ERASED_ALREADY
     assert list_missing(row(world, data)) == ()
     world.pass_days(9)
@@ -73,7 +72,7 @@ def test_missing_receipts_are_overdue_and_may_still_come(world: Goods) -> None:
     """After the policy's seven days the event names who owes one, once."""
     data, _ = world.anchor("ann")
     world.must("ann", DataErase(data=(data,)))
-    for member in MEMBERS_ALL[1:]:
+    for member in LENDERS[1:]:
         assert give(world, member, data) is None
     world.pass_days(6)
     assert not row(world, data).overdue
@@ -87,13 +86,16 @@ def test_missing_receipts_are_overdue_and_may_still_come(world: Goods) -> None:
     assert list_missing(row(world, data)) == ()
 
 
-def test_a_member_without_a_node_owes_nothing(world: Goods) -> None:
-    """Nor may it say that it erased."""
+def test_a_member_whose_node_does_not_sign_is_not_asked_but_may_say_so(world: Goods) -> None:
+    """An observer's officer adds its word; a member without a node has nothing to say, nor has a borrower."""
     change(world, MEMBERS, world.account("court"), node_key=None)
     data, _ = world.anchor("ann")
     world.must("ann", DataErase(data=(data,)))
-    assert world.account("court") not in row(world, data).holders
+    assert give(world, "eye", data) is None
+    assert give(world, "eye", data) is R.ERASED_ALREADY
+    assert set(list_missing(row(world, data))) == {world.account(one) for one in LENDERS}
     assert give(world, "court", data) is R.ERASURE_NOT_YOURS
+    assert give(world, "bob", data) is R.ERASURE_NOT_YOURS
 
 
 def test_an_open_application_keeps_the_data_until_it_ends(world: Goods) -> None:
