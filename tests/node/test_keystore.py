@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from nacl.pwhash import argon2id
 
-from node.client.keyfile import Passphrase, encode_key_file
+from node.client.keyfile import KeyFile, Passphrase, encode_key_file
 from node.keystore import (
     NAMES,
     KeyFileError,
     adopt_next_validator,
     list_keys,
     load_node_keys,
+    read_held,
     read_public_key,
     read_seed,
     reseal_keys,
@@ -152,6 +153,8 @@ def test_keys_are_sealed_resealed_and_unsealed_and_stay_the_same_keys(tmp_path: 
     assert reseal_keys(tmp_path, None, first) == ("node", "validator", "enc")
     assert list_keys(tmp_path) == {"node": True, "validator": True, "enc": True}
     reseal_keys(tmp_path, first, second)
+    held = [read_held(tmp_path, name) for name in seeds]
+    assert len({one.salt for one in held if isinstance(one, KeyFile)}) == 1, "one derivation opens them all"
     with pytest.raises(KeyFileError):
         read_seed(tmp_path, "node", first)
     assert {name: read_seed(tmp_path, name, second) for name in seeds} == seeds

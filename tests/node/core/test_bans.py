@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from node.bans import BAN_FILE, OPERATOR, REMEMBERED_MS, Ban, BanFileError, BanRoom, change_bans, put_ban, read_bans
+from node.bans import (
+    BAN_FILE,
+    OPERATOR,
+    REMEMBERED_MS,
+    Ban,
+    BanFileError,
+    BanRoom,
+    change_bans,
+    lift_bans,
+    put_ban,
+    read_bans,
+)
 from node.conduct import BAN_FIRST_S, FALSEHOODS_MAX, Conduct
 from protocol.ids import PublicKey
 
@@ -78,6 +89,12 @@ def test_a_running_node_follows_the_file(tmp_path: Path) -> None:
     room.look()
     room.look()
     assert (door.banned, door.calls) == ({OTHER: 60.0}, 1)
+    another = Ban(node_key=LIAR.hex(), name="liar", until_ms=65_000, reason=OPERATOR)
+    change_bans(tmp_path, lambda bans: put_ban(bans, another))
+    room.look()
+    assert (set(door.banned), door.calls) == ({OTHER, LIAR}, 2), "what stands already is not said again"
+    change_bans(tmp_path, lambda bans: lift_bans(bans, LIAR.hex()))
+    room.look()
     longer = Ban(node_key=OTHER.hex(), name="other", until_ms=95_000, reason=OPERATOR)
     change_bans(tmp_path, lambda bans: put_ban(bans, longer))
     room.look()
