@@ -10,17 +10,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from node.store.sidecars import empty_journal, erase_of_data
+from node.store.sidecars import count_of_data, empty_journal, erase_of_data
 from protocol.ids import Digest, ObjectId
 
 MAGIC: Final = b"SQLite format 3\0"
 OPEN: Final = frozenset({"ledger.sqlite", "vault.sqlite", "alerts.sqlite"})
+SIDE_FILES: Final = ("-wal", "-shm")
+LEDGER: Final = {"sidecars", "sidecar_uses"}
+VAULT: Final = {"documents", "grants"}
 
 
 def find_copies(directory: Path) -> Iterator[Path]:
-    """Databases in the directory, and in those right below it, that no room holds open."""
-    for path in sorted([*directory.iterdir(), *directory.glob("*/*")]):
-        if path.name not in OPEN and path.is_file() and not path.name.endswith(("-wal", "-shm")):
+    """Databases in the directory and below it that no room holds open."""
+    for path in sorted(directory.rglob("*")):
+        is_open = path.parent == directory and path.name in OPEN
+        if not is_open and path.is_file() and not path.name.endswith(SIDE_FILES):
             with path.open("rb") as file:
                 is_database = file.read(len(MAGIC)) == MAGIC
             if is_database:
@@ -30,27 +34,43 @@ def find_copies(directory: Path) -> Iterator[Path]:
 def erase_copies(directory: Path, data: ObjectId, document: Digest) -> int:
     """Erase the data in every copy; in how many something was. Raises OSError, and sqlite3.Error never.
 
-    A copy that cannot be opened as a database is damaged: it is named in an OSError, so that the erasure is not called
-    complete while it lies there.
+    A copy in which there is nothing is not written to. One that cannot be opened is damaged: it is named in an OSError,
+    so that the erasure is not called complete while it lies there.
     """
     count = 0
     for path in find_copies(directory):
         try:
-            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-                count += _erase_in(connection, data, document)
+            if _holds(path, data, document):
+                with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                    _erase_in(connection, data, document)
+                count += 1
         except sqlite3.Error as error:
             raise OSError(f"{path} is a copy that cannot be opened ({error}): remove it") from error
     return count
 
 
-def _erase_in(connection: sqlite3.Connection, data: ObjectId, document: Digest) -> bool:
+def _list_tables(connection: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _holds(path: Path, data: ObjectId, document: Digest) -> bool:
+    journal = path.with_name(path.name + "-wal").exists()
+    with closing(sqlite3.connect(f"file:{path}?{'mode=rw' if journal else 'immutable=1'}", uri=True)) as connection:
+        tables = _list_tables(connection)
+        if tables >= LEDGER and count_of_data(connection, data):
+            return True
+        if not tables >= VAULT:
+            return False
+        asked = ("SELECT COUNT(*) FROM documents WHERE digest = ?", "SELECT COUNT(*) FROM grants WHERE digest = ?")
+        return any(connection.execute(sql, (document,)).fetchone()[0] for sql in asked)
+
+
+def _erase_in(connection: sqlite3.Connection, data: ObjectId, document: Digest) -> None:
     connection.execute("PRAGMA secure_delete=ON")
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    changed = 0
-    if {"sidecars", "sidecar_uses"} <= tables:
-        changed += erase_of_data(connection, data)
-    if {"documents", "grants"} <= tables:
-        changed += connection.execute("DELETE FROM documents WHERE digest = ?", (document,)).rowcount
-        changed += connection.execute("DELETE FROM grants WHERE digest = ?", (document,)).rowcount
+    tables = _list_tables(connection)
+    if tables >= LEDGER:
+        erase_of_data(connection, data)
+    if tables >= VAULT:
+        connection.execute("DELETE FROM documents WHERE digest = ?", (document,))
+        connection.execute("DELETE FROM grants WHERE digest = ?", (document,))
     empty_journal(connection)
-    return changed > 0

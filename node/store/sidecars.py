@@ -43,6 +43,11 @@ KEPT_FROM: Final = "sidecars_from"
 ERASED: Final = b"\0"
 """First byte of a row that was erased: no list of sidecars begins with it."""
 _GONE: Final = "UPDATE sidecars SET raw = zeroblob(length(raw)) WHERE substr(raw, 1, 1) <> x'00' AND "
+_COUNT: Final = "SELECT COUNT(*) FROM sidecars WHERE substr(raw, 1, 1) <> x'00' AND "
+_OF_DATA: Final = (
+    "serial IN (SELECT s.serial FROM sidecar_uses u CROSS JOIN sidecars s"
+    " ON s.batch = u.batch AND s.position = u.position WHERE u.data = ?)"
+)
 _BATCHES: Final = msgspec.msgpack.Decoder(Batch)
 """Of bytes that were checked before."""
 
@@ -117,12 +122,13 @@ def read_whole_batch(connection: sqlite3.Connection, digest: bytes) -> bytes | N
 
 def erase_of_data(connection: sqlite3.Connection, data: ObjectId) -> int:
     """Erase all that was computed from the data; how many rows. The journal is emptied by `empty_journal`."""
-    return _erase(
-        connection,
-        "serial IN (SELECT s.serial FROM sidecar_uses u CROSS JOIN sidecars s"
-        " ON s.batch = u.batch AND s.position = u.position WHERE u.data = ?)",
-        (data,),
-    )
+    return _erase(connection, _OF_DATA, (data,))
+
+
+def count_of_data(connection: sqlite3.Connection, data: ObjectId) -> int:
+    """How many rows that were computed from the data are not erased."""
+    (count,) = connection.execute(_COUNT + _OF_DATA, (data,)).fetchone()
+    return int(count)
 
 
 def erase_up_to(connection: sqlite3.Connection, first: Height, last: Height) -> int:

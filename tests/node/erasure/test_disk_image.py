@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 
 from node.audit import Audit
+from node.backup import create_backup, verify_backup
 from node.demo.cast import OBSERVER
 from node.opening import DATABASE
 from node.vault.crypto import open_document
@@ -45,6 +46,8 @@ async def test_nothing_of_an_erased_statement_is_left_on_any_disk(tmp_path: Path
             assert any("vault.sqlite" in one for one in here.search(name, held)), name
             assert here.search(name, [*open_text, *secrets]) == [], "not even before"
 
+        for name in NAMES:
+            await asyncio.to_thread(create_backup, here.directory(name), here.directory(name) / "backups" / "one")
         await scene.must(ApplyWithdraw(application=application.application))
         await scene.must(DataErase(data=(application.data,)))
         await until(lambda: count_receipts(scene, application.data) == len(NAMES), 30)
@@ -68,3 +71,5 @@ async def test_nothing_of_an_erased_statement_is_left_on_any_disk(tmp_path: Path
             assert report.fault is None, (name, report.fault)
             assert report.erased == 1
             assert report.applications == 1
+        for name in NAMES:
+            await asyncio.to_thread(verify_backup, here.directory(name) / "backups" / "one")

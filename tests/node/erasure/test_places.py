@@ -68,7 +68,7 @@ async def test_what_was_erased_on_an_order_is_not_taken_in_again(tmp_path: Path)
 
 def make_copy(path: Path, document: Digest) -> None:
     """A database that was set aside, in the form of the ledger's and the vault's."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     connection = sqlite3.connect(path, isolation_level=None)
     others = ("CREATE TABLE documents (digest BLOB, body BLOB)", "CREATE TABLE grants (digest BLOB, raw BLOB)")
     for line in (*TABLES, *others):
@@ -84,7 +84,7 @@ def make_copy(path: Path, document: Digest) -> None:
 def test_copies_that_were_set_aside_are_erased_as_well(tmp_path: Path) -> None:
     """Beside the databases and one directory below; other files are left alone, open databases to their rooms."""
     document = Digest(calculate_hash("document"))
-    copies = [tmp_path / "ledger.sqlite.before-1", tmp_path / "backups" / "ledger.sqlite.copy"]
+    copies = [tmp_path / "ledger.sqlite.before-1", tmp_path / "backups" / "one" / "ledger.sqlite"]
     for path in (*copies, tmp_path / "ledger.sqlite"):
         make_copy(path, document)
     (tmp_path / "notes.txt").write_bytes(SECRET)
@@ -92,7 +92,9 @@ def test_copies_that_were_set_aside_are_erased_as_well(tmp_path: Path) -> None:
     assert erase_copies(tmp_path, DATA, document) == 2
     assert [path.read_bytes().count(SECRET) for path in copies] == [0, 0]
     assert (tmp_path / "ledger.sqlite").read_bytes().count(SECRET) == 3
+    before = [path.read_bytes() for path in copies]
     assert erase_copies(tmp_path, DATA, document) == 0
+    assert [path.read_bytes() for path in copies] == before, "where nothing is, nothing is written"
     connection = sqlite3.connect(copies[0])
     assert read_whole_batch(connection, b"\x01") is None
     connection.close()
