@@ -4,6 +4,7 @@ Part of the verified zone, data only: never a calculation here (that is `scoring
 existing line without a new FEATURE_SPEC, because decisions pin the version under which they were made.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,7 +39,7 @@ class FeatureDef:
     reason: int
     """Code of the reason group, a key of `scoring.reasons.REASONS`."""
     since: int = 1
-    """FEATURE_SPEC that introduced it."""
+    """The version of its own specification that introduced it."""
 
 
 FEATURES: Final[tuple[FeatureDef, ...]] = (
@@ -234,16 +235,19 @@ FEATURES: Final[tuple[FeatureDef, ...]] = (
 
 def render_table() -> str:
     """The table as Markdown, for the documentation."""
+    return "\n".join([f"Feature specification {FEATURE_SPEC}.", "", *render_lines(FEATURES)]) + "\n"
+
+
+def render_lines(items: Sequence[FeatureDef]) -> list[str]:
+    """The lines of a Markdown table of features."""
     lines = [
-        f"Feature specification {FEATURE_SPEC}.",
-        "",
         "| name | definition | unit | risk | MISSING when | reason | since |",
         "|---|---|---|---|---|---|---|",
     ]
-    for item in FEATURES:
+    for item in items:
         risk = "+" if item.direction > 0 else "-"
         key = reasons.REASONS[item.reason].key
         lines.append(
             f"| `{item.name}` | {item.definition} | {item.unit} | {risk} | {item.missing} | {key} | {item.since} |"
         )
-    return "\n".join(lines) + "\n"
+    return lines

@@ -24,6 +24,10 @@ THIN_HISTORY: Final = 13
 CASH_HEAVY: Final = 14
 GAMBLING: Final = 15
 AUTHENTICITY: Final = 16
+SALES_LOW: Final = 17
+SALES_IRREGULAR: Final = 18
+BUYERS_CONCENTRATED: Final = 19
+INVOICES_VOIDED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,30 @@ _TABLE: Final = (
         "The pattern of the flows suggests that they do not show real business: money returns to where it came from, "
         "or the balances do not add up.",
         "流水存在异常特征：资金快进快出、往返转账，或余额无法衔接。",
+    ),
+    Reason(
+        SALES_LOW,
+        "sales_low",
+        "The firm's invoiced sales, in total or in a usual month, are low for the loan asked for.",
+        "企业开票销售额（累计或月度）相对所申请贷款偏低。",
+    ),
+    Reason(
+        SALES_IRREGULAR,
+        "sales_irregular",
+        "The firm invoices irregularly: months without sales, very uneven months, or no sale for some time.",
+        "企业开票不规律：存在无销售月份、各月差异较大，或近期未开票。",
+    ),
+    Reason(
+        BUYERS_CONCENTRATED,
+        "buyers_concentrated",
+        "The firm's sales depend on very few buyers.",
+        "企业销售过于集中于少数购买方。",
+    ),
+    Reason(
+        INVOICES_VOIDED,
+        "invoices_voided",
+        "A large share of the firm's invoices of the last twelve months was voided.",
+        "近十二个月作废发票占比偏高。",
     ),
 )
 

@@ -38,7 +38,10 @@ COMMANDS: Final[dict[str, Entry]] = {
     "keys": Entry("node.cli.keys:keys", "Make, show and change your own key."),
     "statement": Entry("node.cli.statement:statement", "Check a bank statement file, or make a sample; needs no node."),
     "score": Entry("node.cli.statement:score", "Score a bank statement file; needs no node."),
-    "model": Entry("node.cli.model:model", "List, read, measure and fit scoring models; needs no node."),
+    "invoices": Entry(
+        "node.cli.invoices:invoices", "Check a firm's invoices and compute their features; needs no node."
+    ),
+    "model": Entry("node.cli.model:model", "List, read, measure and fit scoring models, and put them to a vote."),
     "monitor": Entry(
         "node.cli.monitor:monitor", "Explain early-warning rules, measure them on past loans, refresh statements."
     ),

@@ -48,7 +48,7 @@ def read_statement(data: bytes, *, name: str, counterparty_key: bytes) -> Statem
     try:
         return assemble(_read_draft(data), counterparty_key)
     except StatementError as error:
-        error.file = _shown_name(name)
+        error.file = shown_name(name)
         raise
 
 
@@ -132,7 +132,7 @@ def _with_encoding(draft: Draft, encoding: str, is_assumed: bool) -> Draft:
     return draft
 
 
-def _shown_name(name: str) -> str:
+def shown_name(name: str) -> str:
     """The file's own name, without folders and without characters that could disturb a terminal."""
     plain = name.replace("\\", "/").rpartition("/")[2]
     return "".join(char if char.isprintable() else "?" for char in plain)[:120] or "statement"

@@ -20,6 +20,7 @@ from protocol.rejections import SENTENCES, Rejection
 from protocol.transactions import accounts, assets, data, governance, lending, money, pools, products, servicing
 from protocol.transactions.envelope import Payload
 from scoring.feature_table import render_table
+from scoring.invoice_table import render_table as render_invoices
 from scoring.reasons import REASONS
 from scoring.warning_table import render_warnings
 
@@ -135,6 +136,13 @@ def render_features() -> str:
         "## Features",
         "",
         render_table(),
+        "## Invoices of small firms",
+        "",
+        "What is computed from the invoices a firm issued, tax included. Sales are the amounts of invoices that are",
+        "not void; credit notes take away from them. The 12 windows of 30 days before the day of the decision are",
+        "always twelve, also where no invoice is as old. All are MISSING where there is no invoice at all.",
+        "",
+        render_invoices(),
         "## Reasons",
         "",
         "| code | reason | |",

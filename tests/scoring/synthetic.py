@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scoring.features import FEATURE_SPEC, calculate_features, calculate_net_cashflow30
+from scoring.invoice_table import INVOICE_SPEC
+from scoring.invoices import Invoice, calculate_invoice_features
 from scoring.models import load_default
 from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row
 
@@ -95,6 +97,42 @@ def make_case(name: str, rows: list[Row], *, last_day: int, instalment: int, pri
     }
 
 
+def make_invoices(seed: int, *, days: int = 500, per_month: int = 6) -> list[Invoice]:
+    """A firm with a few buyers, some void invoices and credit notes, and stretches without a sale."""
+    chance = Chance(seed)
+    found = []
+    for day in range(AS_OF - days, AS_OF + 3):
+        if day // 45 % 5 == seed % 5 or chance.below(30) >= per_month:
+            continue
+        kind, buyer = chance.below(12), chance.below(5)
+        amount = 50_000 + chance.below(3_000_000)
+        found.append(
+            Invoice(
+                day=day,
+                seq=len(found),
+                amount=-amount // 3 if kind == 0 else amount,
+                buyer=NO_COUNTERPARTY if buyer == 0 else bytes([buyer]) * 16,
+                is_void=kind == 1,
+            )
+        )
+    return found
+
+
+def make_invoice_golden(seeds: range) -> str:
+    """The file of golden vectors of invoices, one case per line."""
+    lines = []
+    for seed in seeds:
+        invoices = make_invoices(seed, days=60 + 90 * seed, per_month=1 + seed)
+        case = {
+            "name": f"firm-{seed}",
+            "as_of": AS_OF,
+            "invoices": [[one.day, one.seq, one.amount, one.buyer.hex(), one.is_void] for one in invoices],
+            "features": calculate_invoice_features(invoices, as_of=AS_OF),
+        }
+        lines.append(json.dumps(case, separators=(",", ":")))
+    return json.dumps({"invoice_spec": INVOICE_SPEC})[:-1] + ', "cases": [\n' + ",\n".join(lines) + "\n]}\n"
+
+
 def make_golden(cases: list[dict[str, Any]]) -> str:
     """The file of golden vectors, one case per line."""
     head = {"feature_spec": FEATURE_SPEC, "model_id": load_default().id.hex()}
@@ -114,13 +152,15 @@ def make_cases(seeds: range, *, days: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Freezes the vectors of the package and of the tests: to be run only when FEATURE_SPEC or the model changes."""
+    """Freezes the vectors of the package and of the tests: to be run only when a specification or the model changes."""
     shipped = ROOT / "scoring" / "models" / "golden.json"
     shipped.write_text(make_golden(make_cases(range(4), days=240)), encoding="ascii")
     frozen = ROOT / "tests" / "vectors" / "scoring" / "features-v1.json"
     frozen.parent.mkdir(parents=True, exist_ok=True)
     frozen.write_text(make_golden(make_cases(range(4, 16), days=400)), encoding="ascii")
-    sys.stdout.write(f"froze {shipped.relative_to(ROOT)} and {frozen.relative_to(ROOT)}\n")
+    firms = frozen.with_name("invoices-v1.json")
+    firms.write_text(make_invoice_golden(range(8)), encoding="ascii")
+    sys.stdout.write("".join(f"froze {path.relative_to(ROOT)}\n" for path in (shipped, frozen, firms)))
 
 
 if __name__ == "__main__":

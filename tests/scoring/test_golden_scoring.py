@@ -16,6 +16,7 @@ from scoring.models import load_default
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors" / "scoring" / "features-v1.json"
+INVOICE_VECTORS = VECTORS.with_name("invoices-v1.json")
 
 DIGEST_PROGRAM = """
 import hashlib, json, sys
@@ -31,6 +32,11 @@ for case in json.load(open(sys.argv[1]))["cases"]:
     bins = load_default().calculate_bins(features)
     found = [list(features.items()), bins, load_default().assess(bins), calculate_net_cashflow30(rows, as_of=as_of)]
     digest.update(json.dumps(found).encode())
+from scoring.invoices import Invoice, calculate_invoice_features
+for case in json.load(open(sys.argv[2]))["cases"]:
+    names = ("day", "seq", "amount", "buyer", "is_void")
+    firm = [Invoice(**{**dict(zip(names, one)), "buyer": bytes.fromhex(one[3])}) for one in case["invoices"]]
+    digest.update(json.dumps(list(calculate_invoice_features(firm, as_of=case["as_of"]).items())).encode())
 print(digest.hexdigest(), load_default().id.hex())
 """
 
@@ -38,7 +44,7 @@ print(digest.hexdigest(), load_default().id.hex())
 def run_digest(python: str, *, seed: str) -> str:
     environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
     done = subprocess.run(
-        [python, "-B", "-c", DIGEST_PROGRAM, str(VECTORS)],
+        [python, "-B", "-c", DIGEST_PROGRAM, str(VECTORS), str(INVOICE_VECTORS)],
         capture_output=True,
         text=True,
         timeout=60,
