@@ -177,6 +177,8 @@ class AttestationView(msgspec.Struct, frozen=True, kw_only=True):
     model: Hex32
     capacity30: Minor
     time_ms: int
+    own: bool
+    """It confirms the application's own bins; one that does not is dissenting, and decides nothing."""
     struck: bool
     """Its attester was convicted of a false attestation since: it counts no more."""
 
@@ -319,6 +321,7 @@ def view_application(node: NodePort, application: ObjectId, row: Application, la
     assert len(row.products) <= GRANTEES_MAX * DECISIONS_PER_LENDER_MAX
     decisions: list[DecisionView] = []
     offers: list[OfferView] = []
+    committed = {one.model: one.commitment for one in request.sidecars}
     for product in row.products:
         decision = find_row(node, DECISIONS, application + product)
         assert decision is not None, "listed products have decided"
@@ -361,6 +364,7 @@ def view_application(node: NodePort, application: ObjectId, row: Application, la
                 model=one.model.hex(),
                 capacity30=one.capacity30,
                 time_ms=one.time_ms,
+                own=one.commitment == committed[one.model],
                 struck=is_struck(node.ledger.books, one),
             )
             for one in row.attestations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from node.cli.common import fail, json_option, node_option, print_facts, print_json, print_table
-from node.cli.convicting import convict
+from node.cli.convicting import convict, evidence
 from node.cli.desk import Desk, signing
 from node.cli.modelvotes import register, retire
 from node.cli.proposing import effective, propose_action
@@ -36,6 +36,7 @@ def propose() -> None:
 
 
 gov.add_command(seats)
+gov.add_command(evidence)
 propose.add_command(seat)
 propose.add_command(register, "model")
 propose.add_command(retire, "retire-model")

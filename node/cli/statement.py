@@ -24,6 +24,7 @@ from node.cli.sign import officer_option
 
 if TYPE_CHECKING:
     from scoring.ingest.statement import Statement, StatementError
+    from scoring.points import PointsModel
 
 PROFILES = ("salaried_steady", "shopkeeper", "small_firm", "overstretched", "gig_worker")
 FORMATS = ("ofx", "mt940", "alipay", "wechat", "csv")
@@ -249,40 +250,44 @@ def score(
     result = model.assess(bins)
     capacity = calculate_net_cashflow30(found.rows, as_of=day)
     reasons = [(code, REASONS[code].key, getattr(REASONS[code], f"text_{lang}")) for code in result.reasons]
+    report = {
+        "model": {"id": model.id.hex(), "name": model.name, "currency": model.currency},
+        "as_of": date.fromordinal(day).isoformat(),
+        "monthly_instalment": instalment,
+        "points": result.points,
+        "pd_ppm": result.pd_ppm,
+        "band": result.band,
+        "bands": len(model.bands) + 1,
+        "capacity30": capacity,
+        "reasons": [{"code": code, "key": key, "text": text} for code, key, text in reasons],
+        "features": _view_features(model, features, bins),
+    }
     if as_json:
-        print_json(
-            {
-                "model": {"id": model.id.hex(), "name": model.name, "currency": model.currency},
-                "as_of": date.fromordinal(day).isoformat(),
-                "monthly_instalment": instalment,
-                "points": result.points,
-                "pd_ppm": result.pd_ppm,
-                "band": result.band,
-                "bands": len(model.bands) + 1,
-                "capacity30": capacity,
-                "reasons": [{"code": code, "key": key, "text": text} for code, key, text in reasons],
-                "features": {
-                    item.name: {"value": features[item.name], "bin": index, "points": item.table[index]}
-                    for item, index in zip(model.table, bins, strict=True)
-                },
-            }
-        )
-        return
+        print_json(report)
+    else:
+        _print_score(report, found.exponent)
+
+
+def _print_score(report: dict[str, Any], exponent: int) -> None:
+    currency, ppm = report["model"]["currency"], report["pd_ppm"]
     print_facts(
         [
-            ("model", model.name),
-            ("as of", date.fromordinal(day).isoformat()),
-            ("points", result.points),
-            ("band", f"{result.band} of 0 (best) to {len(model.bands)}"),
-            ("default risk", f"{result.pd_ppm // 10_000}.{result.pd_ppm % 10_000 // 100:02d} %"),
-            ("asked for per month", format_money(instalment, found.exponent, found.currency)),
-            ("left in a month", format_money(capacity, found.exponent, found.currency)),
+            ("model", report["model"]["name"]),
+            ("as of", report["as_of"]),
+            ("points", report["points"]),
+            ("band", f"{report['band']} of 0 (best) to {report['bands'] - 1}"),
+            ("default risk", f"{ppm // 10_000}.{ppm % 10_000 // 100:02d} %"),
+            ("asked for per month", format_money(report["monthly_instalment"], exponent, currency)),
+            ("left in a month", format_money(report["capacity30"], exponent, currency)),
         ]
     )
-    _print_reasons([(key, text) for _, key, text in reasons])
-
-
-def _print_reasons(reasons: list[tuple[str, str]]) -> None:
-    if reasons:
+    if report["reasons"]:
         click.echo("")
-        print_table(("Reason", ""), reasons)
+        print_table(("Reason", ""), [(one["key"], one["text"]) for one in report["reasons"]])
+
+
+def _view_features(model: "PointsModel", features: dict[str, int | None], bins: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        item.name: {"value": features[item.name], "bin": index, "points": item.table[index]}
+        for item, index in zip(model.table, bins, strict=True)
+    }
