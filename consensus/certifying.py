@@ -225,7 +225,7 @@ def on_proposal(m: Machine, propose: Propose, now_ms: TimeMs) -> None:
         epoch=m.epoch,
         view=first_view,
         leader=m.validators.calculate_leader(first_view),
-        params_hash=m.chain.params_hash,
+        params=m.chain.params,
     ):
         return
     if check_block(propose.block):

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from consensus.events import Verdict
+from consensus.events import Params, Verdict
 from protocol.block import FIRST_EPOCH, GENESIS_HEIGHT, GENESIS_VIEW, Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
 from protocol.ids import (
@@ -76,6 +76,8 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True):
     """Finalization of the block that ended the epoch before, if it is at hand: validators left behind are shown it."""
     nonempty_height: Height = GENESIS_HEIGHT
     """The last finalised height that ordered something; its root may still want a header."""
+    params: tuple[Params, ...] = ()
+    """What the executed state says of headers' parameters, in order of height; () for `params_hash` at all heights."""
     roots: tuple[tuple[Height, Digest], ...] = ()
     """Roots of recent heights, so that proposals made before the restart can be judged."""
 
@@ -189,7 +191,7 @@ class Chain:
         self.final = floor.point
         own = floor.finalization is not None and floor.finalization.digest == floor.point.digest
         self.finalization = floor.finalization if own else None
-        self.params_hash = floor.params_hash
+        self.params = floor.params or (Params(GENESIS_HEIGHT, GENESIS_HEIGHT, floor.params_hash),)
         self.succession = Succession(floor.validators, floor.next_validators, floor.next_at, notice)
         self.entries: dict[BlockDigest, Entry] = {}
         self.recent: dict[BlockDigest, Block] = {}
@@ -282,13 +284,21 @@ class Chain:
             del self.recent[next(iter(self.recent))]
         self._forget_roots()
 
-    def on_executed(self, height: Height, root: Digest, planned: tuple[PublicKey, ...] = ()) -> Header | None:
-        """Keep a root and whom the state plans next; the finalised header that contradicts them, if any."""
+    def find_params(self, exec_height: Height, height: Height) -> Params | None:
+        """What a header of `height` that names the state after `exec_height` must say; None when it is too old."""
+        fitting = [one for one in self.params if exec_height >= one.planned_at and height >= one.since]
+        return fitting[-1] if fitting else None
+
+    def on_executed(
+        self, height: Height, root: Digest, planned: tuple[PublicKey, ...] = (), params: tuple[Params, ...] = ()
+    ) -> Header | None:
+        """Keep a root and what the state plans; the finalised header that contradicts them, if any."""
         if height <= self.executed:
             return None
         self.executed = height
         self.roots[height] = root
         self.succession.plan(planned, height)
+        self.params = params or self.params
         claim = self.claims.get(height)
         self.claims = {at: header for at, header in self.claims.items() if at > height}
         self._forget_roots()
@@ -301,12 +311,17 @@ class Chain:
             self.roots = {height: root for height, root in self.roots.items() if height >= lowest}
 
     def check_root(self, header: Header) -> RootState:
-        """What my own execution says of the root, and of the next validators, that `header` names."""
+        """What my own execution says of the root, the next validators and the parameters that `header` names.
+
+        Under parameters that this node does not know it never comes to an end.
+        """
         own = self.roots.get(header.exec_height) if header.exec_height <= self.executed else None
-        if own is None:
+        params = self.find_params(header.exec_height, header.height)
+        if own is None or params is None or not params.is_known:
             return RootState.PENDING
         planned = self.succession.calculate_hash_at(header.exec_height)
-        return RootState.OK if (own, planned) == (header.exec_root, header.next_validators_hash) else RootState.BAD
+        named = (header.exec_root, header.next_validators_hash, header.params_hash)
+        return RootState.OK if (own, planned, params.params_hash) == named else RootState.BAD
 
     def begin_epoch(self, validators: ValidatorSet) -> None:
         """The last final block ended an epoch: it is the genesis of the next, whose views begin anew."""

@@ -141,13 +141,18 @@ def check_divergence(m: Machine) -> None:
 
 def _alarm(m: Machine, header: Header) -> None:
     """Alarm: what a quorum certified is not what I executed."""
-    same_root = m.chain.roots[header.exec_height] == header.exec_root
-    m.raise_alarm(header, "validators_diverged" if same_root else "exec_root_diverged")
+    chain = m.chain
+    reason = "rules_diverged"
+    if chain.roots[header.exec_height] != header.exec_root:
+        reason = "exec_root_diverged"
+    elif chain.succession.calculate_hash_at(header.exec_height) != header.next_validators_hash:
+        reason = "validators_diverged"
+    m.raise_alarm(header, reason)
 
 
 def on_executed(m: Machine, event: Executed) -> None:
     """My own execution went on: headers that waited for this state can be judged."""
-    contradicted = m.chain.on_executed(event.height, event.exec_root, event.next_validators)
+    contradicted = m.chain.on_executed(event.height, event.exec_root, event.next_validators, event.params)
     if event.suspects != m.convicted:
         m.convicted = event.suspects
         m.suspect_convicted()

@@ -94,6 +94,17 @@ class WorkChanged(msgspec.Struct, frozen=True, kw_only=True):
     has_work: bool
 
 
+class Params(msgspec.Struct, frozen=True):
+    """What headers name as their parameters from a height on."""
+
+    planned_at: Height
+    """The height whose execution decided it: headers that name an older state do not know it."""
+    since: Height
+    params_hash: Digest
+    is_known: bool = True
+    """Whether this node can execute blocks under them; it votes for none that it cannot."""
+
+
 class Executed(msgspec.Struct, frozen=True, kw_only=True):
     """Block `height` is executed and saved; its root may be named in headers."""
 
@@ -103,6 +114,8 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True):
     """Keys that the state after `height` plans for the next epoch; () when it plans none."""
     suspects: tuple[PublicKey, ...] = ()
     """Keys convicted of equivocation by that state: their views are given up at once."""
+    params: tuple[Params, ...] = ()
+    """What that state says of headers' parameters from which height on; () leaves what was known."""
 
 
 class TimerFired(msgspec.Struct, frozen=True, kw_only=True):

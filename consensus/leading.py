@@ -83,8 +83,11 @@ def try_lead(m: Machine, urgent: bool) -> None:
         return
     if parent.claim is None and m.chain.executed < m.chain.final.exec_height:
         return  # no header may name less than its parent
-    height = parent.point.height + 1
-    empty = height - find_claim(m, parent).height > EXECUTION_LAG_MAX
+    height, claim = parent.point.height + 1, find_claim(m, parent)
+    params = m.chain.find_params(claim.height, Height(height))
+    if params is None or not params.is_known:
+        return  # those who can execute it lead
+    empty = height - claim.height > EXECUTION_LAG_MAX
     if empty and not urgent:
         return
     turn.asked_payload = True
@@ -172,6 +175,8 @@ def make_block(m: Machine, parent: Parent, batches: tuple[BatchRef, ...], now_ms
     assert m.index is not None, "an observer never leads"
     point = parent.point
     claim = find_claim(m, parent)
+    params = m.chain.find_params(claim.height, Height(point.height + 1))
+    assert params is not None, "asked before there was content"
     header = Header(
         version=HEADER_VERSION,
         chain_id=m.chain_id,
@@ -188,7 +193,7 @@ def make_block(m: Machine, parent: Parent, batches: tuple[BatchRef, ...], now_ms
         history_root=point.mountains.calculate_root(),
         next_validators_hash=claim.next_validators_hash,
         epoch_end=calculate_epoch_end(point, claim.next_validators_hash, m.chain.succession),
-        params_hash=m.chain.params_hash,
+        params_hash=params.params_hash,
         proposer=m.index,
     )
     return Block(header=header, batches=batches)

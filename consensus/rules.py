@@ -9,8 +9,10 @@ S5 nothing is sent before the record that forbids its opposite is durable (the o
 Each `check_` gives a reason or None. Never keep state here and never count votes.
 """
 
+from collections.abc import Sequence
+
 from consensus.chain import Chain, Entry, Path, Point, RootState, Succession
-from consensus.events import Verdict
+from consensus.events import Params, Verdict
 from consensus.slot import Slot
 from protocol.block import HEADER_VERSION, Block, Header, calculate_batches_root
 from protocol.ids import BlockDigest, ChainId, Digest, Epoch, Height, TimeMs, ValidatorIndex, View
@@ -104,14 +106,14 @@ def check_header(
     epoch: Epoch,
     view: View,
     leader: ValidatorIndex,
-    params_hash: Digest,
+    params: Sequence[Params],
 ) -> str | None:
     """What can be said of a header without its parent."""
     if header.version != HEADER_VERSION or header.chain_id != chain_id or header.epoch != epoch:
         return "header_chain"
     if header.view != view or header.proposer != leader:
         return "header_view"
-    if header.params_hash != params_hash:
+    if all(header.params_hash != one.params_hash for one in params):  # which of them, `check_root` says
         return "header_params"
     return "header_exec_height" if header.exec_height >= header.height else None
 

@@ -49,6 +49,7 @@ from node.store.appendlog import LogError
 from node.store.chain import StoreError
 from node.sync import SyncPlan
 from node.telemetry import get_logger
+from node.upgrading import make_params
 from node.verifier import Verifier
 from node.verifypool import choose_processes
 from node.why import WhyWatch
@@ -343,6 +344,7 @@ class Core:
                 exec_root=execution.exec_root,
                 next_validators=execution.next_validators,
                 suspects=execution.suspects,
+                params=make_params(self.opened.genesis, execution.rules, self.opened.ledger.rules_known),
             )
         )
         self.erasures.on_executed(execution)

@@ -23,9 +23,12 @@ from node.store.payloadlog import PayloadRecord
 from node.store.schema import SCHEMA_VERSION
 from node.store.stopfile import STOP_FILE, StopFile
 from node.store.votelog import VOTES, decode_record, read_floor
+from node.upgrading import tell_rules
 from protocol.block import Block
 from protocol.codec import CodecError, decode
-from protocol.genesis import Genesis
+from protocol.genesis import RULES_VERSION, Genesis
+from protocol.ledger.rulesrow import RulesRow
+from protocol.ledger.state import RULES
 
 Told = dict[str, Any]
 LAST_WORDS: Final = 4
@@ -129,8 +132,10 @@ def _tell_tip(connection: sqlite3.Connection) -> Told:
     header = decode(row[2], Block).header
     proven = connection.execute("SELECT MAX(height) FROM blocks WHERE finalization IS NOT NULL").fetchone()[0]
     epochs = connection.execute("SELECT COUNT(*), MAX(height) FROM epochs").fetchone()
+    rules = connection.execute("SELECT value FROM state WHERE family = ?", (RULES.number,)).fetchone()
     return {
         "height": row[0],
+        "rules": None if rules is None else tell_rules(decode(rules[0], RulesRow), RULES_VERSION),
         "digest": row[1].hex(),
         "epoch": header.epoch,
         "view": header.view,

@@ -22,6 +22,7 @@ from node.store.chain import ChainStore, StoredTransaction
 from node.store.outcome import Outcome
 from node.store.parts import Executed
 from node.telemetry import get_logger
+from node.upgrading import find_unknown
 from protocol.batch import BatchRef, Sidecar
 from protocol.block import Block, Header
 from protocol.certificate import Certificate
@@ -222,6 +223,11 @@ class Executor:
         while len(done) < len(self._queue) and count < SAVED_TOGETHER_MAX:
             self._gather_ahead()
             final = self._queue[len(done)]
+            needed = find_unknown(self._ledger.rules, final.block.header.height, self._ledger.rules_known)
+            if needed is not None and not done:
+                raise needed
+            if needed is not None:
+                break  # what comes before is saved first
             gathering = self._gathering.get(final.block.header.height)
             if done and (gathering is None or not gathering.done()):
                 break

@@ -28,13 +28,13 @@ from node.store.payloadlog import PayloadLog
 from node.store.stopfile import Stop, StopFile
 from node.store.votelog import VOTES, VoteLog, set_aside_vote_log
 from node.telemetry import get_logger
+from node.upgrading import calculate_params_hash, find_unknown, make_params
 from node.vault.store import Vault, VaultError
 from protocol.block import FIRST_EPOCH, GENESIS_HEIGHT, GENESIS_VIEW, Block
 from protocol.certificate import Certificate
-from protocol.codec import encode
-from protocol.crypto import KeySigner, calculate_hash
+from protocol.crypto import KeySigner
 from protocol.epochs import make_first_set
-from protocol.genesis import Genesis, GenesisError, decode_genesis
+from protocol.genesis import RULES_VERSION, Genesis, GenesisError, decode_genesis
 from protocol.ids import BatchDigest, BlockDigest, Digest, Epoch, Height, PublicKey
 from protocol.ledger.execute import Ledger, LedgerError
 from protocol.validators import ValidatorSet, make_validator_set
@@ -117,8 +117,17 @@ def read_keys(config: NodeConfig, passphrase: Passphrase | None = None) -> NodeK
     return keys
 
 
-async def open_everything(config: NodeConfig, stack: AsyncExitStack, passphrase: Passphrase | None = None) -> Opened:
-    """Open what lies in the data directory; `stack` closes it in reverse order. Raises StartError."""
+async def open_everything(
+    config: NodeConfig,
+    stack: AsyncExitStack,
+    passphrase: Passphrase | None = None,
+    *,
+    rules_known: int = RULES_VERSION,
+) -> Opened:
+    """Open what lies in the data directory; `stack` closes it in reverse order. Raises StartError.
+
+    `rules_known`: the newest rules that this software executes.
+    """
     directory = Path(config.data_dir)
     genesis = read_genesis(Path(config.genesis))
     keys = read_keys(config, passphrase)
@@ -130,6 +139,9 @@ async def open_everything(config: NodeConfig, stack: AsyncExitStack, passphrase:
             tip = await store.load_tip()
         shelf = await asyncio.to_thread(Shelf.open, directory)
         ledger, genesis_root, genesis_rows = await _load_ledger(genesis, store, tip)
+        ledger.rules_known = rules_known
+        if (needed := find_unknown(ledger.rules, Height(tip.height + 1), rules_known)) is not None:
+            raise needed
         floor = await load_floor(genesis, store, tip, ledger, genesis_root)
         stops = StopFile.open(directory)
         note_restored(directory, stops, [one.public_key for one in keys.validators], time.time_ns() // 1_000_000)
@@ -211,14 +223,6 @@ def find_signers(keys: NodeKeys, stops: StopFile) -> tuple[KeySigner, ...]:
     return tuple(signer for signer in keys.validators if signer.public_key.hex() not in dead)
 
 
-def calculate_params_hash(genesis: Genesis) -> Digest:
-    """What every header names as its parameters: the policy the network was founded with.
-
-    What votes put in its place stands in the books, under exec_root.
-    """
-    return calculate_hash("params", encode(genesis.policy))
-
-
 async def load_epoch(genesis: Genesis, store: ChainStore, epoch: Epoch) -> tuple[ValidatorSet, Certificate | None]:
     """The validators of an epoch that has begun here, and the finalization of the block that ended the one before."""
     if epoch == FIRST_EPOCH:
@@ -270,6 +274,7 @@ async def load_floor(genesis: Genesis, store: ChainStore, tip: SavedTip, ledger:
         exec_height=point.height,
         exec_root=ledger.exec_root,
         params_hash=calculate_params_hash(genesis),
+        params=make_params(genesis, ledger.rules.entries, ledger.rules_known),
         validators=validators,
         epoch=epoch,
         next_validators=ledger.next_validators,

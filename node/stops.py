@@ -13,6 +13,7 @@ VOTE_LOG_DAMAGED: Final = "vote_log_damaged"
 EXEC_ROOT_DIVERGED: Final = "exec_root_diverged"
 FINALIZATION_FORKS_CHAIN: Final = "finalization_forks_chain"
 VALIDATORS_DIVERGED: Final = "validators_diverged"
+RULES_DIVERGED: Final = "rules_diverged"
 EPOCH_OUTLIVED: Final = "epoch_outlived"
 RESTORED: Final = "restored_from_backup"
 BEHIND_OWN_VOTES: Final = "behind_own_votes"
@@ -35,6 +36,8 @@ SENTENCES: Final[dict[str, str]] = {
     " to the certified state.",
     VALIDATORS_DIVERGED: "A quorum certified other validators to come than this node computed from the same state:"
     " install the release that the others run, then remove voting_stopped.json and start.",
+    RULES_DIVERGED: "A quorum certified other rules than this node's own state says are in force: install the release"
+    " that the others run, then remove voting_stopped.json and start.",
     EPOCH_OUTLIVED: "A quorum finalised a block beyond the end of its epoch: it runs another release, or more"
     " validators than may fail have contradicted themselves. Keep this directory as it is and call the other members;"
     " remove voting_stopped.json once they agree.",

@@ -16,6 +16,8 @@ from protocol.limits import VALIDATORS_MAX
 from protocol.money import PPM, Amount, AmountField, CurrencyField, Ppm, PpmField
 
 GENESIS_VERSION = 1
+RULES_VERSION = 1
+"""The newest rules that this release can execute. A release with new rules executes the older ones as before."""
 DAY_MS = 86_400_000
 
 
@@ -145,6 +147,8 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     policy: Policy
     models: Annotated[tuple[str, ...], msgspec.Meta(max_length=16)]
     """Canonical JSON of each points model, as text (scoring.points)."""
+    rules: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 1
+    """Version of the rules that the network begins with; votes lead to newer ones."""
 
     def calculate_chain_id(self) -> ChainId:
         """SHA-256 of the canonical msgpack of this document."""
@@ -178,6 +182,8 @@ def decode_genesis(raw: bytes) -> Genesis:
         raise GenesisError(f"genesis is not valid: {error}") from error
     if genesis.version != GENESIS_VERSION:
         raise GenesisError(f"genesis version {genesis.version} is not {GENESIS_VERSION}: use a matching release")
+    if genesis.rules > RULES_VERSION:
+        raise GenesisError(f"genesis asks for rules {genesis.rules}, not up to {RULES_VERSION}: use a newer release")
     keys = [key for one in genesis.members for key in _member_keys(one)]
     if len(keys) != len(set(keys)):
         raise GenesisError("genesis names one key twice: every key of every member must differ")

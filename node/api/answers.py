@@ -97,6 +97,25 @@ class PeerView(msgspec.Struct, frozen=True, kw_only=True):
     silent_ms: int
 
 
+class RulesNextView(msgspec.Struct, frozen=True, kw_only=True):
+    """Rules that the validators have decided on."""
+
+    version: int
+    since: int
+    """The first block that is executed by them."""
+
+
+class RulesView(msgspec.Struct, frozen=True, kw_only=True):
+    """By which rules the network executes."""
+
+    version: int
+    since: int
+    """The first block that was executed by them; 0 for the genesis."""
+    next: RulesNextView | None
+    known: int
+    """The newest rules that this node's software executes. Below `next`, it stops before they begin: update it."""
+
+
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """Where this node stands."""
 
@@ -121,6 +140,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """Code of why this node does not vote though it could; empty while nothing keeps it from it."""
     voting_advice: str
     """What to do about that, in a sentence."""
+    rules: RulesView
     pool_transactions: int
     gossip_bytes_sent: int
     """To peers since this node started."""

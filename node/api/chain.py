@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 
 from node.api.answers import (
@@ -11,6 +12,7 @@ from node.api.answers import (
     LiveView,
     PeerView,
     ReadyView,
+    RulesView,
     StatusView,
     TransactionView,
 )
@@ -18,6 +20,7 @@ from node.api.problems import ProblemError
 from node.api.reading import get_id, get_node, get_number, respond, to_plain
 from node.api.submit import WAIT_MS_MAX, view_rejection
 from node.stops import describe_stop
+from node.upgrading import tell_rules
 from protocol.codec import decode
 from protocol.genesis import encode_genesis
 from protocol.ids import Height, TransactionId
@@ -71,6 +74,7 @@ async def get_status(request: web.Request) -> web.Response:
         epoch=found.epoch,
         voting_stopped=found.voting_stopped,
         voting_advice=describe_stop(found.voting_stopped),
+        rules=msgspec.convert(tell_rules(node.ledger.rules, node.ledger.rules_known), RulesView),
         pool_transactions=found.pool_transactions,
         gossip_bytes_sent=found.gossip_bytes_sent,
         gossip_bytes_received=found.gossip_bytes_received,

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from node.checkup.finding import Finding, failed, warn, well
 from node.checkup.machine import check_disk, check_sync_time
 from node.config import ConfigError, NodeConfig, PeerAddress, load_config
+from node.examine import examine
 from node.gossip.tls import make_dialling_context
 from node.keystore import KEYS_DIRECTORY, KeyFileError, list_keys, read_public_key
 from node.opening import DATABASE
@@ -64,6 +65,7 @@ def check_directory(directory: Path) -> list[Finding]:
         *check_readers(place),
         *check_genesis(place, config),
         *check_stops(place),
+        *check_rules(place),
         *check_ports(config, find_running(config)),
         *check_disk(place),
         check_sync_time(place),
@@ -163,6 +165,22 @@ def check_stops(place: Path) -> list[Finding]:
     except LogError as error:
         return [failed(error.code, "voting", error.sentence, "Do what the sentence says.")]
     return [failed(stop.code, "voting", stop.sentence, "Do what the sentence says.") for stop in stops]
+
+
+def check_rules(place: Path) -> list[Finding]:
+    """Whether this release can execute the rules that are in force, and those that were decided on."""
+    told = examine(place)["database"].get("rules")
+    if told is None:
+        return []
+    coming, known, install = told["next"], told["known"], "Install the release that the others run"
+    if told["version"] > known:
+        said = f"the network executes by rules {told['version']}, and this release knows them up to {known}."
+        return [failed("rules_unknown", "rules", said, f"{install}.")]
+    if coming is not None and coming["version"] > known:
+        said = f"rules {coming['version']} begin at height {coming['since']}, and this release knows up to {known}."
+        return [warn("rules_unknown_soon", "rules", said, f"{install} before that: the node stops there else.")]
+    later = "" if coming is None else f", and {coming['version']} from height {coming['since']} on"
+    return [well("rules", f"version {told['version']}{later}; this release knows them up to {known}.")]
 
 
 # ---------------------------------------------------------------------- ports

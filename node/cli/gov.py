@@ -231,6 +231,24 @@ def freeze(*, desk: Desk, account: str, free: bool, effective_on: int | None) ->
     propose_action(desk, Freeze(account=desk.resolve(account), frozen=not free), effective_on, [])
 
 
+@propose.command()
+@click.argument("version", metavar="VERSION", type=click.IntRange(2))
+@click.option("--at", "height", type=click.IntRange(1), required=True, help="The first block by the new rules.")
+@effective
+def rules(*, desk: Desk, version: int, height: int, effective_on: int | None) -> None:
+    """Execute by rules VERSION from a height on; it can be neither changed nor taken back.
+
+    Every member installs a release that knows them first. A node that does not know them stops before the height and
+    goes on once it was updated. The height lies at least 32 blocks above the block in which the decision takes effect.
+
+    Example: liushui gov propose rules 2 --at 250000 --officer-dir mynet/lender1
+    """
+    from protocol.ids import Height
+    from protocol.transactions.governance import RulesUpgrade
+
+    propose_action(desk, RulesUpgrade(version=version, activation_height=Height(height)), effective_on, [])
+
+
 @gov.command()
 @click.argument("proposal_id", metavar="PROPOSAL")
 @click.argument("answer", type=click.Choice(["yes", "no"]))

@@ -30,6 +30,7 @@ def status(*, node_url: str, why: bool, as_json: bool) -> None:
             ("sync", describe_sync(found["sync"])),
             ("does not vote", found["voting_advice"] or None),
             ("epoch", found["epoch"]),
+            ("rules", _tell_rules(found["rules"])),
             ("height", found["height"]),
             ("executed", found["exec_height"]),
             ("exec root", found["exec_root"]),
@@ -75,3 +76,12 @@ def _print_why(found: dict[str, Any]) -> None:
     if rows:
         click.echo("")
         print_table(("Its word lacks", "Link", "Last heard", "Last voted in view"), rows, right=(3,))
+
+
+def _tell_rules(told: dict[str, Any]) -> str:
+    """In force, to come, and whether this node's software knows them."""
+    coming = told["next"]
+    if coming is None:
+        return str(told["version"])
+    too_old = "" if coming["version"] <= told["known"] else f"; this node knows up to {told['known']}: update it before"
+    return f"{told['version']}, and {coming['version']} from height {coming['since']} on{too_old}"

@@ -115,6 +115,7 @@ _NAMED: Final[dict[Any, Kind]] = {
     ids.Day: Kind.DAY,
     ids.TimeMs: Kind.TIME,
     ids.Epoch: Kind.INTEGER,
+    ids.Height: Kind.INTEGER,
     ids.View: Kind.INTEGER,
     ids.ValidatorIndex: Kind.INTEGER,
     Amount: Kind.MONEY,

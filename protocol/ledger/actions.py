@@ -17,6 +17,7 @@ from protocol.ledger.rows import Member, Model, Role
 from protocol.ledger.seatrows import Seat, Seats, sort_seats
 from protocol.ledger.seats import list_all_seats, plan_seats, read_epoch, read_plan
 from protocol.ledger.state import ACCOUNTS, CONVICTIONS, GOVERNED, GOVERNED_KEY, MEMBERS, MODELS, replace
+from protocol.ledger.upgrades import is_height_fit, plan_rules, read_rules
 from protocol.ledger.verdicts import apply_conviction, has_attested, is_convicted
 from protocol.ledger.voters import can_freeze_voter, can_seats_decide
 from protocol.limits import VALIDATORS_MAX
@@ -30,6 +31,7 @@ from protocol.transactions.governance import (
     ModelSet,
     PauseSet,
     PolicySet,
+    RulesUpgrade,
     SeatSet,
     calculate_seat_bytes,
 )
@@ -64,6 +66,10 @@ class ActionFault(StrEnum):
     """The member has attested no such thing."""
     REPORTER_UNFIT = "reporter_unfit"
     """Who would be given the penalty is no member, or is the attester itself."""
+    RULES_PLANNED = "rules_planned"
+    """Other rules are decided already, and have not begun."""
+    HEIGHT_UNFIT = "height_unfit"
+    """The height is too near for every node to hear of it, or years away."""
     SEATS_OUT_OF_RANGE = "seats_out_of_range"
     """Not one validator would be left, or more than the limit."""
 
@@ -77,6 +83,7 @@ ACTION_NAMES: dict[type, str] = {
     Freeze: "freeze",
     SeatSet: "seat_set",
     AttesterConvict: "attester_convict",
+    RulesUpgrade: "rules_upgrade",
 }
 
 
@@ -107,6 +114,8 @@ def find_action_fault(books: Books, action: Action) -> ActionFault | None:
             return _find_seat_fault(books, action)
         case AttesterConvict():
             return _find_conviction_fault(books, action)
+        case RulesUpgrade():
+            return _find_rules_fault(books, action)
 
 
 def apply_action(books: Books, action: Action) -> None:
@@ -125,6 +134,8 @@ def apply_action(books: Books, action: Action) -> None:
             books.state.put(MODELS, action.model, replace(books.state.need(MODELS, action.model), retired=True))
         case MemberSet():
             _apply_member_set(books, action)
+        case RulesUpgrade():
+            plan_rules(books, action)
         case Freeze():
             row = books.state.need(ACCOUNTS, action.account)
             frozen = replace(row, frozen=action.frozen, frozen_by_vote=action.frozen)
@@ -288,6 +299,18 @@ def _find_conviction_fault(books: Books, action: AttesterConvict) -> ActionFault
     if action.reporter == action.attester or books.state.get(MEMBERS, action.reporter) is None:
         return ActionFault.REPORTER_UNFIT
     return ActionFault.NOTHING_TO_CHANGE if is_convicted(books, AccountId(action.attester)) else None
+
+
+# ---------------------------------------------------------------------- rules
+
+
+def _find_rules_fault(books: Books, action: RulesUpgrade) -> ActionFault | None:
+    row = read_rules(books)
+    if row.next is not None:
+        return ActionFault.RULES_PLANNED
+    if action.version <= row.present.version:
+        return ActionFault.NOTHING_TO_CHANGE
+    return None if is_height_fit(books, action) else ActionFault.HEIGHT_UNFIT
 
 
 # ---------------------------------------------------------------------- seats

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from protocol.batch import Sidecar
 from protocol.block import Header
 from protocol.codec import CodecError, encode
-from protocol.genesis import Genesis
+from protocol.genesis import RULES_VERSION, Genesis
 from protocol.ids import ZERO_DIGEST, AccountId, ChainId, Digest, Height, PublicKey, TimeMs
 from protocol.ledger import (
     accept,
@@ -42,6 +42,7 @@ from protocol.ledger import (
     products,
     sales,
     seats,
+    upgrades,
 )
 from protocol.ledger.books import Books, Call
 from protocol.ledger.records import (
@@ -54,6 +55,7 @@ from protocol.ledger.records import (
 )
 from protocol.ledger.rows import Key, Tip
 from protocol.ledger.rules import Due, Rule, Rules
+from protocol.ledger.rulesrow import RulesRow
 from protocol.ledger.seatrows import EpochRow, list_keys
 from protocol.ledger.state import ACCOUNTS, KEYS, MEMBERS, TABLES, TIP, TIP_KEY
 from protocol.ledger.tree import StateProof, StateTree
@@ -137,6 +139,8 @@ class Ledger:
         self._receipts: list[Receipt] = []
         self._open = False
         self._due_left = 0
+        self.rules_known = RULES_VERSION
+        """The newest rules that this software executes."""
 
     @classmethod
     def from_genesis(cls, genesis: Genesis) -> "Ledger":
@@ -145,6 +149,7 @@ class Ledger:
         ledger.books.apply_genesis()
         accounts.apply_genesis_members(ledger.books)
         seats.apply_genesis_seats(ledger.books)
+        upgrades.apply_genesis_rules(ledger.books)
         _run_to_end(ledger._close_books(genesis.time_ms, EMPTY_ROOT))
         return ledger
 
@@ -187,9 +192,13 @@ class Ledger:
             pass
 
     def open_block(self, header: Header) -> None:
-        """Open the block after the last one; `run_due` must come to its end before the first transaction."""
+        """Open the block after the last one; `run_due` must come to its end before the first transaction.
+
+        Raises RulesUnknownError where the block is executed by rules that this software does not know.
+        """
         assert not self._open, "one block at a time"
         assert header.height == self.height + 1, "blocks are executed in order"
+        upgrades.begin_rules(self.books, header.height, self.rules_known)
         self._open = True
         self._due_left = DAY_EVENTS_PER_BLOCK_MAX
         self.books.set_time(header.height, header.time_ms)
@@ -313,6 +322,7 @@ class Ledger:
             changes=changes,
             events=books.take_events(),
             next_validators=self.next_validators,
+            rules=self.rules.entries,
             suspects=self.suspects,
         )
 
@@ -327,6 +337,11 @@ class Ledger:
     def epoch_row(self) -> EpochRow:
         """Who validates after the last block, who did before, and who is planned."""
         return seats.read_epoch(self.books)
+
+    @property
+    def rules(self) -> RulesRow:
+        """Which rules are in force, and which are to come."""
+        return upgrades.read_rules(self.books)
 
     @property
     def next_validators(self) -> tuple[PublicKey, ...]:

@@ -22,6 +22,7 @@ from protocol.ids import (
     PublicKey,
     TransactionIdField,
 )
+from protocol.ledger.rulesrow import RulesEntry
 from protocol.limits import REASONS_MAX
 from protocol.merkle import calculate_root
 from protocol.money import Amount, AmountField, PpmField
@@ -151,6 +152,8 @@ class Execution(NamedTuple):
     """Validator keys that the state after `height` plans for the epoch to come, ascending; none while it plans none."""
     suspects: tuple[PublicKey, ...] = ()
     """Keys among the present validators' that evidence has convicted, ascending."""
+    rules: tuple[RulesEntry, ...] = ()
+    """Which rules are in force after `height`, and which are to come."""
 
 
 def calculate_exec_root(height: Height, state_root: Digest, receipts_root: Digest, previous: Digest) -> Digest:

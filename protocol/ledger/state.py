@@ -38,6 +38,7 @@ from protocol.ledger.rows import (
     Reference,
     Tip,
 )
+from protocol.ledger.rulesrow import RulesRow
 from protocol.ledger.seatrows import Conviction, EpochRow
 from protocol.ledger.verdictrows import Verdict
 
@@ -108,6 +109,8 @@ ERASURES: Final = Table(35, "erasures", Erasure)
 """Key: data."""
 VERDICTS: Final = Table(36, "verdicts", Verdict)
 """Key: account of a member that was convicted of a false attestation."""
+RULES: Final = Table(37, "rules", RulesRow)
+"""One row."""
 
 TABLES: Final[dict[int, Table[Any]]] = {
     table.number: table
@@ -148,11 +151,13 @@ TABLES: Final[dict[int, Table[Any]]] = {
         CONVICTIONS,
         ERASURES,
         VERDICTS,
+        RULES,
     )
 }
 TIP_KEY: Final = b""
 GOVERNED_KEY: Final = b""
 EPOCH_KEY: Final = b""
+RULES_KEY: Final = b""
 
 
 class State:

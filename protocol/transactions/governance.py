@@ -15,6 +15,7 @@ from protocol.ids import (
     DayField,
     DigestField,
     EpochField,
+    HeightField,
     IndexField,
     ModelIdField,
     ObjectIdField,
@@ -117,6 +118,18 @@ class AttesterConvict(msgspec.Struct, frozen=True, array_like=True, kw_only=True
     """The member that showed it, and is given the penalty."""
 
 
+class RulesUpgrade(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=9):
+    """Execute by newer rules from a height on, once every member runs software that knows them.
+
+    What is decided is neither changed nor taken back. Software that does not know the version stops before the height.
+    """
+
+    version: Annotated[int, msgspec.Meta(ge=2, le=2**31 - 1)]
+    """Newer than the rules in force."""
+    activation_height: HeightField
+    """The first block by the new rules: at least 32 above the block in which the decision takes effect."""
+
+
 SEAT_TAG = b"LSP1"
 
 
@@ -125,7 +138,7 @@ def calculate_seat_bytes(chain_id: ChainId, account: AccountId) -> bytes:
     return SEAT_TAG + chain_id + account
 
 
-Action = PolicySet | ModelSet | ModelRetire | MemberSet | PauseSet | Freeze | SeatSet | AttesterConvict
+Action = PolicySet | ModelSet | ModelRetire | MemberSet | PauseSet | Freeze | SeatSet | AttesterConvict | RulesUpgrade
 
 
 class Propose(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=1):

@@ -17,7 +17,7 @@ from node.opening import open_everything
 from node.setup import Testnet, make_testnet
 from protocol.batch import BatchItem
 from protocol.crypto import KeySigner, calculate_account_id
-from protocol.genesis import DAY_MS
+from protocol.genesis import DAY_MS, RULES_VERSION
 from protocol.ids import AccountId, Digest, Height, PublicKey, TimeMs, TransactionId
 from protocol.money import Amount, Currency
 from protocol.transactions.envelope import Payload, TransactionBody, sign_transaction
@@ -79,6 +79,8 @@ class Cluster:
         self.testnet = testnet
         self.chain_id = testnet.genesis.calculate_chain_id()
         self.nodes: dict[str, Core] = {}
+        self.rules_known: dict[str, int] = {}
+        """By node: the newest rules that its software knows, where that is not this release's."""
         self._stacks: dict[str, AsyncExitStack] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.purses = {
@@ -92,8 +94,13 @@ class Cluster:
         for name in names:
             stack = AsyncExitStack()
             config = load_config(self.testnet.directory / name, environment={})
-            core = Core(config, await open_everything(config, stack))
-            await core.start(stack)
+            known = self.rules_known.get(name, RULES_VERSION)
+            try:
+                core = Core(config, await open_everything(config, stack, rules_known=known))
+                await core.start(stack)
+            except BaseException:
+                await stack.aclose()
+                raise
             self.nodes[name], self._stacks[name] = core, stack
             self._tasks[name] = asyncio.create_task(core.run())
 
