@@ -51,6 +51,10 @@ def start(*, data_dir: Path, passphrase_file: Path | None, passphrase_fd: int | 
     raise click.exceptions.Exit(asyncio.run(run_node(config, passphrase)))
 
 
+def _is_somebody_there() -> bool:
+    return sys.stdin.isatty()
+
+
 def _open_keys(directory: Path, file: Path | None, descriptor: int | None) -> "Passphrase | None":
     """The passphrase that opens the node's keys, tried before anything runs; None when none is sealed."""
     from node.client.keyfile import Passphrase
@@ -64,7 +68,7 @@ def _open_keys(directory: Path, file: Path | None, descriptor: int | None) -> "P
         sealed = [name for name, is_sealed in list_keys(directory).items() if is_sealed]
         if not sealed:
             return None
-        if file is None and descriptor is None and not sys.stdin.isatty():
+        if file is None and descriptor is None and not _is_somebody_there():
             fail(
                 "passphrase_missing",
                 f"The keys in {directory} are sealed, and nobody can be asked: give --passphrase-file or"

@@ -77,6 +77,21 @@ def test_init_seals_every_key_and_start_asks_for_one_passphrase(
     assert {keys.node.public_key for keys in started} == {read_public_key(home, "node")}
 
 
+def test_a_person_at_a_terminal_is_asked_once_and_only_for_sealed_keys(
+    tmp_path: Path, secret: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five keys, one question, no echo; a wrong answer ends the start; bare keys ask nobody anything."""
+    monkeypatch.setattr("node.cli.start._is_somebody_there", lambda: True)
+    home = make_home(tmp_path, secret)
+    done = run("start", "--data-dir", home, text=f"{PASSPHRASE}\n")
+    assert (done.exit_code, done.output.count("Passphrase of the keys in")) == (0, 1)
+    assert PASSPHRASE not in done.output
+    assert "[passphrase_wrong]" in run("start", "--data-dir", home, text="another horse\n").output
+    bare = setup.make_testnet(tmp_path / "net", lenders=("ada",), time_ms=TimeMs(0)).nodes[0].directory
+    assert "Passphrase" not in run("start", "--data-dir", bare, text="").output
+    assert len(started) == 2
+
+
 def test_a_node_that_cannot_open_its_keys_does_not_start(tmp_path: Path, secret: Path, started: list[Any]) -> None:
     """Nobody to ask, a wrong passphrase, one that others can read, none at all in the file; each by its code."""
     home = make_home(tmp_path, secret)
