@@ -167,6 +167,7 @@ def _describe(
         ("repayments go to", text.repayment_order.replace("_", ", then ")),
         ("decided by", f"{text.attestations_min} equal attestations"),
         ("granted in all", money(text.auto_budget_minor) if text.auto_budget_minor else "by officers, each loan"),
+        ("most by grade", ", ".join(money(one) for one in text.grade_max_minor) or None),
         ("offers stand", f"{text.offer_days} days, at UTC offset {text.utc_offset_minutes} minutes"),
         ("on sale until", text.expires_on.isoformat()),
         ("kind", type(terms.kind).__name__.removesuffix("Kind").lower()),

@@ -106,10 +106,12 @@ class Monitor:
         while True:
             await self._node.wait_settled()
             lender, today = self._find_lender(), self._node.ledger.books.today
-            if lender is not None and today != day:
+            if lender is None:
+                height, day = self._node.status().exec_height, -1
+            elif today != day:
                 height = await self._judge_all(lender)
                 day, tried_s = today, clock()
-            elif lender is not None:
+            else:
                 dirty, height = await self._read_news(lender, height)
                 if clock() - tried_s > RETRY_S:
                     dirty |= self._waiting

@@ -12,8 +12,9 @@ from node.monitor import room
 from node.monitor.records import Kept
 from node.monitor.store import ALERTS_FILE, AlertStore
 from protocol.codec import encode
-from protocol.ids import Day, TimeMs
-from protocol.ledger.state import CONTRACTS, DATA
+from protocol.ids import Day, Height, TimeMs
+from protocol.ledger.rows import Role
+from protocol.ledger.state import ACCOUNTS, CONTRACTS, DATA
 from protocol.money import Amount
 from protocol.transactions.data import Purpose
 from scoring.rows import Category
@@ -174,6 +175,36 @@ async def test_a_statement_unlike_its_anchor_is_refused_once(scene: Scene) -> No
             await wait_judged(scene, made.data)
     refused = [line for line in logs if line["event"] == "statement_refused"]
     assert [line["reason"] for line in refused] == ["period_differs"]
+
+
+async def test_a_member_that_does_not_lend_watches_nothing_and_rests(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the next block each time, and begins once the validators let it lend."""
+    waited: list[int] = []
+    wait = scene.node.wait_height_beyond
+
+    async def count(height: Height, timeout_s: float) -> Height:
+        waited.append(height)
+        return await wait(height, timeout_s)
+
+    monkeypatch.setattr(scene.node, "wait_height_beyond", count)
+    account = scene.node.make_officer("harbour").account
+    state = scene.node.ledger.books.state
+    lender = state.need(ACCOUNTS, account)
+    state.put(ACCOUNTS, account, msgspec.structs.replace(lender, roles=int(Role.VALIDATOR)))
+    state.keep()
+    first = state.need(CONTRACTS, scene.loan).disclosure.instalments[0]
+    async with scene.watching():
+        await scene.pass_days(first.due_on - scene.today + 2)
+        await asyncio.sleep(0.1)
+        assert scene.store.newest == 0
+        assert len(waited) <= 5
+        state.put(ACCOUNTS, account, lender)
+        state.keep()
+        await scene.node.make_block()
+        (alert,) = await scene.wait_alerts(1)
+    assert alert.rule == "payment_missed"
 
 
 async def test_a_fault_of_the_monitor_ends_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
