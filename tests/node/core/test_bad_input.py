@@ -237,10 +237,8 @@ def make_nonsense(chain_id: ChainId) -> list[Message]:
         ManifestReply(digest=Digest(NOWHERE), manifest=make_snapshot().manifest),
         GetChunk(digest=Digest(NOWHERE)),
         ChunkReply(digest=Digest(NOWHERE), chunk=b"\xc1"),
-        GetOutcome(transaction=TransactionId(NOWHERE), height=Height(HUGE), named=Height(HUGE)),
-        GetOutcome(transaction=TransactionId(NOWHERE), height=Height(0), named=Height(0)),
-        OutcomeReply(transaction=TransactionId(NOWHERE), recorded=RECORDED),
-        OutcomeReply(transaction=TransactionId(NOWHERE), recorded=None),
+        *(GetOutcome(transaction=TransactionId(NOWHERE), height=Height(at), named=Height(at)) for at in (0, HUGE)),
+        *(OutcomeReply(transaction=TransactionId(NOWHERE), recorded=one) for one in (RECORDED, None)),
         GetKeyUse(other=Digest(NOWHERE)),
         KeyUse(node_key=PublicKey(NOWHERE), instance=ZERO_DIGEST, other=ZERO_DIGEST, signature=Signature(bytes(64))),
     ]
