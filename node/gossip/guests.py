@@ -1,8 +1,8 @@
 """Guests: nodes of nobody in the books, that a node lets in to read where its settings say `observers = "open"`.
 
-A guest proves its key as everybody does. It is told where this node stands, and may ask for what is final: blocks,
-batches, certificates, recorded receipts, snapshots. Nothing else that it says is heard: no votes, no transactions, no
-claims, so that it can neither write nor mislead. Batches come to it without the bins of applications, which belong to
+A guest proves its key as everybody does. It is told where this node stands, and may ask for blocks, batches,
+certificates, recorded receipts and snapshots. Nothing else that it says is heard: no votes, no transactions, no claims,
+so that it can neither write nor mislead. Batches come to it without the bins of applications, which belong to
 persons and to those they were granted to; it executes by the recorded receipts instead. Places are few, a guest's rates
 are an eighth of a member's, and no member ever asks a guest for anything. Never serve a document here.
 """
