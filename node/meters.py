@@ -50,7 +50,7 @@ class Requests:
 class Meters:
     """What is counted at no room in particular."""
 
-    __slots__ = ("attestations", "finality", "lag", "rejected", "submitted")
+    __slots__ = ("attestations", "busy", "finality", "lag", "rejected", "submitted")
 
     def __init__(self) -> None:
         self.finality = Buckets(FINALITY_S)
@@ -61,5 +61,7 @@ class Meters:
         """Transactions at the door, by answer."""
         self.rejected: Counter[int] = Counter()
         """Of those rejected at the door, by number of the reason."""
+        self.busy: Counter[str] = Counter()
+        """Transactions of groups of which nothing was taken, by why."""
         self.attestations: Counter[str] = Counter()
         """By result."""

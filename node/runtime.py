@@ -118,8 +118,9 @@ class Node:
         meters = self.core.meters
         try:
             answers = await self.core.door.submit(items)
-        except Busy:
+        except Busy as busy:
             meters.submitted["busy"] += len(items)
+            meters.busy[busy.reason] += len(items)
             raise
         meters.submitted.update([one.status for one in answers])
         meters.rejected.update([one.rejection for one in answers if one.rejection is not None])

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from typing import Final, Literal, NamedTuple, get_args
 
 from consensus.departures import Departure
-from node.api.ports import SyncState
+from node.api.ports import BusyReason, SyncState
 from node.api.whereabouts import STAGES
 from node.gossip.handshake import CloseCode
 from node.meters import DISK_S, FINALITY_S, WORK_S
@@ -155,6 +155,12 @@ CONSENSUS: Final = (
 )
 TRANSACTIONS: Final = (
     Metric("submissions", "counter", "Transactions submitted here, by the answer.", (Label("answer", ANSWERS),)),
+    Metric(
+        "submissions_busy",
+        "counter",
+        "Transactions of groups of which nothing was taken, by why.",
+        (Label("reason", get_args(BusyReason)),),
+    ),
     Metric(
         "submissions_rejected",
         "counter",

@@ -100,6 +100,8 @@ def _read_transactions(core: Core, into: Readings) -> None:
     pool, meters = core.mempool, core.meters
     for answer, count in meters.submitted.items():
         into.put("submissions", count, answer)
+    for why, count in meters.busy.items():
+        into.put("submissions_busy", count, why)
     for number, count in meters.rejected.items():
         into.put("submissions_rejected", count, name_family(number))
     for reason, count in core.executor.outcomes.items():

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from node import setup
 from node.api.app import ENDPOINTS
+from node.api.ports import Busy
 from node.config import load_config
 from node.core import read_clock_ms
 from node.meters import Buckets, Requests
@@ -92,9 +93,14 @@ async def test_a_fresh_node_shows_every_series_and_counts_what_it_does(watched: 
     assert (taken.status, refused.status) == ("accepted", "rejected")
     assert taken.id is not None
     await node.wait_final(taken.id, 10.0)
+    node.core.door.closed = True
+    with pytest.raises(Busy):
+        await node.submit([agent.mint(purse.account, 100)] * 3)
     then = await watched.scrape()
     assert then["liushui_submissions_total", (("answer", "accepted"),)] == 1
     assert then["liushui_submissions_rejected_total", (("family", "envelope"),)] == 1
+    assert then["liushui_submissions_total", (("answer", "busy"),)] == 3
+    assert then["liushui_submissions_busy_total", (("reason", "stopping"),)] == 3
     assert then["liushui_transactions_executed_total", (("outcome", "success"),)] == 1
     assert then["liushui_height_executed", ()] >= 1
     assert then["liushui_blocks_finalised_total", ()] >= 1
