@@ -10,6 +10,7 @@ from node.audit import Audit
 from node.backup import create_backup, verify_backup
 from node.demo.cast import OBSERVER
 from node.opening import DATABASE
+from node.rebuild import rebuild
 from node.vault.crypto import open_document
 from protocol.codec import encode
 from protocol.ledger.state import ERASURES
@@ -71,5 +72,7 @@ async def test_nothing_of_an_erased_statement_is_left_on_any_disk(tmp_path: Path
             assert report.fault is None, (name, report.fault)
             assert report.erased == 1
             assert report.applications == 1
+        rebuilt = await rebuild(here.directory(NAMES[0]), here.testnet.genesis, None)
+        assert rebuilt.exec_root == report.exec_root, "a database is made anew without the bins, too"
         for name in NAMES:
             await asyncio.to_thread(verify_backup, here.directory(name) / "backups" / "one")
