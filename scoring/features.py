@@ -8,7 +8,7 @@ Amounts per month are compared with the instalment as given, so a caller with we
 monthly equivalent.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from scoring.feature_table import FEATURE_SPEC, FEATURES, FeatureDef, render_table
@@ -25,6 +25,7 @@ from scoring.series import (
     calculate_series,
     is_income,
     is_spending,
+    select_since,
 )
 
 __all__ = [
@@ -84,10 +85,8 @@ def _calculate_gap(days: Sequence[int], *, start: int, end: int) -> int:
     return max(gap, end - last)
 
 
-def _calculate_share(rows: Sequence[Row], part: Callable[[Row], bool]) -> int | None:
-    """Share of the absolute amounts of `rows` for which `part` holds, in bps."""
-    total = sum(abs(row.amount) for row in rows)
-    return calculate_bps(sum(abs(row.amount) for row in rows if part(row)), total)
+def _is_cash(row: Row) -> bool:
+    return row.channel == Channel.CASH or row.category == Category.CASH
 
 
 def _over(value: int | None, denominator: int | None) -> int | None:
@@ -143,7 +142,7 @@ def _calculate_balance(series: Series, *, instalment: int, inflow_med: int | Non
 
 def _calculate_income(series: Series, income: Sequence[Row], windows: Sequence[int]) -> _Values:
     """The features of income: level, regularity, sources."""
-    recent = [row for row in income if row.day >= series.as_of - 180]
+    recent = select_since(income, series.as_of - 180)
     enough = len(windows) >= WINDOWS_MIN
     median = calculate_median(windows) if enough else None
     payers: dict[bytes, int] = {}
@@ -168,8 +167,8 @@ def _calculate_income(series: Series, income: Sequence[Row], windows: Sequence[i
         "max_in_ratio": calculate_bps(max((row.amount for row in recent), default=0), calculate_mean(windows))
         if enough
         else None,
-        "cash_in": _calculate_share(recent, lambda row: row.channel == Channel.CASH or row.category == Category.CASH),
-        "last14_in": _over(sum(row.amount for row in recent if row.day >= series.as_of - 14), median),
+        "cash_in": calculate_bps(sum(row.amount for row in recent if _is_cash(row)), total),
+        "last14_in": _over(sum(row.amount for row in select_since(income, series.as_of - 14)), median),
         "round_in": calculate_bps(sum(1 for row in recent if row.amount % ROUND_MINOR == 0), len(recent)),
     }
 
@@ -179,7 +178,8 @@ def _calculate_spending(series: Series, *, instalment: int, windows: Sequence[in
     enough = len(windows) >= WINDOWS_MIN
     inflow = calculate_median(windows) if enough else None
     spending = [row for row in series.rows if is_spending(row)]
-    recent = [row for row in spending if row.day >= series.as_of - 180]
+    recent = select_since(spending, series.as_of - 180)
+    spent = -sum(row.amount for row in recent)
     out = series.window_sums(spending)
     outflow = calculate_median(out) if enough else None
     fixed_rows = [row for row in spending if row.category in FIXED]
@@ -187,7 +187,7 @@ def _calculate_spending(series: Series, *, instalment: int, windows: Sequence[in
     debts = [row for row in spending if row.category == Category.LOAN_REPAYMENT]
     debt = calculate_mean(series.window_sums(debts)) if enough else None
     loans = [row for row in series.since(90) if row.category == Category.LOAN_DISBURSEMENT and row.amount > 0]
-    lenders = {row.counterparty: True for row in (*loans, *(row for row in debts if row.day >= series.as_of - 90))}
+    lenders = {row.counterparty: True for row in (*loans, *select_since(debts, series.as_of - 90))}
     net = inflow - outflow if inflow is not None and outflow is not None else None
     residual = None if net is None else net - instalment
     return {
@@ -196,13 +196,13 @@ def _calculate_spending(series: Series, *, instalment: int, windows: Sequence[in
         "fixed_month": fixed,
         "fixed_inst": _over(fixed, instalment),
         "fixed_ratio": _over(fixed, inflow),
-        "cash_out": _calculate_share(recent, lambda row: row.channel == Channel.CASH or row.category == Category.CASH),
+        "cash_out": calculate_bps(-sum(row.amount for row in recent if _is_cash(row)), spent),
         "debt_service_month": debt,
         "dti": None if debt is None else calculate_bps(debt + instalment, inflow),
         "n_lenders_90": len(lenders),
         "new_loans_90": len(loans),
-        "gambling": _calculate_share(recent, lambda row: row.category == Category.GAMBLING),
-        "night": _calculate_share(recent, lambda row: 0 <= row.minute < NIGHT_END_MINUTE),
+        "gambling": calculate_bps(-sum(row.amount for row in recent if row.category == Category.GAMBLING), spent),
+        "night": calculate_bps(-sum(row.amount for row in recent if 0 <= row.minute < NIGHT_END_MINUTE), spent),
         "net_med": net,
         "net_ratio": _over(net, calculate_mean(windows)),
         "net_adb": _over(net, calculate_mean(series.balances(180))),
@@ -215,7 +215,7 @@ def _calculate_stress(series: Series, *, instalment: int) -> _Values:
     """Penalties and the rhythm of the account."""
     year = series.since(365)
     penalties = [row for row in series.rows if row.category == Category.SANCTION and row.amount < 0]
-    recent = [row for row in penalties if row.day >= series.as_of - 365]
+    recent = select_since(penalties, series.as_of - 365)
     amount = -sum(row.amount for row in recent)
     half_year = min(180, series.as_of - series.first_day)
     days = {row.day: True for row in series.since(180)}
@@ -264,7 +264,7 @@ def _calculate_roundtrip(series: Series, income: Sequence[Row]) -> int:
 
 def _calculate_authenticity(series: Series, income: Sequence[Row]) -> _Values:
     """Marks of invented or circulated flows."""
-    recent = [row for row in income if row.day >= series.as_of - 180]
+    recent = select_since(income, series.as_of - 180)
     total = sum(row.amount for row in recent)
     inward: dict[int, int] = {}
     outward: dict[int, int] = {}
@@ -279,11 +279,11 @@ def _calculate_authenticity(series: Series, income: Sequence[Row]) -> _Values:
     passed = sum(min(amount, outward.get(day, 0)) for day, amount in inward.items())
     breaks = duplicates = 0
     for last, row in zip(series.rows, series.rows[1:], strict=False):
-        if last.balance is not None and row.balance is not None and last.balance + row.amount != row.balance:
+        before, after, amount = last.balance, row.balance, row.amount
+        if before is not None and after is not None and before + amount != after:
             breaks += 1
-        same = last.day == row.day and last.amount == row.amount and last.balance == row.balance
-        if same and last.counterparty == row.counterparty and last.minute == row.minute:
-            duplicates += 1
+        if amount == last.amount and before == after and last.day == row.day:
+            duplicates += last.counterparty == row.counterparty and last.minute == row.minute
     return {
         "chain_breaks": breaks,
         "sameday_pass": calculate_bps(passed, total),

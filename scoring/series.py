@@ -21,7 +21,7 @@ WINDOWS_MIN: Final = 3
 BPS_LIMIT: Final = 10_000_000
 
 _DAY: Final = attrgetter("day")
-_ORDER: Final = attrgetter("day", "seq")
+_SEQ: Final = attrgetter("seq")
 
 NOT_INCOME: Final = (
     Category.INTEREST,
@@ -76,6 +76,11 @@ def calculate_median(values: Sequence[int]) -> int | None:
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) // 2
 
 
+def select_since(rows: Sequence[Row], day: int) -> Sequence[Row]:
+    """The rows on and after a day; `rows` ascend by day."""
+    return rows[bisect_left(rows, day, key=_DAY) :]
+
+
 def is_income(row: Row) -> bool:
     """Money earned: positive, and not interest, refund, reversal, own transfer or a loan paid out."""
     return row.amount > 0 and row.category not in NOT_INCOME
@@ -101,9 +106,9 @@ class Series:
     lowest: int | None
     """Least end-of-day balance of the whole history."""
 
-    def since(self, days: int) -> tuple[Row, ...]:
+    def since(self, days: int) -> Sequence[Row]:
         """Rows of the last `days` days before as_of."""
-        return self.rows[bisect_left(self.rows, self.as_of - days, key=_DAY) :]
+        return select_since(self.rows, self.as_of - days)
 
     def balances(self, days: int) -> tuple[int, ...]:
         """End-of-day balances of the last `days` days (D_n), back to the first row or the year at most."""
@@ -115,12 +120,15 @@ class Series:
         return min(WINDOWS, (self.as_of - self.first_day) // WINDOW_DAYS)
 
     def window_sums(self, rows: Sequence[Row]) -> tuple[int, ...]:
-        """Absolute amounts of `rows` summed per whole window, newest window first; W_k = [asof-30(k+1), asof-30k)."""
-        sums = [0] * self.windows()
-        for row in rows:
-            index = (self.as_of - 1 - row.day) // WINDOW_DAYS
-            if index < len(sums):
-                sums[index] += abs(row.amount)
+        """Absolute amounts of `rows` summed per whole window, newest window first; W_k = [asof-30(k+1), asof-30k).
+
+        `rows` are some of this series', in its order.
+        """
+        count = self.windows()
+        sums = [0] * count
+        newest = self.as_of - 1
+        for row in select_since(rows, self.as_of - WINDOW_DAYS * count):
+            sums[(newest - row.day) // WINDOW_DAYS] += abs(row.amount)
         return tuple(sums)
 
 
@@ -137,7 +145,8 @@ def calculate_balances(rows: Sequence[Row]) -> list[int] | None:
     balance = shown - sum(row.amount for row in rows[: known + 1])
     balances = []
     for row in rows:
-        balance = row.balance if row.balance is not None else balance + row.amount
+        found = row.balance
+        balance = balance + row.amount if found is None else found
         balances.append(balance)
     return balances
 
@@ -147,20 +156,25 @@ def calculate_series(rows: Sequence[Row], *, as_of: int, last_day: int) -> Serie
 
     Balances are carried forward up to the statement's own last day, never past as_of - 1.
     """
-    kept = tuple(sorted((row for row in rows if row.day < as_of), key=_ORDER))
-    if not kept:
+    ordered = [row for row in rows if row.day < as_of]
+    if not ordered:
         return None
+    # Two stable sorts by one integer make (day, seq), in half the time of one by pairs.
+    ordered.sort(key=_SEQ)
+    ordered.sort(key=_DAY)
+    kept = tuple(ordered)
     first_day = kept[0].day
     end_day = max(kept[-1].day, min(last_day, as_of - 1))
-    balances = calculate_balances(kept)
     eod_day = max(first_day, as_of - YEAR_DAYS)
     eod: list[int] = []
     lowest: int | None = None
-    for index, balance in enumerate(balances or ()):
-        next_day = kept[index + 1].day if index + 1 < len(kept) else end_day + 1
-        if next_day > kept[index].day:
-            lowest = balance if lowest is None else min(lowest, balance)
-            eod.extend([balance] * (next_day - max(eod_day, kept[index].day)))
+    days = [row.day for row in kept]
+    nexts = [*days[1:], end_day + 1]
+    for balance, day, next_day in zip(calculate_balances(kept) or (), days, nexts, strict=False):
+        if next_day > day:
+            if lowest is None or balance < lowest:
+                lowest = balance
+            eod.extend([balance] * (next_day - max(eod_day, day)))
     return Series(
         rows=kept,
         as_of=as_of,

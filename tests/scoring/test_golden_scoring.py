@@ -100,14 +100,23 @@ def test_one_digest_under_any_hash_seed() -> None:
     assert len(digests) == 1
 
 
+def find_python(version: str) -> str | None:
+    """An interpreter of a version that has msgspec: this one, one of LIUSHUI_PYTHONS, or one on the PATH."""
+    named = [one for one in os.environ.get("LIUSHUI_PYTHONS", "").split(os.pathsep) if one]
+    for python in (sys.executable, *named, shutil.which(f"python{version}")):
+        if python is None:
+            continue
+        program = "import sys, msgspec; print('%d.%d' % sys.version_info[:2])"
+        probe = subprocess.run([python, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+        if probe.returncode == 0 and probe.stdout.strip() == version:
+            return python
+    return None
+
+
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_one_digest_on_every_python(version: str) -> None:
-    """The digest is the same on each supported Python that is at hand with msgspec."""
-    found = f"{sys.version_info.major}.{sys.version_info.minor}"
-    python = sys.executable if version == found else shutil.which(f"python{version}")
+    """Features, points, reasons and invoices have one digest on each supported Python that is at hand."""
+    python = find_python(version)
     if python is None:
-        pytest.skip(f"python{version} is not on the path")
-    probe = subprocess.run([python, "-c", "import msgspec"], capture_output=True, timeout=60, check=False)
-    if probe.returncode:
-        pytest.skip(f"python{version} is there but does not run with msgspec")
+        pytest.skip(f"no Python {version} here has msgspec; name one in LIUSHUI_PYTHONS")
     assert run_digest(python, seed="7") == run_digest(sys.executable, seed="0")
