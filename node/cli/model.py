@@ -101,7 +101,8 @@ def evaluate(*, data_dir: Path, name: str, as_json: bool) -> None:
 
     loans.csv: loan_id, date, amount_minor, duration (instalments), bad (1 = bad). transactions.csv.gz: loan_id, date,
     seq, amount_minor (signed), balance_minor, operation, k_symbol, bank, account. Only movements before a loan's day
-    count. The digest covers every feature, bin, score and reason: it is the same on every machine.
+    count. The digest covers every feature, bin, score and reason: it is the same on every machine. PSI compares with
+    the loans the model was fitted on, half-year by half-year too; group_NAME columns make tables of how groups fare.
     """
     from scoring.train.evaluate import evaluate as measure
 
@@ -137,6 +138,42 @@ def evaluate(*, data_dir: Path, name: str, as_json: bool) -> None:
             for one in report["bands"]
         ],
     )
+    _print_drift(report["periods"])
+    _print_fairness(report["fairness"])
+
+
+def _print_drift(periods: list[dict[str, Any]]) -> None:
+    click.echo("")
+    print_table(
+        ("Granted", "Loans", "Bad", "PSI", "PSI by chance"),
+        [
+            (one["period"], one["loans"], one["bad"], _figure(one["psi"]), _figure(one["psi_by_chance"]))
+            for one in periods
+        ],
+    )
+
+
+def _print_fairness(attributes: list[dict[str, Any]]) -> None:
+    """A table for each group column; without one, that nothing is known."""
+    click.echo("")
+    if not attributes:
+        click.echo("Groups: no attribute given (a column group_NAME of loans.csv is measured here, and nowhere else).")
+    for attribute in attributes:
+        print_table(
+            (attribute["attribute"].capitalize(), "Loans", "Bad", "Bad rate", "AUC", "Approved", "Ratio to highest"),
+            [
+                (
+                    one["group"],
+                    one["loans"],
+                    one["bad"],
+                    _percent(one["bad_rate"]),
+                    _figure(one["auc"]),
+                    _percent(one["approval_rate"]),
+                    _figure(one["approval_ratio"]),
+                )
+                for one in attribute["groups"]
+            ],
+        )
 
 
 @model.command()
@@ -187,6 +224,10 @@ def read_model(name: str) -> "PointsModel":
         fail("model_unknown", f"{name!r} is neither a shipped model (liushui model list) nor a file.")
     except ValueError as error:
         fail("model_invalid", f"{name}: {error}.")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _percent(value: float | None) -> str:

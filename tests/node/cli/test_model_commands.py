@@ -70,6 +70,19 @@ def test_data_that_cannot_be_measured_is_refused_with_its_reason(folder: Path) -
     assert "data_invalid" in run("evaluate", "--data", str(folder)).stderr
 
 
+def test_drift_and_groups_are_told_in_words_too(folder: Path) -> None:
+    """A table per half-year and per group column; without such a column, that nothing is known."""
+    text = run("evaluate", "--data", str(folder)).stdout
+    assert "no attribute given" in text
+    assert "PSI by chance" in text
+    write_loans(folder, [50] * 4 + [125] * 4, [False] * 4 + [True] * 4, sex=["f", "m"] * 4)
+    lines = run("evaluate", "--data", str(folder)).stdout.splitlines()
+    assert any(line.startswith("Sex") for line in lines)
+    assert any(line.split()[:3] == ["f", "4", "2"] for line in lines)
+    write_loans(folder, [50] * 22, [True] + [False] * 21, name=[str(one) for one in range(22)])
+    assert "group_name has 22 values" in run("evaluate", "--data", str(folder)).stderr
+
+
 def test_an_unknown_model_is_refused(folder: Path) -> None:
     """Neither a shipped name nor a model's file."""
     assert "model_unknown" in run("evaluate", "--data", str(folder), "--model", "oracle").stderr

@@ -120,9 +120,9 @@ def test_mutated_workbooks_raise_nothing_but_statement_errors(
 
 def test_size_limit(refusal: Callable[..., StatementError]) -> None:
     """A file beyond the limit is refused before it is looked at."""
-    started = time.perf_counter()
+    started = time.process_time()
     assert refusal(b"a" * (BYTES_MAX + 1)).code == "too_large"
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_row_limit(refusal: Callable[..., StatementError]) -> None:
@@ -231,17 +231,17 @@ def test_workbook_entities_are_refused(make_xlsx: Callable[..., bytes], refusal:
 )
 def test_work_is_bounded_in_time(data: bytes) -> None:
     """Megabytes made to provoke quadratic work are refused within seconds."""
-    started = time.perf_counter()
+    started = time.process_time()
     assert isinstance(read_or_refuse(data), StatementError)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_full_statement_is_read_in_seconds() -> None:
     """The largest chain that is allowed is ordered and checked in linear time."""
     head = "date,amount,balance,description,counterparty,currency\n"
     rows = [f"2024-03-{1 + index // 1700:02d},1.00,{index + 1}.00,a,b{index % 50},EUR" for index in range(50_000)]
-    started = time.perf_counter()
+    started = time.process_time()
     statement = read_or_refuse((head + "\n".join(reversed(rows))).encode())
     assert isinstance(statement, Statement)
     assert len(statement.rows) == 50_000
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30
