@@ -1,14 +1,16 @@
 """What the service manager is told: ready, how it goes, that the loop still turns, that the node stops (sd_notify(3)).
 
 A datagram to the socket that systemd names; nothing at all when nobody named one. Sent from the event loop itself, so
-that a loop that hangs is noticed. Never a name or a number of anybody's in here.
+that a loop that hangs is noticed. A node that a program started for itself ends with that program, whatever ended it:
+`end_with_input`. Never a name or a number of anybody's in here.
 """
 
 import asyncio
 import contextlib
 import os
+import signal
 import socket
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Final
 
 TELL_EVERY_S: Final = 10.0
@@ -60,3 +62,25 @@ class Service:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.setblocking(False)
             channel.sendto(text.encode(), self._address)
+
+
+@contextlib.contextmanager
+def end_with_input(descriptor: int) -> Iterator[None]:
+    """Within it, a SIGTERM comes to this process when the pipe `descriptor` ends: when nobody holds its other end.
+
+    The kernel closes a killed program's pipes, so nothing has to be looked for. What is written into it is not read for
+    its meaning. Raises OSError for what is no pipe, socket or terminal.
+    """
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        with contextlib.suppress(BlockingIOError):
+            if not os.read(descriptor, 4_096):
+                loop.remove_reader(descriptor)
+                signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(descriptor, look)
+    try:
+        yield
+    finally:
+        loop.remove_reader(descriptor)

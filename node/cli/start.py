@@ -1,6 +1,8 @@
 """`liushui start`: the door to the runtime. Settings come from config.toml, the environment, then these flags."""
 
+import contextlib
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +14,7 @@ from node.cli.common import fail, passphrase_options, read_passphrase
 if TYPE_CHECKING:
     from node.client.keyfile import Passphrase
 
+STANDARD_INPUT: Final = 0
 CREDENTIAL: Final = "liushui-passphrase"
 
 
@@ -30,7 +33,14 @@ CREDENTIAL: Final = "liushui-passphrase"
 @click.option("--api-port", type=click.IntRange(0, 65_535), default=None, help="Port of the API.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default=None)
 @click.option("--log-json/--log-text", default=None, help="JSON lines for machines, or aligned text for people.")
-def start(*, data_dir: Path, passphrase_file: Path | None, passphrase_fd: int | None, **overrides: Any) -> None:
+@click.option(
+    "--until-input-ends",
+    is_flag=True,
+    help="Stop too when the pipe on standard input ends: with the program that started this node, however that ends.",
+)
+def start(
+    *, data_dir: Path, passphrase_file: Path | None, passphrase_fd: int | None, until_input_ends: bool, **overrides: Any
+) -> None:
     """Run the node of a data directory until SIGTERM or Ctrl-C.
 
     Sealed keys have one passphrase: from --passphrase-file, --passphrase-fd, the systemd credential
@@ -42,13 +52,21 @@ def start(*, data_dir: Path, passphrase_file: Path | None, passphrase_fd: int | 
 
     from node.config import ConfigError, load_config
     from node.runtime import run_node
+    from node.service import end_with_input
 
+    if until_input_ends and not stat.S_ISFIFO(os.fstat(STANDARD_INPUT).st_mode):
+        fail("input_no_pipe", "Standard input is no pipe, whose end could be noticed: leave --until-input-ends out.")
     try:
         config = load_config(data_dir, environment=os.environ, overrides=overrides)
     except ConfigError as error:
         fail(error.code, error.sentence)
     passphrase = _open_keys(Path(config.data_dir), passphrase_file, passphrase_fd)
-    raise click.exceptions.Exit(asyncio.run(run_node(config, passphrase)))
+
+    async def run() -> int:
+        with end_with_input(STANDARD_INPUT) if until_input_ends else contextlib.nullcontext():
+            return await run_node(config, passphrase)
+
+    raise click.exceptions.Exit(asyncio.run(run()))
 
 
 def _is_somebody_there() -> bool:

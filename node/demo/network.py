@@ -80,7 +80,8 @@ class LocalNetwork:
             "start",
             "--data-dir",
             str(place.directory),
-            stdin=asyncio.subprocess.DEVNULL,
+            "--until-input-ends",  # with this process, also when it is killed
+            stdin=asyncio.subprocess.PIPE,
             stdout=log,
             stderr=log,
             cwd=ROOT,

@@ -187,6 +187,26 @@ def test_a_bench_that_is_stopped_leaves_nothing(
     assert not directory.exists()
 
 
+def test_a_bench_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    """SIGKILL in the midst of a load: nobody can clean up, and every node ends by itself all the same."""
+    directory = tmp_path / "data"
+    process = begin(
+        "--validators", "1", "--rate", "50", "--seconds", "60", "--load-only", "--data-dir", str(directory)
+    )  # fmt: skip
+    try:
+        wait_for_load(process, directory)
+        assert len(find_processes(directory / "network")) >= 1
+        process.kill()
+        process.communicate()
+        until = time.monotonic() + 60
+        while find_processes(directory) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert find_processes(directory) == []
+    finally:
+        for pid in find_processes(directory):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_a_node_that_ends_under_way_is_named(tmp_path: Path) -> None:
     """Killed by somebody else in the midst of a load: one sentence with its name, exit code 1, and nothing is left."""
     directory = tmp_path / "data"

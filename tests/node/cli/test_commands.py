@@ -217,6 +217,15 @@ def test_a_node_without_lawful_settings_does_not_start(tmp_path: Path, setting: 
     assert "[config_invalid]" in done.output
 
 
+def test_the_end_of_a_file_is_not_the_end_of_a_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a pipe tells when whoever holds its other end is gone."""
+    with (tmp_path / "input").open("w+b") as file:
+        monkeypatch.setattr("node.cli.start.STANDARD_INPUT", file.fileno())
+        done = run("start", "--data-dir", str(tmp_path), "--until-input-ends")
+    assert done.exit_code == EXIT_REFUSED
+    assert "[input_no_pipe]" in done.output
+
+
 @pytest.mark.parametrize(
     ("amount", "exponent", "text"),
     [(0, 2, "0.00"), (5, 2, "0.05"), (-123456789, 2, "-1,234,567.89"), (1000, 0, "1,000"), (None, 2, "-")],

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import pytest
 from node.config import load_config
 from node.core import read_clock_ms
 from node.runtime import EXIT_CLEAN, run_node
-from node.service import Service
+from node.service import Service, end_with_input
 from node.setup import make_testnet
 from protocol.ids import TimeMs
+from tests.node.core.chaintools import until
 
 
 @pytest.fixture
@@ -76,3 +78,19 @@ def test_an_abstract_name_is_spoken_to_as_well() -> None:
         heard.bind("\0" + name)
         Service.take({"NOTIFY_SOCKET": "@" + name}).tell_stopping()
         assert heard.recv(64) == b"STOPPING=1"
+
+
+async def test_a_node_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
+    """A cleanly stopped node when the other end of its input is closed, which the kernel does for a killed program too;
+    what is written there means nothing."""
+    net = make_testnet(tmp_path / "net", lenders=("solo",), time_ms=TimeMs(read_clock_ms()))
+    reader, writer = os.pipe()
+    with end_with_input(reader):
+        running = asyncio.create_task(run_node(load_config(net.directory / "solo", environment={})))
+        os.write(writer, b"quit\n" * 2_000)
+        await until(lambda: not select.select([reader], [], [], 0)[0])
+        assert not running.done()
+        os.close(writer)
+        async with asyncio.timeout(60):
+            assert await running == EXIT_CLEAN
+    os.close(reader)
