@@ -26,7 +26,6 @@ from protocol.ids import AccountId, Digest, Height, ObjectId, TimeMs, Transactio
 from protocol.ledger.erasure import rests_on
 from protocol.ledger.execute import Execution, Ledger
 from protocol.ledger.records import Receipt
-from protocol.ledger.rows import Data
 from protocol.ledger.state import DATA, ERASURES, KEYS
 from protocol.limits import ERASED_SIDECARS_MAX
 from protocol.rejections import Rejection
@@ -130,12 +129,7 @@ class Eraser:
         named = await self._find_named()
         ready = [data for data, height in self._desk.due.items() if height <= named]
         try:
-            if ready:
-                await self._places.payloads.shred(self._find_height())
-            for data in ready:
-                await self._erase(data)
-                self._desk.due.pop(data, None)
-                self._owed[data] = None
+            await self._erase_all(ready)
         except (StoreError, VaultError) as error:
             self._log.warning("erasure_delayed", code=error.code, reason=error.sentence)
         except OSError as error:
@@ -149,29 +143,56 @@ class Eraser:
         block = await self._places.store.read_block(self._find_height())
         return Height(0) if block is None else Height(block.header.exec_height)
 
-    async def _erase(self, data: ObjectId) -> None:
-        places, books = self._places, self._port.ledger.books
-        row = books.state.need(DATA, data)
-        document = Digest(row.anchor.document)
-        documents = 0
-        if not self._is_named_elsewhere(data, row):
-            documents = int(await places.vault.erase(document, for_ever=True))
-        sidecars = await places.store.erase_sidecars(data)
-        if places.forget_alerts is not None:
-            await places.forget_alerts(data)
-        copies = await asyncio.to_thread(erase_copies, places.directory, data, document)
-        await places.vault.note_erasure(data, documents, sidecars)
-        self._log.info("data_erased", data=data, documents=documents, sidecars=sidecars, copies=copies)
-
-    def _is_named_elsewhere(self, data: ObjectId, row: Data) -> bool:
-        """Whether other data of the owner, whose erasure is not due, commits to the same document."""
+    async def _erase_all(self, ready: list[ObjectId]) -> None:
+        """Erase these, in copies beside the databases first; each is owed a receipt then."""
+        if not ready:
+            return
         state = self._port.ledger.books.state
-        for key, other in state.walk(DATA):
-            if other.anchor.document == row.anchor.document and other.owner == row.owner and key != data:
+        rows = {data: state.need(DATA, data) for data in ready}
+        live = await self._find_live(frozenset(row.anchor.document for row in rows.values()))
+        orders: dict[ObjectId, Digest | None] = {
+            data: None if row.anchor.document in live else Digest(row.anchor.document) for data, row in rows.items()
+        }
+        await asyncio.to_thread(erase_copies, self._places.directory, list(orders.items()))
+        await self._places.payloads.shred(self._find_height())
+        for data, document in orders.items():
+            if await self._is_to_do(data, document):
+                await self._erase(data, document)
+            self._desk.due.pop(data, None)
+            self._owed[data] = None
+
+    async def _find_live(self, documents: frozenset[bytes]) -> set[bytes]:
+        """Those of the documents that other data commits to, whose erasure is not due: they stay for it."""
+        state = self._port.ledger.books.state
+        live: set[bytes] = set()
+        for count, (key, row) in enumerate(list(state.walk(DATA))):
+            if not count % SLICE:
+                await asyncio.sleep(0)
+            if row.anchor.document in documents:
                 erasure = state.get(ERASURES, key)
                 if erasure is None or erasure.due_ms is None:
-                    return True
-        return False
+                    live.add(row.anchor.document)
+        return live
+
+    async def _is_to_do(self, data: ObjectId, document: Digest | None) -> bool:
+        """Whether it was never erased here, or is here again."""
+        places = self._places
+        if await places.vault.read_erasure(data) is None or await places.store.count_sidecars(data):
+            return True
+        return document is not None and await places.vault.holds(document)
+
+    async def _erase(self, data: ObjectId, document: Digest | None) -> None:
+        """Erase in the open databases. The document is None while other data, not to be erased, commits to it."""
+        places = self._places
+        if places.forget_alerts is not None:
+            await places.forget_alerts(data)
+        documents = int(document is not None and await places.vault.holds(document))
+        sidecars = await places.store.count_sidecars(data)
+        await places.vault.note_erasure(data, documents, sidecars)  # before: afterwards nothing is left to be counted
+        if document is not None:
+            await places.vault.erase(document, for_ever=True)
+        await places.store.erase_sidecars(data)
+        self._log.info("data_erased", data=data, documents=documents, sidecars=sidecars)
 
     # ------------------------------------------------------------------ receipts
 
@@ -193,7 +214,7 @@ class Eraser:
             return True
         if own not in row.holders or any(one.account == own for one in row.receipts):
             return True
-        documents, sidecars = await self._places.vault.read_erasure(data)
+        documents, sidecars = await self._places.vault.read_erasure(data) or (0, 0)
         payload = ErasureReceipt(data=data, documents=documents, sidecars=min(sidecars, ERASED_SIDECARS_MAX))
         intent = self._wallet.build(payload)
         try:

@@ -5,7 +5,7 @@ that are open: their own rooms erase in them.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,10 @@ LEDGER: Final = {"sidecars", "sidecar_uses"}
 VAULT: Final = {"documents", "grants"}
 
 
+Order = tuple[ObjectId, Digest | None]
+"""Data, and the document to go with it, if any."""
+
+
 def find_copies(directory: Path) -> Iterator[Path]:
     """Databases in the directory and below it that no room holds open."""
     for path in sorted(directory.rglob("*")):
@@ -31,8 +35,8 @@ def find_copies(directory: Path) -> Iterator[Path]:
                 yield path
 
 
-def erase_copies(directory: Path, data: ObjectId, document: Digest) -> int:
-    """Erase the data in every copy; in how many something was. Raises OSError, and sqlite3.Error never.
+def erase_copies(directory: Path, orders: Sequence[Order]) -> int:
+    """Erase data and their documents in every copy; how often something was there. Raises OSError alone.
 
     A copy in which there is nothing is not written to. One that cannot be opened is damaged: it is named in an OSError,
     so that the erasure is not called complete while it lies there.
@@ -40,12 +44,13 @@ def erase_copies(directory: Path, data: ObjectId, document: Digest) -> int:
     count = 0
     for path in find_copies(directory):
         try:
-            if _holds(path, data, document):
+            held = _find_held(path, orders)
+            if held:
                 with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-                    _erase_in(connection, data, document)
-                count += 1
+                    _erase_in(connection, held)
         except sqlite3.Error as error:
             raise OSError(f"{path} is a copy that cannot be opened ({error}): remove it") from error
+        count += len(held)
     return count
 
 
@@ -53,24 +58,29 @@ def _list_tables(connection: sqlite3.Connection) -> set[str]:
     return {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
-def _holds(path: Path, data: ObjectId, document: Digest) -> bool:
+def _find_held(path: Path, orders: Sequence[Order]) -> list[Order]:
     journal = path.with_name(path.name + "-wal").exists()
     with closing(sqlite3.connect(f"file:{path}?{'mode=rw' if journal else 'immutable=1'}", uri=True)) as connection:
         tables = _list_tables(connection)
-        if tables >= LEDGER and count_of_data(connection, data):
-            return True
-        if not tables >= VAULT:
-            return False
-        asked = ("SELECT COUNT(*) FROM documents WHERE digest = ?", "SELECT COUNT(*) FROM grants WHERE digest = ?")
-        return any(connection.execute(sql, (document,)).fetchone()[0] for sql in asked)
+        return [one for one in orders if _holds(connection, tables, *one)]
 
 
-def _erase_in(connection: sqlite3.Connection, data: ObjectId, document: Digest) -> None:
+def _holds(connection: sqlite3.Connection, tables: set[str], data: ObjectId, document: Digest | None) -> bool:
+    if tables >= LEDGER and count_of_data(connection, data):
+        return True
+    if document is None or not tables >= VAULT:
+        return False
+    asked = ("SELECT COUNT(*) FROM documents WHERE digest = ?", "SELECT COUNT(*) FROM grants WHERE digest = ?")
+    return any(connection.execute(sql, (document,)).fetchone()[0] for sql in asked)
+
+
+def _erase_in(connection: sqlite3.Connection, held: Sequence[Order]) -> None:
     connection.execute("PRAGMA secure_delete=ON")
     tables = _list_tables(connection)
-    if tables >= LEDGER:
-        erase_of_data(connection, data)
-    if tables >= VAULT:
-        connection.execute("DELETE FROM documents WHERE digest = ?", (document,))
-        connection.execute("DELETE FROM grants WHERE digest = ?", (document,))
+    for data, document in held:
+        if tables >= LEDGER:
+            erase_of_data(connection, data)
+        if tables >= VAULT and document is not None:
+            connection.execute("DELETE FROM documents WHERE digest = ?", (document,))
+            connection.execute("DELETE FROM grants WHERE digest = ?", (document,))
     empty_journal(connection)

@@ -32,7 +32,7 @@ from node.store.parts import (
     shorten,
 )
 from node.store.schema import PRAGMAS, READER_PRAGMAS, SCHEMA_VERSION, TABLES
-from node.store.sidecars import KEPT_FROM, READ, empty_journal, erase_of_data, erase_up_to, join_batch
+from node.store.sidecars import COUNT_OF_DATA, KEPT_FROM, READ, empty_journal, erase_of_data, erase_up_to, join_batch
 from protocol.batch import Batch, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
@@ -305,11 +305,13 @@ class ChainStore:
         except CodecError as error:
             raise _damaged(error) from error
 
-    async def erase_sidecars(self, data: ObjectId) -> int:
-        """Erase all bins and salts that were computed from the data; how many applications' they were.
+    async def count_sidecars(self, data: ObjectId) -> int:
+        """How many sets of bins that were computed from the data are not erased."""
+        return int((await self._fetch(COUNT_OF_DATA, (data,)))[0][0])
 
-        Nothing of them is in the file or its journal on return. Raises StoreError("journal_busy") while a reader holds
-        the journal: then it is to be tried again.
+    async def erase_sidecars(self, data: ObjectId) -> int:
+        """Erase all bins and salts computed from the data, in the file and its journal; how many applications' they
+        were. Raises StoreError("journal_busy") while a reader holds the journal: then it is to be tried again.
         """
         return await self._erase(lambda connection: erase_of_data(connection, data))
 
@@ -317,23 +319,23 @@ class ChainStore:
         """The same of all that blocks from `first` to `last` brought; the next time `first` is above `last`."""
         return await self._erase(lambda connection: erase_up_to(connection, first, last))
 
-    async def read_sidecars_from(self) -> Height:
-        """The first height whose bins were not erased for their age."""
-        held = await self._read_meta(KEPT_FROM)
-        return Height(self.base + 1 if held is None else int(held))
-
     async def _erase(self, work: Callable[[sqlite3.Connection], int]) -> int:
         async def erase() -> int:
             async with self._writing:
                 try:
-                    count = await self._writer.run(work)
-                    if not await self._writer.run(empty_journal):
-                        raise StoreError("journal_busy", "A reader holds the journal of the database: try again.")
+                    count, emptied = await self._writer.run(work), await self._writer.run(empty_journal)
                 except sqlite3.Error as error:
                     raise explain(error, None) from error
-                return count
+            if not emptied:
+                raise StoreError("journal_busy", "A reader holds the journal of the database: try again.")
+            return count
 
         return await asyncio.shield(asyncio.ensure_future(erase()))
+
+    async def read_sidecars_from(self) -> Height:
+        """The first height whose bins were not erased for their age."""
+        held = await self._read_meta(KEPT_FROM)
+        return Height(self.base + 1 if held is None else int(held))
 
     async def find_transaction(self, transaction_id: TransactionId) -> StoredTransaction | None:
         """An executed transaction by id, with its signed bytes and receipt."""

@@ -43,10 +43,13 @@ KEPT_FROM: Final = "sidecars_from"
 ERASED: Final = b"\0"
 """First byte of a row that was erased: no list of sidecars begins with it."""
 _GONE: Final = "UPDATE sidecars SET raw = zeroblob(length(raw)) WHERE substr(raw, 1, 1) <> x'00' AND "
-_COUNT: Final = "SELECT COUNT(*) FROM sidecars WHERE substr(raw, 1, 1) <> x'00' AND "
 _OF_DATA: Final = (
     "serial IN (SELECT s.serial FROM sidecar_uses u CROSS JOIN sidecars s"
     " ON s.batch = u.batch AND s.position = u.position WHERE u.data = ?)"
+)
+COUNT_OF_DATA: Final = (
+    "SELECT COUNT(*) FROM sidecar_uses u CROSS JOIN sidecars s ON s.batch = u.batch AND s.position = u.position"
+    " WHERE u.data = ? AND substr(s.raw, 1, 1) <> x'00'"
 )
 _BATCHES: Final = msgspec.msgpack.Decoder(Batch)
 """Of bytes that were checked before."""
@@ -127,7 +130,7 @@ def erase_of_data(connection: sqlite3.Connection, data: ObjectId) -> int:
 
 def count_of_data(connection: sqlite3.Connection, data: ObjectId) -> int:
     """How many rows that were computed from the data are not erased."""
-    (count,) = connection.execute(_COUNT + _OF_DATA, (data,)).fetchone()
+    (count,) = connection.execute(COUNT_OF_DATA, (data,)).fetchone()
     return int(count)
 
 

@@ -178,18 +178,22 @@ class Vault:
         return await self._run(self._forget(digest, for_ever=for_ever))
 
     async def note_erasure(self, data: ObjectId, documents: int, sidecars: int) -> None:
-        """Keep what an order took out of this node, for its receipt; a second time it adds up."""
+        """Keep what an order takes out of this node, for its receipt; where it is looked again, the most it was."""
         row = (data, documents, sidecars)
         sql = (
             "INSERT INTO erasures VALUES (?, ?, ?) ON CONFLICT (data) DO UPDATE SET"
-            " documents = max(documents, excluded.documents), sidecars = sidecars + excluded.sidecars"
+            " documents = max(documents, excluded.documents), sidecars = max(sidecars, excluded.sidecars)"
         )
         await self._run(self._write((sql, [row])))
 
-    async def read_erasure(self, data: ObjectId) -> tuple[int, int]:
-        """Documents and sidecars that an order took out of this node."""
+    async def read_erasure(self, data: ObjectId) -> tuple[int, int] | None:
+        """Documents and sidecars that an order took out of this node; None while it did not."""
         row = await self._read_one("SELECT documents, sidecars FROM erasures WHERE data = ?", (data,))
-        return (0, 0) if row is None else (row[0], row[1])
+        return None if row is None else (row[0], row[1])
+
+    async def holds(self, digest: Digest) -> bool:
+        """Whether the document is here, whoever may see it."""
+        return await self._read_one("SELECT 1 FROM documents WHERE digest = ?", (digest,)) is not None
 
     async def list_documents(self) -> list[Digest]:
         """Digests of all documents held."""

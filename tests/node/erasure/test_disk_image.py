@@ -4,6 +4,7 @@ And a node that comes later executes the whole chain without them: same root, an
 """
 
 import asyncio
+import shutil
 from pathlib import Path
 
 from node.audit import Audit
@@ -48,6 +49,8 @@ async def test_nothing_of_an_erased_statement_is_left_on_any_disk(tmp_path: Path
             assert here.search(name, [*open_text, *secrets]) == [], "not even before"
 
         for name in NAMES:
+            for path in here.directory(name).glob("vault.sqlite*"):
+                shutil.copy(path, tmp_path / f"{name}.{path.name}")
             await asyncio.to_thread(create_backup, here.directory(name), here.directory(name) / "backups" / "one")
         await scene.must(ApplyWithdraw(application=application.application))
         await scene.must(DataErase(data=(application.data,)))
@@ -74,5 +77,12 @@ async def test_nothing_of_an_erased_statement_is_left_on_any_disk(tmp_path: Path
             assert report.applications == 1
         rebuilt = await rebuild(here.directory(NAMES[0]), here.testnet.genesis, None)
         assert rebuilt.exec_root == report.exec_root, "a database is made anew without the bins, too"
+        # Somebody puts an old vault back: it is found at the next start.
+        back = NAMES[1]
+        for path in tmp_path.glob(f"{back}.vault.sqlite*"):
+            shutil.copy(path, here.directory(back) / path.name.removeprefix(f"{back}."))
+        assert here.search(back, held) != []
+        await here.start(back)
+        await until(lambda: here.search(back, held) == [], 30)
         for name in NAMES:
             await asyncio.to_thread(verify_backup, here.directory(name) / "backups" / "one")

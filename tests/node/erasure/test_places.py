@@ -16,7 +16,6 @@ from protocol.block import Block, Header
 from protocol.codec import encode
 from protocol.crypto import calculate_hash
 from protocol.ids import Digest, Height, ObjectId, TimeMs
-from protocol.ledger.state import DATA as DATA_TABLE
 from protocol.transactions.data import DataErase
 from tests.node.vault.test_vault_store import seal
 from tests.protocol.ledger.goods import Goods
@@ -56,13 +55,15 @@ async def test_what_was_erased_on_an_order_is_not_taken_in_again(tmp_path: Path)
     await vault.put(encode(second))
     await vault.note_erasure(DATA, 1, 2)
     await vault.note_erasure(DATA, 0, 3)
-    assert await vault.read_erasure(DATA) == (1, 5)
+    assert await vault.read_erasure(DATA) == (1, 3)
     await vault.close()
     vault = await Vault.open(tmp_path / "vault.sqlite")
     with pytest.raises(VaultError) as caught:
         await vault.put(encode(first))
     assert caught.value.code == "document_erased"
-    assert await vault.read_erasure(ObjectId(bytes(32))) == (0, 0)
+    assert await vault.read_erasure(ObjectId(bytes(32))) is None
+    assert await vault.holds(second.digest)
+    assert not await vault.holds(first.digest)
     await vault.close()
 
 
@@ -89,11 +90,12 @@ def test_copies_that_were_set_aside_are_erased_as_well(tmp_path: Path) -> None:
         make_copy(path, document)
     (tmp_path / "notes.txt").write_bytes(SECRET)
     assert sorted(find_copies(tmp_path)) == sorted(copies)
-    assert erase_copies(tmp_path, DATA, document) == 2
+    assert erase_copies(tmp_path, [(ObjectId(bytes(32)), None)]) == 0
+    assert erase_copies(tmp_path, [(DATA, document)]) == 2
     assert [path.read_bytes().count(SECRET) for path in copies] == [0, 0]
     assert (tmp_path / "ledger.sqlite").read_bytes().count(SECRET) == 3
     before = [path.read_bytes() for path in copies]
-    assert erase_copies(tmp_path, DATA, document) == 0
+    assert erase_copies(tmp_path, [(DATA, document)]) == 0
     assert [path.read_bytes() for path in copies] == before, "where nothing is, nothing is written"
     connection = sqlite3.connect(copies[0])
     assert read_whole_batch(connection, b"\x01") is None
@@ -104,7 +106,7 @@ def test_a_copy_that_cannot_be_opened_keeps_the_erasure_from_being_complete(tmp_
     """It might hold the data: the error names it."""
     (tmp_path / "ledger.sqlite.before-2").write_bytes(b"SQLite format 3\0" + b"\xff" * 200)
     with pytest.raises(OSError, match="before-2"):
-        erase_copies(tmp_path, DATA, Digest(bytes(32)))
+        erase_copies(tmp_path, [(DATA, Digest(bytes(32)))])
 
 
 class Disk:
@@ -211,8 +213,8 @@ async def test_a_document_that_other_data_commits_to_stays_for_it() -> None:
     first, _ = world.anchor("ann")
     second, _ = world.anchor("ann")
     eraser = make_eraser(world, Disk(world, {1: TimeMs(world.now_ms)}))
-    state = world.ledger.books.state
+    documents = frozenset({calculate_hash("document", b"ann")})
     world.must("ann", DataErase(data=(first,)))
-    assert eraser._is_named_elsewhere(first, state.need(DATA_TABLE, first))
+    assert await eraser._find_live(documents) == documents
     world.must("ann", DataErase(data=(second,)))
-    assert not eraser._is_named_elsewhere(first, state.need(DATA_TABLE, first))
+    assert await eraser._find_live(documents) == set()
