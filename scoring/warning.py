@@ -281,7 +281,8 @@ def _find_penalties(_: Facts, series: Series) -> Finding:
     now = sum(age <= 90 for age in ages)
     before = sum(90 < age <= 180 for age in ages)
     evidence = (("penalties_90", now), ("penalties_before", before))
-    return Finding(WarningRule.PENALTIES_UP, now >= 2 and now > before, month == 0, evidence)
+    risen = now >= 2 and now > before
+    return Finding(WarningRule.PENALTIES_UP, risen, month == 0 and not risen, evidence)
 
 
 def _find_top_payer(_: Facts, series: Series) -> Finding | None:

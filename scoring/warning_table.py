@@ -118,7 +118,7 @@ WARNINGS: Final[dict[WarningRule, WarningDef]] = {
             Severity.ACT,
             30,
             "at least 2 penalties in 90 days, and more than in the 90 days before",
-            "none in 30 days",
+            "not so, and none in 30 days",
             "The bank charges more penalties for lack of funds than before.",
             "因余额不足产生的银行罚费增多。",
         ),
