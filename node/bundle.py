@@ -3,19 +3,18 @@
     about.json      version, Python, libraries, platform
     settings.json   the settings a start would use, with addresses of webhooks cut to their host
     doctor.json     findings
-    files.json      names, sizes and modes of what lies in the data directory, and schema versions of its databases
+    files.json      names, sizes and modes of what lies in the data directory
+    inspect.json    what `liushui inspect` tells: heights, roots, counts, the schema's version, why it does not vote
     status.json, ready.json, metrics.txt   of the node, when it answers
     log.txt         the last lines of a log that was named, with secrets blacked out
 
-An allow list: nothing of keys, of the vault, of logs of votes or of the books is ever opened. Read `tar tzf` and every
-file before it is sent: it is all text.
+An allow list: keys, the vault and statements are never opened. It is all text, to be read before it is sent.
 """
 
 import io
 import json
 import os
 import platform
-import sqlite3
 import stat
 import tarfile
 import time
@@ -32,6 +31,7 @@ import msgspec
 from node.checkup.directory import check_directory
 from node.checkup.machine import check_machine
 from node.config import ConfigError, NodeConfig, load_config
+from node.examine import examine
 from node.keystore import KEYS_DIRECTORY
 from node.redaction import BLACKED_OUT, redact, redact_line
 
@@ -50,6 +50,8 @@ def make_bundle(directory: Path, *, node_url: str, log: Path | None) -> dict[str
         config = load_config(directory, environment=os.environ)
         files["settings.json"] = describe_settings(config)
         files["files.json"] = describe_files(Path(config.data_dir))
+        told = examine(Path(config.data_dir))
+        files["inspect.json"] = {name: part for name, part in told.items() if name not in ("settings", "files")}
     except ConfigError as error:
         files["settings.json"] = {"error": error.sentence}
     findings = [*check_machine(), *check_directory(directory)]
@@ -99,7 +101,7 @@ def describe_settings(config: NodeConfig) -> dict[str, Any]:
 
 
 def describe_files(place: Path) -> dict[str, Any]:
-    """Names, sizes and modes; of keys, which ones there are. No file is read but a database's own version."""
+    """Names, sizes and modes; of keys, which ones there are. No file is opened."""
     rows = []
     for path in sorted(place.rglob("*"))[:FILES_MAX]:
         try:
@@ -109,24 +111,7 @@ def describe_files(place: Path) -> dict[str, Any]:
         if stat.S_ISREG(found.st_mode):
             size = found.st_size if path.parent.name != KEYS_DIRECTORY else None
             rows.append({"name": str(path.relative_to(place)), "bytes": size, "mode": oct(stat.S_IMODE(found.st_mode))})
-    return {"files": rows, "schemas": {path.name: read_schema(path) for path in sorted(place.glob("*.sqlite"))}}
-
-
-def read_schema(path: Path) -> str:
-    """The version of its tables that a database names; of the books that is a row, of others SQLite's own number."""
-    try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2)
-        try:
-            (number,) = connection.execute("PRAGMA user_version").fetchone()
-            tables = {str(row[0]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if "meta" not in tables:
-                return str(number)
-            row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-            return str(number) if row is None else bytes(row[0]).decode("ascii", "replace")
-        finally:
-            connection.close()
-    except (sqlite3.Error, TypeError, ValueError) as error:
-        return f"unreadable: {error}"
+    return {"files": rows}
 
 
 def ask_node(url: str) -> bytes:

@@ -10,7 +10,7 @@ from node.cli.common import fail, json_option, node_option, print_facts, print_j
 
 @click.group()
 def debug() -> None:
-    """Collect what somebody who helps needs to know; never keys, statements or votes."""
+    """Collect what somebody who helps needs to know; never keys or statements."""
 
 
 @debug.command()
@@ -33,8 +33,8 @@ def debug() -> None:
 def dump(*, data_dir: Path, out: Path | None, log: Path | None, node_url: str, as_json: bool) -> None:
     """Write a support bundle (tar.gz): version, settings, findings, status, metrics, sizes, last lines of the log.
 
-    It works beside a running node and without one. It holds no key, no vote, nothing of the vault and no statement;
-    all of it is text, so read it before you send it.
+    It works beside a running node and without one. It holds no key, nothing of the vault and no statement; all of it is
+    text, so read it before you send it.
     """
     from node.bundle import make_bundle, write_bundle
 

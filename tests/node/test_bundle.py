@@ -18,6 +18,7 @@ from node.config import Webhook, load_config
 from node.core import read_clock_ms
 from node.keystore import KEYS_DIRECTORY, NAMES, read_seed
 from node.runtime import Node
+from node.store.schema import SCHEMA_VERSION
 from protocol.ids import TimeMs
 
 MARK = b"salary-of-Li-Na-8800"
@@ -84,6 +85,7 @@ async def test_a_bundle_of_a_running_node_holds_what_helps_and_no_secret(tmp_pat
         "about.json",
         "settings.json",
         "files.json",
+        "inspect.json",
         "doctor.json",
         "status.json",
         "ready.json",
@@ -96,7 +98,8 @@ async def test_a_bundle_of_a_running_node_holds_what_helps_and_no_secret(tmp_pat
     assert told["status.json"]["name"] == "solo"
     assert "ready" in told["ready.json"]
     assert b"liushui_height_executed" in files["metrics.txt"]
-    assert told["files.json"]["schemas"]["ledger.sqlite"].isdecimal()
+    assert told["inspect.json"]["database"]["schema"] == SCHEMA_VERSION
+    assert told["inspect.json"]["in_use"] is True
     assert {"keys/node.key", "vault.sqlite", "statement.csv"} <= {one["name"] for one in told["files.json"]["files"]}
     assert b'"height": 7' in files["log.txt"]
     for name, raw in files.items():
