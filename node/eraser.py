@@ -108,13 +108,20 @@ class Eraser:
 
     async def run(self) -> None:
         """Erase until cancelled."""
-        height = self._find_height()
-        for data, row in list(self._port.ledger.books.state.items(ERASURES)):
-            if row.due_ms is not None:
-                self._desk.add(ObjectId(data), height)
+        await self.recall()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._run_orders())
             group.create_task(self._run_retention())
+
+    async def recall(self) -> None:
+        """Take up all that is due in the books, done or not: what was erased may have been put back."""
+        due = [(ObjectId(key), row.due_ms) for key, row in self._port.ledger.books.state.items(ERASURES)]
+        height, named = self._find_height(), await self._find_named()
+        block = await self._places.store.read_block(named)
+        proved_ms = 0 if block is None else block.header.time_ms
+        for data, due_ms in due:
+            if due_ms is not None:
+                self._desk.add(data, named if due_ms <= proved_ms else height)
 
     async def _run_orders(self) -> None:
         while True:

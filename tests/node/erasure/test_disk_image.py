@@ -28,6 +28,13 @@ def count_receipts(scene: Scene, data: bytes) -> int:
     return 0 if row is None else len(row.receipts)
 
 
+def copy_vault(source: Path, target: Path) -> None:
+    """The database with its journal."""
+    target.mkdir(exist_ok=True)
+    for path in source.glob("vault.sqlite*"):
+        shutil.copy(path, target / path.name)
+
+
 async def test_nothing_of_an_erased_statement_is_left_on_any_disk(tmp_path: Path) -> None:
     """Databases, journals, freed pages, payload logs, snapshots and log lines of every node, byte by byte."""
     async with network(tmp_path) as scene:
@@ -49,8 +56,7 @@ async def test_nothing_of_an_erased_statement_is_left_on_any_disk(tmp_path: Path
             assert here.search(name, [*open_text, *secrets]) == [], "not even before"
 
         for name in NAMES:
-            for path in here.directory(name).glob("vault.sqlite*"):
-                shutil.copy(path, tmp_path / f"{name}.{path.name}")
+            copy_vault(here.directory(name), tmp_path / name)
             await asyncio.to_thread(create_backup, here.directory(name), here.directory(name) / "backups" / "one")
         await scene.must(ApplyWithdraw(application=application.application))
         await scene.must(DataErase(data=(application.data,)))
@@ -79,8 +85,7 @@ async def test_nothing_of_an_erased_statement_is_left_on_any_disk(tmp_path: Path
         assert rebuilt.exec_root == report.exec_root, "a database is made anew without the bins, too"
         # Somebody puts an old vault back: it is found at the next start.
         back = NAMES[1]
-        for path in tmp_path.glob(f"{back}.vault.sqlite*"):
-            shutil.copy(path, here.directory(back) / path.name.removeprefix(f"{back}."))
+        copy_vault(tmp_path / back, here.directory(back))
         assert here.search(back, held) != []
         await here.start(back)
         await until(lambda: here.search(back, held) == [], 30)
