@@ -119,6 +119,9 @@ class Audit:
         connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, isolation_level=None)
         fault = None
         try:
+            base = connection.execute("SELECT value FROM meta WHERE key = 'base'").fetchone()
+            if base is not None and int(base[0]):
+                raise FaultError("block_missing", f"history begins at height {int(base[0]) + 1}")
             while True:
                 (last,) = connection.execute("SELECT COALESCE(MAX(height), 0) FROM blocks").fetchone()
                 if last > self._ledger.height:

@@ -23,6 +23,13 @@ STATUS_EVERY_S: Final = 2.0
 LOOK_EVERY_S: Final = 0.25
 
 
+TELL_EVERY_MS: Final = 60_000
+CUT_OFF: Final = (
+    "the next block, which no connected peer has any more: let this node begin with a snapshot (snapshot_behind in"
+    " config.toml), or connect it to a node that keeps the whole history"
+)
+
+
 class CatchUp:
     """Keeps one node abreast of the network."""
 
@@ -54,6 +61,9 @@ class CatchUp:
         self._log = get_logger("sync")
         self.behind = False
         """Whether a believed peer is further than what is just on its way."""
+        self.cut_off = ""
+        """Why nobody can bring the next block; empty while somebody can, or a snapshot is on its way."""
+        self._tell_at_ms = 0
 
     def on_news(self) -> None:
         """A peer said something that may matter."""
@@ -90,5 +100,14 @@ class CatchUp:
             self._log.info("sync_state_changed", behind=behind, height=tip.height)
         if self._is_held():
             return  # a snapshot is on its way
+        self._tell_cut_off(plan.is_cut_off(Height(tip.height), self._clock_ms()))
         for peer, request in plan.next_requests(tip.height, self._executor.height, self._clock_ms()):
             self._mesh.send(peer, request)
+
+    def _tell_cut_off(self, cut_off: bool) -> None:
+        """Say that nobody can bring what comes next, when it is so and then once in a while."""
+        now_ms = self._clock_ms()
+        self.cut_off = CUT_OFF if cut_off else ""
+        if cut_off and now_ms >= self._tell_at_ms:
+            self._tell_at_ms = now_ms + TELL_EVERY_MS
+            self._log.error("history_unavailable", height=self._tip.height, reason=CUT_OFF)

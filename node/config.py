@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from protocol.limits import SNAPSHOT_BEHIND, SNAPSHOT_INTERVAL
+from protocol.limits import HISTORY_BLOCKS, SNAPSHOT_BEHIND, SNAPSHOT_INTERVAL
 
 CONFIG_FILE = "config.toml"
 ENVIRONMENT_PREFIX = "LIUSHUI_"
@@ -72,6 +72,10 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     snapshot_interval: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = SNAPSHOT_INTERVAL
     """Blocks between two snapshots of the books, which newcomers fetch; equal on all nodes, so that theirs are equal.
     0: this node makes none. The newest two are kept, each as large as the books."""
+    history: Literal["archive", "pruned"] = "archive"
+    """`pruned`: batches, receipts and events of old blocks are forgotten; headers, finalizations and books stay."""
+    history_blocks: Annotated[int, msgspec.Meta(ge=1_024, le=2**53 - 1)] = HISTORY_BLOCKS
+    """So many of the last blocks a pruned node keeps whole."""
     snapshot_behind: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = SNAPSHOT_BEHIND
     """So many blocks behind, this node fetches a snapshot instead of executing the blocks. What it had of the chain
     before goes, and its history begins there. 0: never, for a node that is to keep the whole history."""

@@ -39,6 +39,7 @@ from node.meters import Meters
 from node.opening import DATABASE, Opened
 from node.outcomes import OutcomeRoom
 from node.progress import ProgressWatch
+from node.pruning import Pruner
 from node.reception import Reception
 from node.roster import Roster
 from node.snapshot.incoming import Incoming
@@ -264,6 +265,12 @@ class Core:
             books=opened.ledger.books,
             now_ms=read_clock_ms,
         )
+        self.pruner = Pruner(
+            store=opened.store,
+            keep=self.config.history_blocks if self.config.history == "pruned" else 0,
+            find_height=lambda: self.executor.height,
+            find_snapshot=self._find_oldest_snapshot,
+        )
         self.snapshots = SnapshotRoom(
             genesis=opened.genesis,
             shelf=opened.shelf,
@@ -352,6 +359,12 @@ class Core:
         self.opened.returning.on_saved(block.header)
         self.work.refresh()
 
+    def _find_oldest_snapshot(self) -> Height | None:
+        """The oldest own snapshot; 0 while the first is still to be made, None where none ever is."""
+        if not self.config.snapshot_interval:
+            return None
+        return min((Height(one.height) for one in self.opened.shelf.offers), default=Height(0))
+
     def make_status(self) -> Status:
         """Where this node stands, as peers hear it."""
         return Status(
@@ -415,6 +428,7 @@ class Core:
                 self.alone.run,
                 self.progress.run,
                 self._keep_house,
+                self.pruner.run,
                 *more,
             ):
                 group.create_task(room())

@@ -132,7 +132,7 @@ async def open_everything(
     genesis = read_genesis(Path(config.genesis))
     keys = read_keys(config, passphrase)
     try:
-        store = await ChainStore.open(directory / DATABASE, genesis)
+        store = await ChainStore.open(directory / DATABASE, genesis, shrinks=config.history == "pruned")
         stack.push_async_callback(store.close)
         tip = await store.load_tip()
         if await asyncio.to_thread(try_install, directory, directory / DATABASE, genesis, tip.height) is not None:

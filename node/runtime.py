@@ -168,7 +168,7 @@ class Node:
             final_digest=now.final_digest,
             peers=tuple(peers),
             leader=core.roster.get_name(core.engine.leader),
-            waiting_for="" if why is None else why.sentence,
+            waiting_for=core.catchup.cut_off or ("" if why is None else why.sentence),
             why=why,
             progress=core.progress.describe(),
             sync_state=self._calculate_sync_state(),

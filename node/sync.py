@@ -138,6 +138,11 @@ class SyncPlan:
             return True
         return bool(ahead) and self._progress_ms is not None and now_ms - self._progress_ms < PROGRESS_MS
 
+    def is_cut_off(self, final_height: Height, now_ms: int) -> bool:
+        """Whether those that are ahead have all forgotten the block that comes next here."""
+        ahead = self._find_ahead(final_height, now_ms)
+        return bool(ahead) and all(self._bases.get(peer, GENESIS_HEIGHT) > final_height for peer in ahead)
+
     def _find_ahead(self, final_height: Height, now_ms: int) -> list[PublicKey]:
         return [
             peer for peer in self._claims if self._believes(peer, now_ms) and self._is_ahead(peer, final_height, now_ms)

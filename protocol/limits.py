@@ -61,6 +61,7 @@ PEER_QUEUE_FRAMES_MAX: Final = 2_048  # frames waiting for one slow peer before 
 SYNC_BLOCKS_PER_REPLY_MAX: Final = 64
 SYNC_HEADERS_PER_REPLY_MAX: Final = 1_024  # at most 0.3 MiB beside the blocks' 0.2: one frame
 RECORDED_LINKS_MAX: Final = 256  # heights from a receipt to the state that proves it; honest ones stay under 16
+HISTORY_BLOCKS: Final = 131_072  # kept whole by a pruned node: two days of blocks that are never idle
 SNAPSHOT_INTERVAL: Final = 8_192  # blocks between two snapshots: a quarter of an hour of full load
 SNAPSHOT_BEHIND: Final = 2_048  # blocks: further behind, a snapshot is asked for; fewer are executed sooner
 SNAPSHOTS_KEPT: Final = 2  # a newcomer may still be fetching the one before the newest

@@ -6,7 +6,6 @@ finalised, and never cancel inside a transaction.
 """
 
 import asyncio
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,8 @@ import aiosqlite
 import msgspec
 
 from node.store.blockwriter import BlockWriter, Rows
+from node.store.faults import StoreError, explain, lock_database
+from node.store.forgetting import forget, let_shrink
 from node.store.outcome import Outcome, make_state_rows, make_tables
 from node.store.parts import (
     PART,
@@ -54,6 +55,17 @@ from protocol.ledger.execute import Execution
 from protocol.ledger.records import Receipt
 from protocol.merkle import NO_MOUNTAINS, Mountains
 
+__all__ = [
+    "ChainStore",
+    "ExecRow",
+    "SavedTip",
+    "StoreError",
+    "StoredEvent",
+    "StoredTransaction",
+    "explain",
+    "lock_database",
+]
+
 T = TypeVar("T")
 
 READERS = 2
@@ -61,15 +73,6 @@ _LAST_TRANSACTIONS = (
     "SELECT era, COUNT(*) FROM transaction_places WHERE era = (SELECT MAX(era) FROM transaction_places)"
 )
 _LAST_SUBJECTS = "SELECT era, COUNT(*) FROM subject_places WHERE era = (SELECT MAX(era) FROM subject_places)"
-
-
-class StoreError(Exception):
-    """A database that cannot be used; `code` is stable and the sentence names the fix."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
-        self.sentence = sentence
 
 
 class SavedTip(NamedTuple):
@@ -128,12 +131,17 @@ class ChainStore:
         """Nothing is here of the blocks up to this one: the chain began with a snapshot. 0: the whole history is."""
 
     @classmethod
-    async def open(cls, path: Path, genesis: Genesis) -> "ChainStore":
-        """Open or create the database for `genesis`. Raises StoreError with the fix named."""
+    async def open(cls, path: Path, genesis: Genesis, *, shrinks: bool = False) -> "ChainStore":
+        """Open or create the database for `genesis`; a file that `shrinks` gives back what is forgotten.
+
+        Raises StoreError with the fix named.
+        """
         lock = lock_database(path.with_suffix(".lock"))
         connections: list[aiosqlite.Connection] = []
         writer: BlockWriter | None = None
         try:
+            if shrinks:
+                await asyncio.to_thread(let_shrink, path)
             for _ in range(READERS):
                 connection = await aiosqlite.connect(path, isolation_level=None)
                 connections.append(connection)
@@ -337,6 +345,20 @@ class ChainStore:
         held = await self._read_meta(KEPT_FROM)
         return Height(self.base + 1 if held is None else int(held))
 
+    async def prune(self, up_to: Height) -> None:
+        """Forget what blocks up to a height brought, but for their rows. Raises StoreError, and all is still there."""
+
+        async def prune() -> None:
+            async with self._writing:
+                try:
+                    await self._writer.run(lambda connection: forget(connection, self.base, up_to))
+                except sqlite3.Error as error:
+                    raise explain(error, None) from error
+                self.base = up_to
+
+        if up_to > self.base:
+            await asyncio.shield(asyncio.ensure_future(prune()))
+
     async def find_transaction(self, transaction_id: TransactionId) -> StoredTransaction | None:
         """An executed transaction by id, with its signed bytes and receipt."""
         rows = await self._fetch(
@@ -398,6 +420,7 @@ class ChainStore:
         """Events about one object (loan, application, account, ...) after a position, oldest first: its history."""
         found: list[StoredEvent] = []
         last = Place(Height(after[0]), after[1] + 1).to_number() - 1
+        last = max(last, Place(self.base, POSITION_MASK).to_number())  # an index may still name what is forgotten
         while len(found) < limit:
             rows = await self._fetch(
                 "WITH RECURSIVE eras(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM eras WHERE n < ?)"
@@ -433,24 +456,6 @@ class ChainStore:
             os.close(self._lock)
 
 
-def lock_database(path: Path) -> int:
-    """Hold a data directory for this process alone, by its lock file. Raises StoreError when another one has it."""
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StoreError(
-            "directory_unwritable", f"Cannot write to {path.parent} ({error.strerror}): fix its owner or permissions."
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise StoreError(
-            "database_locked", f"Another process uses {path.parent}: stop it first; two nodes must never share keys."
-        ) from error
-    return handle
-
-
 def _read(reader: Callable[[Iterable[bytes]], Iterator[T]], parts: Iterable[bytes]) -> Iterator[T]:
     """What rows of several things hold. Raises StoreError for bytes that were never written so."""
     try:
@@ -479,22 +484,3 @@ def _decode_row(raw: bytes, kind: type[T]) -> T:
         return decode(raw, kind)
     except CodecError as error:
         raise _damaged(error) from error
-
-
-def explain(error: sqlite3.Error, path: Path | None) -> StoreError:
-    """The sentence for what SQLite says; its primary result code decides, since the words differ by version."""
-    words = str(error)
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return StoreError("disk_full", "The disk is full: free space, then start the node again; nothing is lost.")
-    if code == sqlite3.SQLITE_IOERR:
-        named = getattr(error, "sqlite_errorname", words)
-        return StoreError(
-            "disk_failed",
-            f"The disk did not do what the database asked ({named}): free space or repair it, then start the node"
-            " again; what is final elsewhere comes back from the peers.",
-        )
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        place = "the database" if path is None else str(path)
-        return StoreError("directory_unwritable", f"Cannot write {place}: fix its owner or permissions.")
-    return StoreError("database_damaged", f"The database refused to work ({words}): restore a backup, or sync anew.")
