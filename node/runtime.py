@@ -176,6 +176,7 @@ class Node:
             version=self._version,
             epoch=core.engine.epoch,
             voting_stopped=core.driver.silenced,
+            not_recomputed=core.executor.not_recomputed,
             gossip_bytes_sent=core.gossip.traffic.sent,
             gossip_bytes_received=core.gossip.traffic.received,
         )

@@ -142,6 +142,8 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """What to do about that, in a sentence."""
     rules: RulesView
     pool_transactions: int
+    not_recomputed: int
+    """Applications executed since this node started whose bins are erased: certified receipts say their result."""
     gossip_bytes_sent: int
     """To peers since this node started."""
     gossip_bytes_received: int

@@ -74,6 +74,7 @@ async def get_status(request: web.Request) -> web.Response:
         epoch=found.epoch,
         voting_stopped=found.voting_stopped,
         voting_advice=describe_stop(found.voting_stopped),
+        not_recomputed=found.not_recomputed,
         rules=msgspec.convert(tell_rules(node.ledger.rules, node.ledger.rules_known), RulesView),
         pool_transactions=found.pool_transactions,
         gossip_bytes_sent=found.gossip_bytes_sent,

@@ -91,6 +91,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The consensus epoch: it ends when the validators change."""
     voting_stopped: str = ""
     """Code of why this node does not vote though it could (node.stops); empty while nothing keeps it from it."""
+    not_recomputed: int = 0
+    """Applications executed since the start whose erased bins could not be scored again: receipts say the result."""
 
 
 class NodePort(Protocol):
