@@ -20,6 +20,7 @@ h1 { margin: 0 0 1rem; font-size: 1.9rem; line-height: 1.2; }
 h2 { margin: 2.6rem 0 .8rem; padding-top: .9rem; border-top: 2px solid var(--ink); font-size: 1.25rem; }
 p, ul { max-width: 46rem; }
 code { padding: .05em .3em; border-radius: 3px; background: var(--soft); font-size: .86em; overflow-wrap: anywhere; }
+td code { white-space: nowrap; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th { border-bottom: 1.5px solid var(--ink); text-align: left; font-weight: 600; }
@@ -113,7 +114,8 @@ def _name_kind(line: str) -> str:
 def _render_table(lines: list[str]) -> str:
     rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
     head, body = rows[0], rows[2:]
-    numbers = [all(_NUMBER.match(row[index]) for row in body) for index in range(len(head))]
+    # The first column names the row, even where its name is a number.
+    numbers = [index > 0 and all(_NUMBER.match(row[index]) for row in body) for index in range(len(head))]
 
     def render_row(cells: list[str], tag: str) -> str:
         marks = [' class="number"' if number else "" for number in numbers]

@@ -179,7 +179,7 @@ def _draw_scores(model: PointsModel, evidence: Evidence) -> Plot:
             axes.text(least, top * 1.115, f" {band}" if band else " band 0", va="top", ha="left", fontsize=8, color=INK)
     axes.text(edges[0], top * 1.115, f"band {len(model.bands)}", va="top", ha="left", fontsize=8, color=INK)
     axes.set(xlabel="points, out of fold (higher is safer; 40 points halve the odds)", ylabel="share of the group (%)")
-    axes.legend(loc="upper left", bbox_to_anchor=(0.02, 0.92))
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.995), ncols=2)
     caption = (
         "Distribution of points, out of fold. Dotted lines part the bands; the number right of a line is its band."
     )
