@@ -111,6 +111,10 @@ class Incoming:
     def _list(self) -> list[Path]:
         return sorted(self._directory.iterdir()) if self._directory.is_dir() else []
 
+    def check_room_to_install(self, content: SnapshotContent) -> None:
+        """Raises NoRoomError where the rows do not fit into database and journal at once."""
+        check_room(self._directory, 2 * content.size)
+
     def is_complete(self, content: SnapshotContent) -> bool:
         """Whether a file lies here for each chunk."""
         return all((self._directory / one.digest.hex()).is_file() for one in content.chunks)

@@ -7,12 +7,14 @@ so. Never install over newer state, and never without hashing the rows to the fi
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
 from node.snapshot.incoming import Incoming
+from node.snapshot.shelf import NoRoomError
 from node.store.schema import PRAGMAS
 from node.telemetry import get_logger
 from protocol.codec import encode
@@ -21,6 +23,9 @@ from protocol.ids import Height
 from protocol.snapshot import Row, SnapshotContent, SnapshotFault, VerifiedSnapshot, check_manifest
 
 GROUP_ROWS: Final = 512
+NO_ROOM: Final = (
+    "the disk has too little room: free some; the next start installs it, and blocks are fetched until then"
+)
 EMPTIED: Final = (
     "DELETE FROM blocks",
     "DELETE FROM epochs",
@@ -39,7 +44,8 @@ EMPTIED: Final = (
 def try_install(data_dir: Path, database: Path, genesis: Genesis, height: Height) -> VerifiedSnapshot | None:
     """Install what was fetched whole, if it is newer than the database's `height`; else leave or remove it.
 
-    The database exists, is of this genesis and nobody uses it. Raises sqlite3.Error and OSError.
+    The database exists, is of this genesis and nobody uses it. On a disk that is too full the snapshot stays where it
+    lies. Raises sqlite3.Error and OSError.
     """
     incoming, log = Incoming(data_dir), get_logger("snapshot")
     manifest = incoming.read_manifest()
@@ -51,7 +57,9 @@ def try_install(data_dir: Path, database: Path, genesis: Genesis, height: Height
             return None  # to be gone on with
         fault = incoming.check_state(found)
         if fault is None:
-            write_snapshot(database, incoming, found)
+            if not _try_write(database, incoming, found):
+                log.warning("snapshot_waits", height=found.height, reason=NO_ROOM)
+                return None
             log.info("snapshot_installed", height=found.height, rows=found.content.rows, height_before=height)
             incoming.remove()
             return found
@@ -61,6 +69,22 @@ def try_install(data_dir: Path, database: Path, genesis: Genesis, height: Height
         log.warning("snapshot_refused", code=fault.code, reason=fault.sentence)
     incoming.remove()
     return None
+
+
+def _try_write(database: Path, incoming: Incoming, snapshot: VerifiedSnapshot) -> bool:
+    """Install it, if the disk has room; else all is as it was. Raises sqlite3.Error and OSError for other failures."""
+    try:
+        incoming.check_room_to_install(snapshot.content)
+        write_snapshot(database, incoming, snapshot)
+    except NoRoomError:
+        return False
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
+            raise
+        with closing(sqlite3.connect(database)) as connection:  # the journal of the attempt gives its room back
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return False
+    return True
 
 
 class RowSource(Protocol):

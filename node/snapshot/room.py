@@ -180,6 +180,7 @@ class SnapshotRoom:
     async def _check_state(self) -> None:
         snapshot = self.plan.snapshot
         assert snapshot is not None, "checked"
+        self._incoming.check_room_to_install(snapshot.content)  # else it would be started anew for, in vain
         fault = await asyncio.to_thread(self._incoming.check_state, snapshot)
         if fault is not None:
             self._kept = None

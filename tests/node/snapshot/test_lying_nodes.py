@@ -54,7 +54,7 @@ async def test_one_that_sends_other_bytes_and_one_that_sends_none_cost_seconds(t
         assert net.nodes[OBSERVER].opened.store.base == 2 * INTERVAL
 
 
-@pytest.mark.parametrize("what", ["keep_manifest", "keep_chunk"])
+@pytest.mark.parametrize("what", ["keep_manifest", "keep_chunk", "check_room_to_install"])
 async def test_a_disk_that_refuses_a_snapshot_leaves_the_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
