@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 from aiohttp import web
 
+from node.api.advice import advise, translate_detail
 from node.api.ports import Busy, BusyReason
 from node.store.chain import StoreError
 from node.telemetry import get_logger
@@ -103,7 +104,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """Stable; programs branch on it."""
     detail: str = ""
-    """What happened this time, and what to do."""
+    """What happened this time, in the same language where this node has the words; texts of formats are English."""
+    action: str = ""
+    """What to do about it, in the same language."""
     retryable: bool = False
     reason: str = ""
     """Of `busy`: what the node is busy with; stable."""
@@ -155,7 +158,8 @@ def make_problem(
         title=kind.title_zh if language == "zh" else kind.title_en,
         status=kind.status,
         code=code,
-        detail=detail,
+        detail=translate_detail(detail) if language == "zh" else detail,
+        action=advise(code, language),
         retryable=kind.retryable,
         reason=reason,
         instance=path,

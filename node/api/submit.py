@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import msgspec
 from aiohttp import web
 
+from node.api.advice import advise
 from node.api.answers import RejectionView, SubmitAnswer, SubmitRequest, SubmitResult
 from node.api.ports import NodePort, Submission
 from node.api.problems import KINDS, TYPE_PREFIX, Problem, ProblemError, format_retry_after, pick_language
@@ -173,6 +174,7 @@ def _refuse(request: web.Request, answer: SubmitAnswer) -> web.Response:
         status=kind.status,
         code=first.code,
         detail=first.sentence,
+        action=advise("rejected", language),
         instance=request.path,
         height=answer.height,
         results=answer.results,
