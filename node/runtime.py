@@ -25,7 +25,7 @@ from node.eraser import Eraser, Places
 from node.evidence import EvidenceRoom
 from node.gossip.network import GossipError
 from node.listening import Bounds, Listener
-from node.metrics.readings import Readings, read_node
+from node.metrics.readings import Readings, read_alerts, read_node
 from node.monitor.desk import AlertDesk, open_desk
 from node.monitor.webhook import SecretError
 from node.opening import StartError, open_everything
@@ -191,7 +191,10 @@ class Node:
         """What its rooms count and measure."""
         keeper = None if self._listener is None else self._listener.keeper
         turned_away = (0, 0) if keeper is None else (keeper.refused, keeper.malformed)
-        return await read_node(self.core, sync_state=self._calculate_sync_state(), turned_away=turned_away)
+        readings = await read_node(self.core, sync_state=self._calculate_sync_state(), turned_away=turned_away)
+        if self.alerts is not None:
+            read_alerts(self.alerts, readings)
+        return readings
 
     def _calculate_sync_state(self) -> SyncState:
         core = self.core

@@ -224,6 +224,13 @@ STORAGE: Final = (
         (Label("result", (*RESULTS, OTHER)),),
     ),
 )
+ALERTS: Final = (
+    Metric("early_warnings", "gauge", "Early warnings about this lender's loans that are kept here."),
+    Metric("webhooks", "gauge", "Addresses that early warnings are posted to."),
+    Metric("webhooks_failing", "gauge", "Of those, how many did not take the last one."),
+    Metric("webhook_backlog", "gauge", "Early warnings that the slowest of them has yet to take."),
+    Metric("webhook_dropped", "gauge", "Early warnings given up, over all addresses and restarts."),
+)
 PROCESS: Final = (
     Metric("event_loop_lag_seconds", "histogram", "How much too late the process came back to work.", bounds=WORK_S),
     Metric("build", "info", "Version of the program and of Python.", (Label("version", ()), Label("python", ()))),
@@ -241,4 +248,4 @@ def make_catalog(routes: tuple[str, ...]) -> tuple[Metric, ...]:
         ),
         Metric("api_read_seconds", "histogram", "Answering a read that waits for nothing.", bounds=WORK_S),
     )
-    return (*CONSENSUS, *TRANSACTIONS, *EXECUTION, *NETWORK, *api, *STORAGE, *PROCESS)
+    return (*CONSENSUS, *TRANSACTIONS, *EXECUTION, *NETWORK, *api, *STORAGE, *ALERTS, *PROCESS)

@@ -15,6 +15,7 @@ from node.api.ports import SyncState
 from node.core import Core, read_clock_ms
 from node.meters import Buckets, Requests
 from node.metrics.catalog import MESSAGES, OTHER, SUCCESS, name_close, name_family, name_result
+from node.monitor.desk import AlertDesk
 from node.opening import DATABASE, PAYLOADS, VAULT
 from node.snapshot.shelf import DIRECTORY as SNAPSHOTS
 from node.store.votelog import VOTES
@@ -58,6 +59,17 @@ async def read_node(core: Core, *, sync_state: SyncState, turned_away: tuple[int
     into.put("snapshot_height", max(heights, default=0))
     into.put("build", 1, version("liushui"), platform.python_version())
     return into
+
+
+def read_alerts(desk: AlertDesk, into: Readings) -> None:
+    """Early warnings of this node's member, and how far those are who want to hear of them."""
+    states = list(desk.webhooks.states.values())
+    newest = desk.store.newest
+    into.put("early_warnings", newest)
+    into.put("webhooks", len(desk.hooks))
+    into.put("webhooks_failing", sum(one.failing_since_ms is not None for one in states))
+    into.put("webhook_backlog", max((newest - one.delivered for one in states), default=0))
+    into.put("webhook_dropped", sum(one.dropped for one in states))
 
 
 def read_requests(requests: Requests, into: Readings) -> None:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import pytest
@@ -16,7 +18,8 @@ from node.core import read_clock_ms
 from node.meters import Buckets, Requests
 from node.metrics.catalog import MESSAGES, OTHER, Metric, make_catalog, name_close, name_family, name_result
 from node.metrics.exposition import read_all, render
-from node.metrics.readings import Readings
+from node.metrics.readings import Readings, read_alerts
+from node.monitor.store import HookState
 from node.runtime import Node
 from protocol.ids import TimeMs
 from protocol.rejections import Rejection
@@ -125,6 +128,22 @@ async def test_no_label_names_a_peer_a_key_or_an_address(watched: Watched) -> No
     told = {value for _, labels in series for _, value in labels}
     assert not told & {"solo", "eye", "127.0.0.1"}
     assert not [value for value in told if re.search("[0-9a-f]{16}", value)]
+
+
+def test_webhooks_that_fail_are_seen() -> None:
+    """One of two addresses does not take what it is sent, and is three behind."""
+    behind, level = (
+        HookState(hook=bytes(32), delivered=7, dropped=2, failing_since_ms=TimeMs(5)),
+        HookState(hook=bytes(31) + b"\x01", delivered=10, dropped=0, failing_since_ms=None),
+    )
+    desk: Any = SimpleNamespace(
+        store=SimpleNamespace(newest=10), hooks=(1, 2), webhooks=SimpleNamespace(states={b"a": behind, b"b": level})
+    )
+    read_alerts(desk, readings := Readings())
+    series = parse(render(CATALOG, readings).decode())
+    told = {name.removeprefix("liushui_webhook"): value for (name, _), value in series.items() if "webhook" in name}
+    assert told == {"s": 2, "s_failing": 1, "_backlog": 3, "_dropped": 2}
+    assert series["liushui_early_warnings", ()] == 10
 
 
 def test_a_request_is_counted_by_the_address_of_the_table() -> None:
