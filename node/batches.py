@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from node.allowance import Allowance
 from node.gossip.fetch import Fetcher, NobodyHasItError
 from node.mempool import OWN, HeldBatch, Mempool
+from node.store.chain import StoreError
 from node.verifier import Verifier
 from protocol.batch import Batch, BatchRef, calculate_batch_digest, calculate_transaction_id
 from protocol.codec import CodecError, decode, encode
@@ -297,10 +298,14 @@ class BatchRoom:
 
     async def _read_saved(self, digest: BatchDigest) -> Batch | None:
         """A batch of a saved block; None also for one that the disk has damaged, since peers hold it too."""
-        raw = await self._store.read_batch(digest)
         try:
+            raw = await self._store.read_batch(digest)
             return None if raw is None else decode(raw, Batch)
         except CodecError:
+            return None
+        except StoreError as error:
+            if error.code != "database_damaged":
+                raise
             return None
 
     async def _has_come(self, digest: BatchDigest) -> bool:

@@ -20,6 +20,7 @@ from node.batches import (
 )
 from node.gossip.fetch import Fetcher, NobodyHasItError
 from node.mempool import HeldBatch, Mempool
+from node.store.chain import StoreError
 from node.verifier import REMEMBERED_MAX, Opening, Verdict, Verifier
 from protocol.batch import (
     Batch,
@@ -47,6 +48,7 @@ class Around:
         self.sent: list[tuple[PublicKey, Message]] = []
         self.connected = (A, B, C)
         self.stored: dict[BatchDigest, bytes] = {}
+        self.fault: StoreError | None = None
         self.now_ms = 1_000
         self.held_calls = 0
         self.mempool = Mempool()
@@ -79,6 +81,8 @@ class Around:
         return peer in self.connected
 
     async def read_batch(self, digest: BatchDigest) -> bytes | None:
+        if self.fault is not None:
+            raise self.fault
         return self.stored.get(digest)
 
     def asked(self) -> list[PublicKey]:
@@ -377,3 +381,18 @@ async def test_a_signature_is_verified_once_and_sidecars_every_time() -> None:
     assert again[1] is Rejection.SIDECAR_MISMATCH
     assert again[2] is first[1]
     assert REMEMBERED_MAX > 0
+
+
+async def test_a_damaged_row_is_asked_of_peers_and_a_failing_disk_is_a_fault() -> None:
+    """Sidecars that the disk has changed make the batch unreadable here, not everywhere."""
+    async with around() as here:
+        batch = Batch(items=(make_item(1),))
+        held = make_held([make_item(1)])
+        here.fault = StoreError("database_damaged", "a row is damaged")
+        wanted = asyncio.create_task(here.room.obtain(held.ref, in_haste=True))
+        await until(lambda: here.asked() != [])
+        here.room.on_reply(here.asked()[0], BatchReply(digest=held.digest, batch=batch))
+        assert (await wanted).digest == held.digest
+        here.fault = StoreError("disk_failed", "the disk failed")
+        with pytest.raises(StoreError):
+            await here.room.obtain(make_held([make_item(2)]).ref, in_haste=True)
