@@ -78,6 +78,7 @@ HINTS: Final = {
     "decided_already": "See the answer with liushui offers APPLICATION.",
     "attestation_missing": "Wait until more lenders have read the statement, or apply to more of them.",
     "reasons_invalid": "liushui tx types OfferDecline lists the reasons.",
+    "attester_convicted": "A vote gives the member another attester key: liushui gov propose member --attester-key.",
     # offers and acceptance
     "offer_unknown": "See the application's with liushui offers APPLICATION.",
     "offer_expired": "Apply again: prices may have changed.",
@@ -104,6 +105,7 @@ HINTS: Final = {
     "answers_too_many": "Wait for another application.",
     "lender_unfit": "Take another lender's offer.",
     "debts_too_many": "Pay a small loan off or close a line, and accept again.",
+    "cap_grade": "Ask for less, or apply with a statement that your bank has signed.",
     # loans
     "loan_unknown": "List the loans with liushui loan list.",
     "loan_closed": "See how it ended with liushui loan show LOAN.",
