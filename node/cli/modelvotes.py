@@ -27,6 +27,8 @@ def register(*, desk: Desk, path: Path, card: Path | None, report: Path | None, 
     very model.
 
     Example: liushui model register out/cashflow-v1.json --officer-dir mynet/lender1
+
+    Example: liushui gov propose model out/cashflow-v1.json --officer-dir mynet/lender1
     """
     from protocol.limits import MODEL_BYTES_MAX
     from protocol.transactions.governance import ModelSet
@@ -94,6 +96,8 @@ def retire(*, desk: Desk, model_id: str, effective_on: int | None) -> None:
     """Propose that no new application be scored by MODEL (its id); what was scored stays.
 
     Example: liushui model retire MODEL --officer-dir mynet/lender1
+
+    Example: liushui gov propose retire-model MODEL --officer-dir mynet/lender1
     """
     from protocol.transactions.governance import ModelRetire
 
