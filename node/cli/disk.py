@@ -138,7 +138,11 @@ def _repair(data_dir: Path, genesis: "Genesis", report: "CheckReport | None", *,
 
     if is_in_use(data_dir):
         fail("database_locked", f"A node uses {data_dir}: stop it first.")
-    if report is not None and report.sound_to > report.base and not any(one.code == "schema" for one in report.faults):
+    if report is not None and any(one.code == "schema" for one in report.faults):
+        fail(
+            "schema_unknown", "The tables are of another release: start the node once with this one, then check again."
+        )
+    if report is not None and report.sound_to > report.base:
         try:
             return _tell_rebuilt(_run(data_dir, genesis, None, as_json=as_json))
         except RebuildError as error:

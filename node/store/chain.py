@@ -18,6 +18,7 @@ import msgspec
 from node.store.blockwriter import BlockWriter, Rows
 from node.store.faults import StoreError, explain, lock_database
 from node.store.forgetting import forget, let_shrink
+from node.store.migrations import migrate
 from node.store.outcome import Outcome, make_state_rows, make_tables
 from node.store.parts import (
     PART,
@@ -140,6 +141,7 @@ class ChainStore:
         connections: list[aiosqlite.Connection] = []
         writer: BlockWriter | None = None
         try:
+            await asyncio.to_thread(migrate, path, genesis.calculate_chain_id())
             if shrinks:
                 await asyncio.to_thread(let_shrink, path)
             for _ in range(READERS):
@@ -176,12 +178,6 @@ class ChainStore:
                 "wrong_genesis",
                 "This data directory belongs to another network: its chain id differs from genesis.json."
                 " Use the right genesis.json, or an empty data directory.",
-            )
-        version = await self._read_meta("schema")
-        if version is not None and int(version) != SCHEMA_VERSION:
-            raise StoreError(
-                "schema_unknown",
-                f"The database has schema {int(version)}, not {SCHEMA_VERSION}: use the matching release.",
             )
         self._eras = Eras(await self._find_era(_LAST_TRANSACTIONS), await self._find_era(_LAST_SUBJECTS))
 

@@ -2,7 +2,7 @@
 
 from node.store import epochs, sidecars
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
