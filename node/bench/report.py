@@ -146,6 +146,8 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
     tx_per_s: float
     tx_per_core_s: float
     """Transactions per second of its processor time."""
+    signature_check_us: float
+    """Processor time of one Ed25519 verification meanwhile: cores that are shared are slower for everything alike."""
     validators_processor_s: float
     """What all that served it used meanwhile."""
     memory_peak_mb: float

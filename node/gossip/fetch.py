@@ -28,7 +28,9 @@ class NobodyHasItError(Exception):
 class _Search(Generic[V]):
     def __init__(self) -> None:
         self.found: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-        self.denied = asyncio.Event()
+        self.news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when what is sought was found, or denied by whoever is being asked. A future and no task: a node that
+        catches up asks thousands of times."""
         self.asked: PublicKey | None = None
         self.ever_asked: dict[PublicKey, bool] = {}
 
@@ -80,8 +82,10 @@ class Fetcher(Generic[K, V]):
         if value is not None:
             if not search.found.done():
                 search.found.set_result(value)
-        elif search.asked == peer:
-            search.denied.set()
+        elif search.asked != peer:
+            return
+        if not search.news.done():
+            search.news.set_result(None)
 
     async def close(self) -> None:
         """End all searches."""
@@ -120,12 +124,9 @@ class Fetcher(Generic[K, V]):
 
     async def _has_come(self, search: _Search[V], asked: PublicKey | None, timeout_s: float) -> bool:
         search.asked = asked
-        search.denied.clear()
-        denied = asyncio.ensure_future(search.denied.wait())
-        try:
-            await asyncio.wait((search.found, denied), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            denied.cancel()
+        if not search.found.done():
+            search.news = asyncio.get_running_loop().create_future()
+            await asyncio.wait((search.news,), timeout=timeout_s)
         return search.found.done()
 
 
