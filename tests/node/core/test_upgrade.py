@@ -115,6 +115,7 @@ def read_votes(net: Cluster, name: str = "di") -> list[int]:
     return [height for digest, height in heights.items() if digest in voted]
 
 
+@pytest.mark.long
 async def test_a_rolling_update_before_the_height_interrupts_nobody(tmp_path: Path) -> None:
     """Each node is restarted with the new release while three of four go on; then the rules begin everywhere."""
     async with cluster(tmp_path, start=LENDERS, day_ms=DAY_MS) as net:

@@ -120,6 +120,7 @@ async def make_blocks(net: Cluster, count: int, at: str = "ada") -> None:
         await net.finish(at, await net.submit(at, net.agent.mint(net.purses[at].account, 1)), 20.0)
 
 
+@pytest.mark.long
 async def test_a_validator_rolled_back_below_its_votes_follows_and_then_votes_again(tmp_path: Path) -> None:
     """Its keys stay out until it is past what the pruned log may lack; then a new start gives them back."""
     async with cluster(tmp_path, start=LENDERS) as net:
