@@ -48,6 +48,10 @@ ACTIONS: Final[dict[str, tuple[str, str]]] = {
     "document_mismatch": ("Name the document by the hash of its ciphertext.", "请以密文的哈希命名该文件。"),
     "too_large": ("Send less at once.", "请减少单次发送的内容。"),
     "unsupported_media": ("Set Content-Type to one that the detail names.", "请将 Content-Type 设为说明所列的类型。"),
+    "upgrade_required": (
+        "Open it with a websocket, or read /v1/events, which has the same events.",
+        "请以 websocket 打开，或读取内容相同的 /v1/events。",
+    ),
     "rejected": (
         "Correct what the rejection names and sign anew; the same bytes will be refused again.",
         "请按拒绝原因修正后重新签名；原样重发仍会被拒绝。",
@@ -102,6 +106,7 @@ DETAILS_ZH: Final[dict[str, str]] = {
     "No executed transaction has this id here; it may still wait.": "本节点没有该标识的已执行交易，它可能仍在等待。",
     "No executed transaction has this id here; it may still wait, or be older than this node's history, which begins"
     " after block {}.": "本节点没有该标识的已执行交易，它可能仍在等待，或早于本节点的历史（始于区块 {} 之后）。",
+    "This address speaks the websocket protocol, version 13.": "该地址使用 websocket 协议第 13 版。",
     "A later block must name the state first.": "须待后续区块载明该状态。",
     "A document holds at most {} MiB.": "文件最大 {} MiB。",
     "Only an account of this network may put documents, and only its own.": (

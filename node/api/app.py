@@ -25,6 +25,7 @@ from node.api import (
     reports,
     rights,
     signals,
+    socket,
     tryit,
     views,
 )
@@ -44,7 +45,7 @@ from node.api.answers import (
     TransactionView,
 )
 from node.api.meter import REQUESTS, ROUTES, get_metrics, meter_middleware
-from node.api.openapi import Endpoint, Handler, make_document
+from node.api.openapi import WEBSOCKET, Endpoint, Handler, make_document
 from node.api.parameters import HEX, NUMBER_MAX, PAGE, POSITION, WORDS, Query, check_parameters, one_of
 from node.api.ports import NodePort
 from node.api.problems import problem_middleware
@@ -60,6 +61,11 @@ from protocol.loans.lifecycle import LoanState
 _WAIT: Final = {"type": "integer", "minimum": 0, "maximum": WAIT_MS_MAX, "default": WAIT_MS_DEFAULT}
 _SERIAL: Final = Query("after", "Serial of the last alert seen.", {"type": "integer", "minimum": 0})
 _AMOUNT: Final = {"type": "integer", "minimum": 1, "maximum": NUMBER_MAX, "examples": [100_000]}
+_EVENTS: Final = (
+    Query("after", "Position height-index to resume behind.", POSITION),
+    Query("kind", "Only events of this kind; may be repeated.", WORDS),
+    Query("follow", "false: end where no more are saved.", one_of(("true", "false"), default="true")),
+)
 _READ: Final = ("not_found",)
 _OWNER: Final = Query("owner", "Of this account.", HEX)
 
@@ -149,12 +155,17 @@ ENDPOINTS: Final = (
         events.stream_events,
         "Events as they happen (server-sent events; resumable)",
         "text/event-stream",
-        query=(
-            Query("after", "Position height-index to resume behind.", POSITION),
-            Query("kind", "Only events of this kind; may be repeated.", WORDS),
-            Query("follow", "false: end where no more are saved.", one_of(("true", "false"), default="true")),
-        ),
+        query=_EVENTS,
         problems=("busy", "history_pruned"),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/events/ws",
+        socket.stream_events_socket,
+        "Events as they happen (websocket; resumable)",
+        WEBSOCKET,
+        query=_EVENTS,
+        problems=("upgrade_required", "busy", "history_pruned"),
     ),
     Endpoint(
         "GET", "/v1/accounts/{id}", books.get_account, "An account, by id or key", books.AccountView, problems=_READ

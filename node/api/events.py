@@ -5,12 +5,15 @@ a slow client costs no memory; one that takes nothing for a while is told so and
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from aiohttp import web
 
+from node.api.ports import NodePort
 from node.api.problems import ProblemError
 from node.api.reading import NODE, get_node
 from node.store.chain import StoredEvent
@@ -40,61 +43,94 @@ def parse_position(text: str) -> Position:
     return Height(int(height)), int(index)
 
 
-def format_event(event: StoredEvent) -> bytes:
-    """One event in the stream's text form (WHATWG HTML, section 9.2)."""
-    data = msgspec.json.encode(
+def encode_event(event: StoredEvent) -> bytes:
+    """One event as JSON."""
+    return msgspec.json.encode(
         {"height": event.height, "index": event.index, "kind": event.kind, "data": msgspec.Raw(event.data)}
     )
-    return b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (event.height, event.index, event.kind.encode(), data)
 
 
-async def stream_events(request: web.Request) -> web.StreamResponse:
-    """GET /v1/events: all later events, then new ones as they come, unless follow=false."""
+def format_event(event: StoredEvent) -> bytes:
+    """One event in the stream's text form (WHATWG HTML, section 9.2)."""
+    return b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (event.height, event.index, event.kind.encode(), encode_event(event))
+
+
+class Wanted(NamedTuple):
+    """Which events a client asked for."""
+
+    position: Position
+    """Behind which they begin."""
+    kinds: frozenset[str]
+    """Empty for all."""
+    follows: bool
+
+    def takes(self, event: StoredEvent) -> bool:
+        """Whether an event is asked for."""
+        return not self.kinds or event.kind in self.kinds
+
+
+def read_wanted(request: web.Request) -> Wanted:
+    """What a request asks for. Raises ProblemError."""
     node = get_node(request)
     given = request.headers.get("Last-Event-ID") or request.query.get("after")
     position = (node.status().exec_height, 2**53 - 1) if given is None else parse_position(given)
     if position[0] < node.store.base:
         raise ProblemError("history_pruned", f"The events of this node begin after block {node.store.base}.")
     kinds = frozenset(request.query.getall("kind", []))
-    follows = request.query.get("follow", "true") == "true"
+    return Wanted(position, kinds, request.query.get("follow", "true") == "true")
+
+
+@contextmanager
+def counted(request: web.Request) -> Iterator[None]:
+    """A place among the open streams. Raises ProblemError(busy) when all are taken."""
     streams = request.app[STREAMS]
     if len(streams) >= STREAMS_MAX:
         raise ProblemError("busy", f"This node serves {STREAMS_MAX} streams at once.", retry_after_ms=5_000)
     task = asyncio.current_task()
     assert task is not None, "handlers run in a task"
     streams.add(task)
-    response = web.StreamResponse(
-        status=HTTPStatus.OK, headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
-    )
     try:
-        await response.prepare(request)
-        await _pump(request, response, position, kinds, follows=follows)
-    except (ConnectionResetError, ConnectionAbortedError):
-        pass  # the client has gone, as clients do
+        yield
     finally:
         streams.discard(task)
-    return response
 
 
-async def _pump(
-    request: web.Request, response: web.StreamResponse, position: Position, kinds: frozenset[str], *, follows: bool
-) -> None:
-    node = get_node(request)
-    await response.write(b"retry: 1000\n\n")
-    saved = Height(0)
+async def read_on(node: NodePort, wanted: Wanted) -> AsyncIterator[list[StoredEvent]]:
+    """Events from a position on as they are saved, some at a time; an empty list says that nothing came for a while."""
+    position, saved = wanted.position, Height(0)
     while True:
         events = await node.store.read_events(position[0], position[1], PAGE_ITEMS_MAX)
         if events:
             position = (events[-1].height, events[-1].index)
-            text = b"".join(format_event(each) for each in events if not kinds or each.kind in kinds)
-        elif not follows:
+            yield events
+        elif not wanted.follows:
             return
         else:  # everything up to `saved` has been read, so only what is saved later is waited for
             height = await node.wait_height_beyond(saved, KEEP_ALIVE_S)
-            text = b": still here\n\n" if height == saved else b""
+            if height == saved:
+                yield []
             saved = height
-        if text and not await _write(request, response, text, position):
-            return
+
+
+async def stream_events(request: web.Request) -> web.StreamResponse:
+    """GET /v1/events: all later events, then new ones as they come, unless follow=false."""
+    node, wanted = get_node(request), read_wanted(request)
+    response = web.StreamResponse(
+        status=HTTPStatus.OK, headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
+    )
+    with counted(request), suppress(ConnectionResetError, ConnectionAbortedError):  # clients go, as clients do
+        await response.prepare(request)
+        await response.write(b"retry: 1000\n\n")
+        position = wanted.position
+        async for events in read_on(node, wanted):
+            text = b"".join(format_event(each) for each in events if wanted.takes(each))
+            if events:
+                position = (events[-1].height, events[-1].index)
+            else:
+                text = b": still here\n\n"
+            if text and not await _write(request, response, text, position):
+                break
+    return response
 
 
 async def _write(request: web.Request, response: web.StreamResponse, text: bytes, position: Position) -> bool:

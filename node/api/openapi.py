@@ -44,6 +44,8 @@ class Endpoint(NamedTuple):
 _REF: Final = "#/components/schemas/{name}"
 _SIGNED: Final = ("signature_missing", "signature_invalid", "signature_stale")
 _OF_THE_NODE: Final = ("livez", "readyz", "metrics", "openapi.json", "docs", "status", "genesis", "network")
+WEBSOCKET: Final = "websocket"
+"""As an answer: the connection becomes a websocket."""
 TITLE: Final = "Liushui node API"
 _BINARY: Final = {"type": "string", "format": "binary"}
 _EVENT: Final = {
@@ -112,15 +114,13 @@ def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
         _make_parameter("path", Query(name, "", find_path_schema(name), required=True)) for name in _parts(one)
     ]
     parameters += [_make_parameter("query", each) for each in one.query]
-    content = _content(one.answer, by_kind)
-    for other in one.also:
-        content |= _content(other, by_kind)
+    answers = _make_answers(one, by_kind)
     operation: dict[str, Any] = {
         "operationId": one.handler.__name__,
         "summary": one.summary,
         "x-summary-zh": SUMMARIES_ZH.get(one.handler.__name__, one.summary),
         "tags": [_name_group(one.path)],
-        "responses": {"200": {"description": "Success", "headers": _HEIGHT, "content": content}},
+        "responses": answers,
     }
     if parameters:
         operation["parameters"] = parameters
@@ -133,6 +133,16 @@ def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
         operation["security"] = [*([{}] if one.may_sign else []), {"request_signature": []}]
     operation["responses"] |= _make_refusals(one, by_kind)
     return operation
+
+
+def _make_answers(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
+    """What comes when all is well."""
+    if one.answer == WEBSOCKET:
+        return {"101": {"description": "A websocket (RFC 6455); each message is one event as JSON (EventView)"}}
+    content = _content(one.answer, by_kind)
+    for other in one.also:
+        content |= _content(other, by_kind)
+    return {"200": {"description": "Success", "headers": _HEIGHT, "content": content}}
 
 
 def _name_group(path: str) -> str:

@@ -59,6 +59,7 @@ KINDS: Final[dict[str, Kind]] = {
     "document_mismatch": Kind(409, "The document is not what its address says.", "文件与其地址不符。"),
     "too_large": Kind(413, "The request is larger than this node takes.", "请求超过大小限制。"),
     "unsupported_media": Kind(415, "The content type is not one this address reads.", "不支持该内容类型。"),
+    "upgrade_required": Kind(426, "This address is for websockets.", "该地址仅供 websocket 使用。"),
     "rejected": Kind(422, "The transaction was rejected.", "交易被拒绝。"),
     "quota_reached": Kind(429, "This account keeps as many documents here as it may.", "该账户的文件数量已达上限。"),
     "internal": Kind(500, "The node made a mistake; it has been logged.", "节点内部错误，已记录。", retryable=True),
@@ -169,6 +170,8 @@ def make_problem(
         headers["Retry-After"] = format_retry_after(retry_after_ms)
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Liushui-Signature"
+    if kind.status == HTTPStatus.UPGRADE_REQUIRED:
+        headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
     body = msgspec.json.encode(problem)
     return web.Response(status=kind.status, body=body, content_type=CONTENT_TYPE, headers=headers)
 

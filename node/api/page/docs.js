@@ -121,7 +121,7 @@ function collect(path, method, operation, fields, bodyField, fileField) {
   const signature = byId("signature").value.trim(), token = byId("token").value.trim();
   if (operation.security && signature) headers["Liushui-Signature"] = signature;
   if (operation.security && token) headers.Authorization = `Bearer ${token}`;
-  const request = { method: method.toUpperCase(), headers, stream: "text/event-stream" in operation.responses["200"].content };
+  const request = { method: method.toUpperCase(), headers, stream: "text/event-stream" in ((operation.responses["200"] || {}).content || {}) };
   request.url = location.origin + address + (query.toString() ? `?${query}` : "");
   if (fileField && fileField.files.length) {
     request.body = fileField.files[0];

@@ -181,7 +181,9 @@ def explore(world: World, *, examples: int, coverage: bool, only: str = "") -> O
             "max-stream-events": 1,
             "request-timeout": 30,
             "continue-on-failure": True,
-            "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "401", "403", "404", "409", "422"]}},
+            "checks": {
+                "positive_data_acceptance": {"expected-statuses": ["2xx", "401", "403", "404", "409", "422", "426"]}
+            },
             "phases": {"stateful": {"enabled": False}, "coverage": {"enabled": coverage}},
         }
     )
