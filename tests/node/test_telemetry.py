@@ -7,12 +7,10 @@ import logging
 import os
 import signal
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from node.config import load_config
 from node.core import read_clock_ms
@@ -22,15 +20,6 @@ from node.runtime import EXIT_CLEAN, run_node
 from node.setup import make_testnet
 from node.telemetry import configure_logging, get_logger
 from protocol.ids import TimeMs
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Logging as it was."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    structlog.reset_defaults()
-    logging.root.handlers[:], logging.root.level = handlers, level
 
 
 def read_lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ no member's key but the one whose recorded greeting is replayed. Nothing here re
 """
 
 import asyncio
+import io
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -275,7 +276,7 @@ async def heavy_body(victim: Victim, stranger: Stranger) -> str:
         for _ in range(4 * SUBMIT_BODY_BYTES_MAX // 65_536):
             yield bytes(65_536)
 
-    body: Any = bytes(SUBMIT_BODY_BYTES_MAX + 1) if stranger.chance.random() < 0.5 else pieces()
+    body: Any = io.BytesIO(bytes(SUBMIT_BODY_BYTES_MAX + 1)) if stranger.chance.random() < 0.5 else pieces()
     async with stranger.session() as session:
         head = {"Content-Type": "application/json"}
         return await _ask(session, "POST", victim.api + "/v1/transactions", data=body, headers=head)

@@ -18,7 +18,7 @@ from protocol.rejections import Rejection
 from protocol.transactions.data import ConsentRevoke
 from protocol.transactions.lending import ApplyWithdraw, OfferCancel, OfferDecline, OfferPost
 from protocol.transactions.products import Partner, Segment
-from scoring.reasons import AFFORDABILITY, DEBT
+from scoring.reasons import AFFORDABILITY, DEBT, REASONS
 from tests.protocol.ledger.world import WORST_BINS, World, change, refused
 
 NOTHING = ObjectId(ZERO_DIGEST)
@@ -331,7 +331,7 @@ def test_declining() -> None:
     assert desk.decline(DEBT, product=NOTHING) is Rejection.PRODUCT_UNKNOWN
     assert desk.decline(DEBT, who="jade") is Rejection.POOL_NOT_YOURS
     assert desk.decline(DEBT, application=NOTHING) is Rejection.APPLICATION_UNKNOWN
-    for reasons in ((0,), (999,), (DEBT, DEBT), (DEBT, 17)):
+    for reasons in ((0,), (999,), (DEBT, DEBT), (DEBT, max(REASONS) + 1)):
         assert desk.decline(*reasons) is Rejection.REASONS_INVALID
     state = desk.world.ledger.books.state
     row = state.need(PRODUCTS, desk.product)
