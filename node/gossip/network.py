@@ -278,6 +278,7 @@ class Gossip:
                 released.clear()
                 await released.wait()
             elif self.is_banned(key):
+                backoff = Backoff(random.random)  # what came before the ban does not count after it
                 await asyncio.sleep(BANNED_LOOK_S)
             else:
                 began_s = time.monotonic()

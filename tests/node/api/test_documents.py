@@ -82,7 +82,7 @@ async def test_the_owner_sees_every_opening(node: DevNode, client: NodeClient) -
     application = apply_for(node, wallet, read_sample(), make_wish())
     async with attesting(node, "harbour"):
         await device.apply(application)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await wait_opened(node, application.data)
     log = await device.read_access_log(application.data)
     (entry,) = log["entries"]

@@ -47,7 +47,7 @@ async def test_new_events_arrive_as_they_happen(node: DevNode, client: NodeClien
     listening = asyncio.create_task(collect(client, 1, None))
     await asyncio.sleep(0.05)
     await node.do(wallet.transfer(to=node.make_officer("clearing").account, currency=CNY, amount=Amount(7)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         (event,) = await listening
     assert event["height"] == node.ledger.height
     assert wallet.account.hex() in str(event["data"])

@@ -255,7 +255,7 @@ async def test_a_broken_stream_is_resumed_where_it_broke(tmp_path: Path) -> None
 
     async with paper_node(events=events) as url:
         watching = asyncio.create_task(Watcher(url, Kind.TRANSFER, tally, Names(1)).run(6))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await last.wait()
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

@@ -45,7 +45,7 @@ def make_held(items: list[BatchItem], origin: bytes = b"peer", arrived_ms: int =
     return HeldBatch(batch, tuple(make_transaction(one) for one in items), origin, arrived_ms, encode(batch))
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 10.0, what: str = "") -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 30.0, what: str = "") -> None:
     """Wait for a condition; fails with `what` when it does not come true in time."""
     try:
         async with asyncio.timeout(timeout_s):

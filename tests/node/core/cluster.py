@@ -122,7 +122,7 @@ class Cluster:
         assert all(answer.status == "accepted" for answer in answers), answers
         return [answer.id for answer in answers if answer.id is not None]
 
-    async def ask(self, name: str, *items: BatchItem, timeout_s: float = 10.0) -> list[Submission]:
+    async def ask(self, name: str, *items: BatchItem, timeout_s: float = 30.0) -> list[Submission]:
         """What one node's door says as soon as it knows where the network stands."""
         async with asyncio.timeout(timeout_s):
             while True:
@@ -133,14 +133,14 @@ class Cluster:
                         raise
                 await asyncio.sleep(0.02)
 
-    async def finish(self, name: str, ids: Sequence[TransactionId], timeout_s: float = 10.0) -> None:
+    async def finish(self, name: str, ids: Sequence[TransactionId], timeout_s: float = 30.0) -> None:
         """Return when all these are executed and saved at a node."""
         async with asyncio.timeout(timeout_s):
             for one in ids:
                 stored = await self.nodes[name].executor.wait_final(one, timeout_s)
                 assert stored is not None, f"{name} did not save a transaction in {timeout_s} s: {self.describe()}"
 
-    async def meet(self, height: int | None = None, timeout_s: float = 10.0) -> Height:
+    async def meet(self, height: int | None = None, timeout_s: float = 30.0) -> Height:
         """Return the height that all running nodes have saved, once it is at least the highest of now."""
         target = Height(max(core.executor.height for core in self.nodes.values()) if height is None else height)
         for name, core in self.nodes.items():

@@ -79,7 +79,7 @@ async def test_what_nobody_has_is_soon_said_to_be_missing_and_lies_are_not_kept(
         room.on_reply(A, DocumentReply(digest=DIGEST, envelope=b"unasked"))
         wanted = asyncio.create_task(room.fetch(DIGEST))
         answered = 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not wanted.done():
                 await asyncio.sleep(0.01)
                 for peer, message in mesh.sent[answered:]:
@@ -125,7 +125,7 @@ async def test_only_an_asked_peers_true_envelope_with_our_own_grant_is_taken(tmp
         wanted = asyncio.create_task(room.fetch(good.digest))
         await asyncio.sleep(0)
         answered = 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not wanted.done():
                 await asyncio.sleep(0.01)
                 for peer, _ in mesh.sent[answered:]:

@@ -125,7 +125,7 @@ async def pay(net: Cluster, at: str, *, seen_by: tuple[str, ...] = ()) -> Transa
 async def prove(net: Cluster, core: Core, one: TransactionId) -> VerifiedReceipt:
     """The receipt file of a transaction, verified with the genesis alone."""
     raw = None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while raw is None:
             raw = await prove_transaction(core.opened.store, one, core.opened.genesis_root)
             await asyncio.sleep(0.02)

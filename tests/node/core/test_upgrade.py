@@ -11,39 +11,41 @@ from node.store.appendlog import parse_groups
 from node.store.votelog import VOTES, decode_record
 from node.upgrading import RULES_UNKNOWN, UpgradeNeededError, calculate_params_hash
 from protocol.certificate import VoteKind
-from protocol.crypto import calculate_object_id
 from protocol.genesis import RULES_VERSION
-from protocol.ids import Day, Height, TimeMs
+from protocol.ids import Height
+from protocol.ledger.rows import ProposalState
+from protocol.ledger.state import PROPOSALS
 from protocol.limits import RULES_NOTICE
-from protocol.transactions.governance import Propose, RulesUpgrade, Vote
+from protocol.transactions.governance import RulesUpgrade
 from tests.node.core.cluster import LENDERS, Cluster, cluster
-from tests.node.core.test_epochs import DAY_MS
+from tests.node.core.test_epochs import AHEAD_DAYS, DAY_MS, propose
 from tests.node.disk.test_returning import make_blocks
 
 NEW = RULES_VERSION + 1
-AHEAD = RULES_NOTICE + 60
+SPARE = 20
+BLOCKS_A_DAY = 5
 
 
 async def decide(net: Cluster, *, at: str = "ada") -> Height:
-    """A vote for the next rules; the height at which they begin, once that is decided."""
+    """A vote for the next rules; the height at which they begin, once that is decided.
+
+    Proposed anew for a later day, and a later height, when this machine was too busy to bring the votes in time.
+    """
     core = net.nodes[at]
-    today = core.opened.genesis.calculate_day(TimeMs(core.opened.ledger.time_ms), 0)
-    since = Height(core.executor.height + AHEAD)
-    proposer = net.purses[at]
-    proposal = calculate_object_id("proposal", proposer.key, proposer.nonce)
-    action = RulesUpgrade(version=NEW, activation_height=since)
-    ids = await net.submit(at, proposer.sign(Propose(action=action, effective_on=Day(today + 8))))
-    await net.finish(at, ids)
-    votes = [net.purses[name].sign(Vote(proposal=proposal, approve=True)) for name in LENDERS if name != at][:2]
-    await net.finish(at, await net.submit(at, *votes))
-    async with asyncio.timeout(20):
-        while core.opened.ledger.rules.next is None:
+    voters = (at, *(name for name in LENDERS if name != at))[:3]
+    for ahead in AHEAD_DAYS:
+        since = Height(core.executor.height + RULES_NOTICE + SPARE + BLOCKS_A_DAY * ahead)
+        proposal = await propose(net, RulesUpgrade(version=NEW, activation_height=since), voters, ahead)
+        row = core.opened.ledger.books.state.get(PROPOSALS, proposal)
+        while row is not None and row.state is ProposalState.PASSED:
             await make_blocks(net, 1, at)
-            await asyncio.sleep(0.05)
-    entry = core.opened.ledger.rules.next
-    assert entry is not None
-    assert (entry.version, entry.since) == (NEW, since)
-    return since
+            await asyncio.sleep(DAY_MS / 2000)
+            row = core.opened.ledger.books.state.get(PROPOSALS, proposal)
+        entry = core.opened.ledger.rules.next
+        if entry is not None:
+            assert (entry.version, entry.since) == (NEW, since)
+            return since
+    raise AssertionError("no vote was in time")
 
 
 async def pass_height(net: Cluster, height: int, at: str) -> None:

@@ -58,7 +58,7 @@ async def test_an_event_that_falls_due_is_work_at_that_moment_by_itself() -> Non
     scene.agenda.due_ms = 60
     scene.watch.refresh()
     assert scene.told == []
-    await until(lambda: scene.told == [True], 2.0)
+    await until(lambda: scene.told == [True])
     assert scene.read_ms() >= 60
     scene.agenda.due_ms = None
     scene.watch.refresh()

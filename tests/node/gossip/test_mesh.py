@@ -99,7 +99,7 @@ async def station(
         await gossip.stop()
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Wait for a condition; fails the test when it does not come true in time."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110  (conditions over foreign state have no event)
@@ -390,7 +390,7 @@ async def test_a_new_instance_takes_over_from_one_that_fell_silent() -> None:
         await greet_by_hand(first, 1)
         await until(lambda: bool(node.gossip.get_connected()))
         async with station(1, {0: node.port}, instance=9) as second:
-            await until(lambda: bool(second.gossip.get_connected()), 8.0)
+            await until(lambda: bool(second.gossip.get_connected()), 30.0)
             second.gossip.send(SIGNERS[0].public_key, QUESTION)
             await until(lambda: len(node.handler.heard) == 1)
 

@@ -28,7 +28,7 @@ async def test_a_newcomer_follows_the_epochs_from_the_genesis_to_its_snapshot(tm
         await grow(net, due + 2)
         await have(net, due, "ada", "bo", "cy")
         await net.start(OBSERVER)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await net.nodes[OBSERVER].snapshots.ready.wait()
         await net.stop(OBSERVER)
         await net.start(OBSERVER)

@@ -64,7 +64,7 @@ async def test_all_nodes_make_equal_snapshots_and_a_newcomer_begins_with_one(tmp
         assert [one.height for one in offers] == [3 * INTERVAL, 2 * INTERVAL]
         assert all(get_offers(net, name) == offers for name in LENDERS)
         await net.start(OBSERVER)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await net.nodes[OBSERVER].snapshots.ready.wait()
         assert net.nodes[OBSERVER].executor.height == 0
         await net.stop(OBSERVER)
@@ -104,7 +104,7 @@ async def test_peers_of_a_node_without_old_blocks_ask_others_and_think_no_worse_
         await have(net, 3 * INTERVAL, "ada", "bo", "cy")
         await net.start("di")
         lose_blocks(net, "di")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await net.nodes["di"].snapshots.ready.wait()
         await net.stop("di")
         await net.start("di")
