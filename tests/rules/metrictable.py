@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from node.api.app import ENDPOINTS
+from node.api.endpoints import ENDPOINTS
 from node.metrics.catalog import Metric, make_catalog
 from tests.rules import tree
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from node.api.app import ENDPOINTS
+from node.api.endpoints import ENDPOINTS
 from node.metrics.catalog import Metric, make_catalog
 from tests.rules import metrictable, tree
 

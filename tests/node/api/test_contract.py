@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from schemathesis.specs.openapi import definitions
 
-from node.api.app import ENDPOINTS, make_openapi
+from node.api.app import make_openapi
+from node.api.endpoints import ENDPOINTS
 from tests.node.api.contract import Outcome, World, explore, running
 
 NOT_HERE = (

@@ -9,7 +9,8 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
-from node.api.app import ENDPOINTS, make_openapi
+from node.api.app import make_openapi
+from node.api.endpoints import ENDPOINTS
 from node.api.problems import KINDS, Problem
 from node.client.http import ApiError, NodeClient
 from node.client.offers import check_offer

@@ -11,8 +11,9 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
-from node.api.app import ENDPOINTS, make_openapi
+from node.api.app import make_openapi
 from node.api.chinese import SUMMARIES_ZH
+from node.api.endpoints import ENDPOINTS
 from node.api.tryit import PAGE
 
 FILES = {"": "text/html", "/docs.js": "text/javascript", "/docs.css": "text/css"}

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from node import setup
-from node.api.app import ENDPOINTS
+from node.api.endpoints import ENDPOINTS
 from node.api.ports import Busy
 from node.config import load_config
 from node.core import read_clock_ms
