@@ -50,7 +50,16 @@ class FailureError(click.ClickException):
         if self._as_json:
             click.echo(json.dumps({"error": {"code": self.code, "sentence": self.message}}, ensure_ascii=False))
         else:
-            click.echo(f"{self.message} [{self.code}]", err=True, file=file)
+            click.echo(f"{_explain(self.code)}{self.message} [{self.code}]", err=True, file=file)
+
+
+def _explain(code: str) -> str:
+    """For who reads Chinese, what the code of an English sentence means."""
+    if pick_language(os.environ) != "zh":
+        return ""
+    from node.cli.language import describe_code
+
+    return describe_code(code)
 
 
 class UnreachableError(FailureError):

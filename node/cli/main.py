@@ -4,11 +4,13 @@ Adding a command is one line in COMMANDS. Never import a command's module, or an
 """
 
 import importlib
-from typing import Final, NamedTuple
+import os
+from gettext import gettext
+from typing import Any, Final, NamedTuple
 
 import click
 
-from node.cli.common import EXIT_TEXT
+from node.cli.common import EXIT_TEXT, pick_language
 
 
 class Entry(NamedTuple):
@@ -86,6 +88,18 @@ COMMANDS: Final[dict[str, Entry]] = {
 class LazyGroup(click.Group):
     """A group that knows its commands by name and loads one only when it runs."""
 
+    is_chinese = False
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run in the environment's language."""
+        told: click.Group = self
+        if pick_language(os.environ) == "zh":
+            from node.cli.language import translate
+
+            told = translate(self)
+            told.is_chinese = True
+        return click.Group.main(told, *args, **kwargs)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the table: the order of a network's life."""
         return list(COMMANDS)
@@ -98,12 +112,21 @@ class LazyGroup(click.Group):
         module, _, attribute = entry.target.partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command), entry.target
+        if self.is_chinese:
+            from node.cli.language import translate
+
+            return translate(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The overview, from the table alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+        rows = [(name, entry.help) for name, entry in COMMANDS.items()]
+        if self.is_chinese:
+            from node.cli.language import say
+
+            rows = [(name, say(text)) for name, text in rows]
+        with formatter.section(gettext("Commands")):
+            formatter.write_dl(rows)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_TEXT)

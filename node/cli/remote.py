@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from node.cli.common import FailureError, UnreachableError, fail, read_passphrase
+from node.cli.common import FailureError, UnreachableError, fail, pick_language, read_passphrase
 from node.client.http import ClientError, NodeClient, NodeUnreachable
 from node.client.keyfile import KeyFileProblem, open_seed, read_key_file
 from protocol.genesis import Genesis, GenesisError, decode_genesis
@@ -24,11 +24,13 @@ def read_clock_ms() -> TimeMs:
     return TimeMs(time.time_ns() // 1_000_000)
 
 
-def run(url: str, work: Callable[[NodeClient], Awaitable[T]], *, language: str = "en") -> T:
-    """The result of `work` with a client of the node at `url`; every failure ends the command in its own way."""
+def run(url: str, work: Callable[[NodeClient], Awaitable[T]], *, language: str = "") -> T:
+    """The result of `work` with a client of the node at `url`; every failure ends the command in its own way.
 
+    The node speaks `language`, by default that of the environment.
+    """
     async def inside() -> T:
-        async with NodeClient(url, language=language) as client:
+        async with NodeClient(url, language=language or pick_language(os.environ)) as client:
             return await work(client)
 
     try:
@@ -43,7 +45,7 @@ def run(url: str, work: Callable[[NodeClient], Awaitable[T]], *, language: str =
         os._exit(130)
 
 
-def get(url: str, path: str, *, language: str = "en", **query: str) -> Any:
+def get(url: str, path: str, *, language: str = "", **query: str) -> Any:
     """JSON of one read."""
     return run(url, lambda client: client.get(path, **query), language=language)
 
