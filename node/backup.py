@@ -25,7 +25,7 @@ from node.bans import BAN_FILE
 from node.check import Check
 from node.config import CONFIG_FILE, ConfigError, load_config
 from node.examine import find_genesis, is_in_use, open_read_only
-from node.keystore import KEYS_DIRECTORY
+from node.keystore import KEYS_DIRECTORY, KeyFileError, check_observer
 from node.monitor.store import ALERTS_FILE
 from node.opening import DATABASE, PAYLOADS, VAULT, StartError, read_genesis
 from node.returning import RESTORED_MARK
@@ -107,6 +107,8 @@ def create_backup(directory: Path, out: Path) -> Manifest:
     try:
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(mode=0o700, parents=True)
+        if config.role == "observer":
+            check_observer(directory)
         genesis = find_genesis(directory)
         stopped = not is_in_use(directory)
         height, exec_root = _copy_database(directory / DATABASE, making / DATABASE)
@@ -133,7 +135,7 @@ def create_backup(directory: Path, out: Path) -> Manifest:
         sync_directory(making)
         making.rename(out)
         sync_directory(out.parent)
-    except StartError as error:
+    except (StartError, KeyFileError) as error:
         raise BackupError(error.code, error.sentence) from error
     except sqlite3.Error as error:
         raise BackupError("database_damaged", f"The database cannot be copied ({error}): run liushui check.") from error
@@ -266,6 +268,11 @@ def restore_backup(out: Path, directory: Path, *, moved: bool = False) -> Manife
     Only then does the vote log know all that was said. Otherwise the node says nothing until that is safe.
     """
     manifest = verify_backup(out)
+    if manifest.role == "observer":
+        try:
+            check_observer(out)
+        except KeyFileError as error:
+            raise BackupError(error.code, error.sentence) from error
     if moved and not manifest.node_stopped:
         raise BackupError(
             "backup_of_running_node",

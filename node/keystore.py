@@ -157,6 +157,21 @@ def list_keys(directory: Path) -> dict[str, bool]:
     return {name: isinstance(one, KeyFile) for name, one in held.items() if one is not None}
 
 
+def check_observer(directory: Path) -> None:
+    """An observer's directory holds no validator key, sealed or not, used or not. Raises KeyFileError.
+
+    Whoever runs a validator's directory as an observer would lose what its votes rest on without noticing: a lost vote
+    log is made anew there, and nobody would note that the key must stay silent.
+    """
+    held = next((name for name in VALIDATOR_NAMES if find_path(directory, name).exists()), None)
+    if held is not None:
+        raise KeyFileError(
+            "observer_holds_validator_key",
+            f"{directory} is an observer's and holds a {held} key: set role to validator if this node is to vote, or"
+            f" take {find_path(directory, held)} out for good.",
+        )
+
+
 def reseal_keys(directory: Path, old: Passphrase | None, new: Passphrase | None) -> tuple[str, ...]:
     """Seal all keys of a directory under `new`, or unseal them when it is None. Returns their names.
 

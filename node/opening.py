@@ -17,7 +17,7 @@ from consensus.chain import Floor, Point
 from consensus.records import Record
 from node.client.keyfile import Passphrase
 from node.config import NodeConfig
-from node.keystore import KeyFileError, NodeKeys, load_node_keys
+from node.keystore import KeyFileError, NodeKeys, check_observer, load_node_keys
 from node.returning import Returning, note_restored
 from node.snapshot.install import try_install
 from node.snapshot.shelf import Shelf
@@ -102,13 +102,14 @@ def read_keys(config: NodeConfig, passphrase: Passphrase | None = None) -> NodeK
     Whether the network knows them is for its books to say, and those may not be here yet: a node that nobody has
     admitted, or whose validator key has no seat, starts and follows.
     """
+    directory = Path(config.data_dir)
     try:
-        keys = load_node_keys(Path(config.data_dir), passphrase, allow_unsealed=config.allow_unsealed_keys)
+        if config.role == "observer":
+            check_observer(directory)  # before any key is opened
+        keys = load_node_keys(directory, passphrase, allow_unsealed=config.allow_unsealed_keys)
     except KeyFileError as error:
         raise StartError(error.code, error.sentence) from error
-    if config.role == "observer":
-        return keys._replace(validators=())  # an observer never votes, whatever keys lie there
-    if not keys.validators:
+    if config.role == "validator" and not keys.validators:
         raise StartError(
             "not_a_validator",
             "The role is validator, but there is no validator key: put it in place, make one with"

@@ -44,10 +44,11 @@ SETTLED_MS: Final = 600_000
 def note_restored(directory: Path, stops: StopFile, keys: Sequence[PublicKey], now_ms: int) -> None:
     """Turn the mark of a restore into a reason for each validator key. Raises LogError when the disk refuses.
 
-    The time is that of the first start: from now on, if not before, the old process is dead.
+    The time is that of the first start: from now on, if not before, the old process is dead. An observer leaves the
+    mark: it is for the keys that may come.
     """
     mark = directory / RESTORED_MARK
-    if not mark.exists():
+    if not keys or not mark.exists():
         return
     for key in keys:
         stops.add(Stop(code=RESTORED, sentence=describe_stop(RESTORED), at_ms=now_ms, validator_key=key.hex()))

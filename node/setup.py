@@ -79,19 +79,22 @@ def make_member(
     *,
     validator: bool = False,
     observer: bool = False,
+    auditor: bool = False,
     passphrase: Passphrase | None = None,
     **roles: bool,
 ) -> Member:
     """Make a member's keys below `directory`, sealed when a passphrase is given; its public entry for the genesis.
 
-    Raises FileExistsError, OSError and KeyFileError.
+    An `auditor` is an observer with an attester key: it reads what it is granted, and signs what it found. Raises
+    FileExistsError, OSError and KeyFileError.
     """
+    assert not (validator and (observer or auditor)), "whoever watches has no vote"
 
     def make(kind: str) -> bytes:
         return write_key(directory, kind, passphrase=passphrase)
 
     officer, node, enc = KeySigner(make("officer")), KeySigner(make("node")), PrivateKey(make("enc"))
-    attester = None if observer or not validator else KeySigner(make("attester")).public_key
+    attester = KeySigner(make("attester")).public_key if validator or auditor else None
     voter = KeySigner(make("validator")).public_key if validator else None
     if validator:
         create_vote_log(directory / VOTES)
@@ -102,7 +105,7 @@ def make_member(
         enc_key=BoxKey(bytes(enc.public_key)),
         attester_key=attester,
         validator_key=voter,
-        observer=observer,
+        observer=observer or auditor,
         **roles,
     )
 
@@ -112,6 +115,7 @@ def make_testnet(
     *,
     lenders: Sequence[str],
     observers: Sequence[str] = (),
+    auditors: Sequence[str] = (),
     time_ms: TimeMs,
     day_ms: int = DAY_MS,
     day_start: Day | None = None,
@@ -129,10 +133,11 @@ def make_testnet(
     if (directory / "genesis.json").exists():
         raise FileExistsError(f"{directory} already holds a network")
     start_ms = TimeMs(time_ms - time_ms % DAY_MS) if day_ms == DAY_MS else time_ms
-    names = [*lenders, *observers]
+    names = [*lenders, *observers, *auditors]
     ports = find_free_ports(2 * len(names)) if base_port is None else list(range(base_port, base_port + 2 * len(names)))
     members = [make_member(directory / name, name, validator=True, lender=True) for name in lenders]
     members += [make_member(directory / name, name, observer=True) for name in observers]
+    members += [make_member(directory / name, name, auditor=True) for name in auditors]
     authorities: dict[str, Any] = {"clearing": {"settlement_agent": True}, "identity": {"issuer": True}}
     extra = [make_member(directory / "authorities" / name, name, **roles) for name, roles in authorities.items()]
     genesis = Genesis(
@@ -148,7 +153,7 @@ def make_testnet(
     )
     places = tuple(
         NodePlace(
-            name, "observer" if name in observers else "validator", directory / name, ports[2 * i], ports[2 * i + 1]
+            name, "validator" if name in lenders else "observer", directory / name, ports[2 * i], ports[2 * i + 1]
         )
         for i, name in enumerate(names)
     )

@@ -27,7 +27,15 @@ from node.checkup.machine import check_disk, check_sync_time
 from node.config import ConfigError, NodeConfig, PeerAddress, load_config
 from node.examine import examine
 from node.gossip.tls import make_dialling_context
-from node.keystore import KEYS_DIRECTORY, KeyFileError, list_keys, read_public_key
+from node.keystore import (
+    KEYS_DIRECTORY,
+    VALIDATOR_NAMES,
+    KeyFileError,
+    check_observer,
+    find_path,
+    list_keys,
+    read_public_key,
+)
 from node.opening import DATABASE
 from node.store.appendlog import LogError
 from node.store.stopfile import StopFile
@@ -62,6 +70,7 @@ def check_directory(directory: Path) -> list[Finding]:
     return [
         well("settings", f"{config.name}, {config.role}."),
         *check_keys(place, config.allow_unsealed_keys),
+        *check_role(place, config.role),
         *check_readers(place),
         *check_genesis(place, config),
         *check_stops(place),
@@ -91,6 +100,21 @@ def check_keys(place: Path, allow_unsealed: bool) -> list[Finding]:
         return [failed("keys_unsealed", "keys", told, f"Run liushui keys seal --dir {place}.")]
     told = "all sealed" if not bare else "not sealed, as the settings allow"
     return [well("keys", f"{', '.join(held)}; {told}.")]
+
+
+def check_role(place: Path, role: str) -> list[Finding]:
+    """Whether the directory holds what its role may have: a validator's its key, an observer's none."""
+    try:
+        if role == "observer":
+            check_observer(place)
+            return []
+        seated = any(find_path(place, name).exists() for name in VALIDATOR_NAMES)
+    except KeyFileError as error:
+        return [failed(error.code, "role", error.sentence, "Do what the sentence says: it does not start.")]
+    if seated:
+        return []
+    told = f"{place} holds no validator key."
+    return [failed("not_a_validator", "role", told, "Put it in place, or set role to observer.")]
 
 
 def check_readers(place: Path) -> list[Finding]:
@@ -187,7 +211,9 @@ def check_rules(place: Path) -> list[Finding]:
 
 
 def find_running(config: NodeConfig) -> str | None:
-    """The version of this very node where it runs already; None when nobody answers in its name."""
+    """The version of this very node where it runs already, empty where only tokens may know it; None when nobody
+    answers in its name.
+    """
     host = config.api_host
     with contextlib.suppress(ValueError):
         address = ip_address(host)
@@ -196,7 +222,10 @@ def find_running(config: NodeConfig) -> str | None:
     connection = HTTPConnection(host, config.api_port, timeout=PEER_TIMEOUT_S)
     try:
         connection.request("GET", "/v1/status")
-        told = json.loads(connection.getresponse().read(RUNNING_BYTES_MAX))
+        answer = connection.getresponse()
+        if config.status_for == "tokens" and 'realm="liushui"' in answer.getheader("WWW-Authenticate", ""):
+            return ""  # a node, and it says no more without a token
+        told = json.loads(answer.read(RUNNING_BYTES_MAX))
         return str(told["version"]) if told["name"] == config.name else None
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return None
@@ -215,6 +244,8 @@ def check_ports(config: NodeConfig, running: str | None) -> list[Finding]:
 
 
 def _check_running(running: str) -> Finding:
+    if not running:
+        return well("running", "a node holds the API's port, and tells its version to tokens alone.")
     try:
         installed = version("liushui")
     except PackageNotFoundError:

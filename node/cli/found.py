@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--lender", "lenders", multiple=True, help="Name of a lender with a validator; repeat for each.")
 @click.option("--validators", type=click.IntRange(1, 32), default=None, help="So many lenders, named lender1 and on.")
 @click.option("--observer", "observers", multiple=True, help="Name of an observer; repeat for each.")
+@click.option("--auditor", "auditors", multiple=True, help="Name of an observer that attests; repeat for each.")
 @click.option("--day-ms", type=click.IntRange(100, 86_400_000), default=86_400_000, help="Length of a ledger day.")
 @click.option("--currency", default="CNY", show_default=True, help="ISO 4217 code of the network's money.")
 @click.option("--base-port", type=click.IntRange(1024, 65_000), default=None, help="First port; free ports otherwise.")
@@ -35,6 +36,7 @@ def testnet(
     lenders: tuple[str, ...],
     validators: int | None,
     observers: tuple[str, ...],
+    auditors: tuple[str, ...],
     day_ms: int,
     currency: str,
     base_port: int | None,
@@ -50,12 +52,13 @@ def testnet(
     if lenders and validators is not None:
         raise click.UsageError("Name the lenders with --lender, or give their number with --validators, not both.")
     names = lenders or tuple(f"lender{i}" for i in range(1, (validators or 4) + 1))
-    _check_names((*names, *observers))
+    _check_names((*names, *observers, *auditors))
     try:
         made = make_testnet(
             directory,
             lenders=names,
             observers=observers,
+            auditors=auditors,
             time_ms=TimeMs(time.time_ns() // 1_000_000),
             day_ms=day_ms,
             currency=currency,
@@ -104,18 +107,27 @@ def _tell(made: "Testnet", as_json: bool) -> None:
 @click.option(
     "--data-dir", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where the node lives."
 )
-@click.option("--validator", is_flag=True, help="The node votes; it gets a validator key and an attester key.")
+@click.option(
+    "--role",
+    type=click.Choice(["validator", "observer"]),
+    default=None,
+    help="A validator votes and gets a validator and an attester key; an observer, as by default, has no vote.",
+)
+@click.option("--validator", is_flag=True, help="The same as --role validator.")
 @click.option("--lender", is_flag=True, help="The organisation lends.")
-@click.option("--observer", is_flag=True, help="The organisation may see exposure totals.")
+@click.option("--observer", is_flag=True, help="The organisation may see exposure totals; its node never votes.")
+@click.option("--auditor", is_flag=True, help="An observer with an attester key: it attests what it is granted.")
 @click.option("--unsealed", is_flag=True, help="Leave the keys unsealed: for throw-away networks only.")
 @passphrase_options
 def init(
     *,
     name: str,
     data_dir: Path,
+    role: str | None,
     validator: bool,
     lender: bool,
     observer: bool,
+    auditor: bool,
     unsealed: bool,
     passphrase_file: Path | None,
     passphrase_fd: int | None,
@@ -134,6 +146,7 @@ def init(
     from node.setup import make_member
 
     _check_names((name,))
+    validator = _choose_role(role, validator=validator, watches=observer or auditor)
     taken = f"{data_dir} already holds keys: choose an empty directory; keys are never overwritten."
     if (data_dir / KEYS_DIRECTORY).exists():
         fail("directory_taken", taken)
@@ -141,7 +154,7 @@ def init(
     if not unsealed:
         passphrase = Passphrase(lambda: read_passphrase(file=passphrase_file, descriptor=passphrase_fd, confirm=True))
     config = NodeConfig(name=name, role="validator" if validator else "observer", allow_unsealed_keys=unsealed)
-    roles = {"validator": validator, "observer": observer, "lender": lender}
+    roles = {"validator": validator, "observer": observer, "auditor": auditor, "lender": lender}
     try:
         member = make_member(data_dir, name, passphrase=passphrase, **roles)
         (data_dir / CONFIG_FILE).write_text(format_config(config), encoding="utf-8")
@@ -152,6 +165,15 @@ def init(
     except OSError as error:
         fail("directory_unwritable", f"{data_dir} cannot be written: {error.strerror}.")
     click.echo(msgspec.json.format(msgspec.json.encode(member), indent=2).decode())
+
+
+def _choose_role(role: str | None, *, validator: bool, watches: bool) -> bool:
+    """Whether the node votes. Who watches by its part in the network, or by --role, is given no validator key."""
+    if validator and role == "observer":
+        raise click.UsageError("An observer has no validator key: choose --role observer or --validator.")
+    if watches and (validator or role == "validator"):
+        raise click.UsageError("An observer or auditor has no validator key: leave --role validator out.")
+    return validator or role == "validator"
 
 
 def _check_names(names: tuple[str, ...]) -> None:

@@ -53,6 +53,8 @@ def seat_proof(*, name: str, directory: Path, new: bool, path: Path | None, node
     from node.cli.sign import read_network, resolve_account
     from protocol.transactions.governance import calculate_seat_bytes
 
+    if new:
+        _check_role(directory)
     network = read_network(node_url, directory)
     account = resolve_account(network, name)
     signer = _open_validator(directory, new=new)
@@ -102,6 +104,23 @@ def _open_validator(directory: Path, *, new: bool) -> "KeySigner":
     if seed is None:
         fail("key_missing", f"{directory} holds no validator key: add --new to make one.")
     return KeySigner(seed)
+
+
+def _check_role(directory: Path) -> None:
+    """A key that votes is made where a validator's settings lie, or none at all."""
+    from node.config import CONFIG_FILE, ConfigError, load_config
+
+    if not (directory / CONFIG_FILE).exists():
+        return
+    try:
+        role = load_config(directory, environment={}).role
+    except ConfigError as error:
+        fail(error.code, error.sentence)
+    if role == "observer":
+        fail(
+            "role_is_observer",
+            f"{directory} is an observer's and holds no validator key: first set role to validator in {CONFIG_FILE}.",
+        )
 
 
 def _read_public(directory: Path, name: str) -> "PublicKey | None":

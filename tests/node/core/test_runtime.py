@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ from node import setup
 from node.client.http import NodeClient
 from node.config import NodeConfig, load_config
 from node.core import read_clock_ms
-from node.keystore import write_key
-from node.opening import StartError, open_everything
+from node.opening import StartError
 from node.runtime import EXIT_CLEAN, EXIT_NOT_STARTED, Node, run_node
 from protocol.genesis import encode_genesis
 from protocol.ids import Height, TimeMs, TransactionId
@@ -84,15 +83,6 @@ async def test_a_directory_of_another_network_is_refused(tmp_path: Path) -> None
     (net.directory / "other.json").write_bytes(encode_genesis(other))
     error = await refuse(load(net, genesis="../other.json"))
     assert (error.code, "genesis.json" in error.sentence) == ("wrong_genesis", True)
-
-
-async def test_an_observer_never_votes_whatever_keys_lie_in_its_directory(tmp_path: Path) -> None:
-    """The role decides; a validator key in an observer's directory is not used."""
-    net = found(tmp_path)
-    write_key(net.directory / "eye", "validator")
-    async with AsyncExitStack() as stack:
-        opened = await open_everything(load(net, "eye"), stack)
-        assert opened.keys.validator is None
 
 
 async def test_a_network_of_one_serves_its_clients_and_says_where_it_stands(tmp_path: Path) -> None:

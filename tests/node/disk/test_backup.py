@@ -155,3 +155,23 @@ def test_bins_are_not_in_the_copy(net: setup.Testnet, tmp_path: Path) -> None:
     assert secret not in (out / DATABASE).read_bytes()
     with closing(sqlite3.connect(out / DATABASE)) as connection:
         assert connection.execute("SELECT raw FROM sidecars").fetchone() == (bytes(64),)
+
+
+def test_a_backup_carries_no_validator_key_of_an_observer(net: setup.Testnet, tmp_path: Path) -> None:
+    """Neither made nor restored, whoever put the key there; with the key gone both are."""
+    place, out, code = net.directory / "solo", tmp_path / "copy", "observer_holds_validator_key"
+    text = (place / "config.toml").read_text()
+    (place / "config.toml").write_text(text.replace('role = "validator"', 'role = "observer"'))
+    assert run("create", "--data-dir", str(place), "--out", str(out), code=EXIT_REFUSED)["error"]["code"] == code
+    assert not out.exists()
+    key = (place / "keys" / "validator.key").rename(tmp_path / "validator.key")
+    create_backup(place, out)
+    restore_backup(out, tmp_path / "eye")
+    key.rename(out / "keys" / "validator.key")
+    told = json.loads((out / MANIFEST).read_bytes())
+    added = _describe(out, out / "keys" / "validator.key")
+    told["files"].append({"name": added.name, "bytes": added.bytes, "sha256": added.sha256})
+    (out / MANIFEST).write_text(json.dumps(told))
+    with pytest.raises(BackupError) as caught:
+        restore_backup(out, tmp_path / "new")
+    assert (caught.value.code, (tmp_path / "new").exists()) == (code, False)
