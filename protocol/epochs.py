@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from protocol.block import FIRST_EPOCH, Header, calculate_genesis_digest
-from protocol.certificate import Certificate, VerifySignature, VoteKind, check_certificate
+from protocol.certificate import Certificate, VerifySignature, VoteKind, calculate_signers, check_certificate
 from protocol.crypto import check_signature
 from protocol.genesis import Genesis
 from protocol.ids import ChainId, Epoch, PublicKey, PublicKeyField
@@ -108,3 +108,10 @@ def is_finalised(
     if finalization.digest != header.calculate_digest():
         return False
     return check_certificate(finalization, validators, ChainId(header.chain_id), verify) is None
+
+
+def name_signers(genesis: Genesis, validators: ValidatorSet, finalization: Certificate) -> tuple[str, ...]:
+    """Who signed it: names of the genesis, or of later keys their first digits."""
+    names = {member.validator_key: member.name for member in genesis.members if member.validator_key is not None}
+    keys = (validators.keys[index] for index in calculate_signers(finalization))
+    return tuple(names.get(key) or f"validator {key.hex()[:8]}" for key in keys)

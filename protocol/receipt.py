@@ -15,9 +15,9 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from protocol.block import Header, is_chain
-from protocol.certificate import Certificate, calculate_signers
+from protocol.certificate import Certificate
 from protocol.codec import CodecError, decode, encode
-from protocol.epochs import EpochProof, find_last_set, is_finalised
+from protocol.epochs import EpochProof, find_last_set, is_finalised, name_signers
 from protocol.genesis import Genesis
 from protocol.ids import Digest, DigestField, Epoch
 from protocol.ledger.records import ExecLink, Receipt, bind_receipts, calculate_exec_root, carry_exec_root
@@ -25,7 +25,6 @@ from protocol.limits import BLOCK_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX, VIEW_
 from protocol.merkle import calculate_path, calculate_root, check_path
 from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction, check_signatures, decode_transaction
-from protocol.validators import ValidatorSet
 
 RECEIPT_FILE_VERSION = 2
 RECEIPT_FILE_BYTES_MAX = 4_194_304
@@ -147,14 +146,8 @@ def _check_finalization(
         return ReceiptFault.EPOCHS
     if not is_finalised(last, file.finalization, validators):
         return ReceiptFault.FINALIZATION
-    signers = _name_signers(genesis, validators, file.finalization)
+    signers = name_signers(genesis, validators, file.finalization)
     return VerifiedReceipt(transaction, file.receipt, file.headers[0], last.epoch, signers)
-
-
-def _name_signers(genesis: Genesis, validators: ValidatorSet, finalization: Certificate) -> tuple[str, ...]:
-    names = {member.validator_key: member.name for member in genesis.members if member.validator_key is not None}
-    keys = (validators.keys[index] for index in calculate_signers(finalization))
-    return tuple(names.get(key) or f"validator {key.hex()[:8]}" for key in keys)
 
 
 def make_receipt_file(

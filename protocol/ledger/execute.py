@@ -7,7 +7,7 @@
 Deterministic and without IO: block time is the only clock. Never add a rule here; add it to its family's module.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from protocol.batch import Sidecar
@@ -45,6 +45,7 @@ from protocol.ledger import (
     upgrades,
 )
 from protocol.ledger.books import Books, Call
+from protocol.ledger.proofs import ProvedRows, prove_rows
 from protocol.ledger.records import (
     Execution,
     Fact,
@@ -57,7 +58,7 @@ from protocol.ledger.rows import Key, Tip
 from protocol.ledger.rules import Due, Rule, Rules
 from protocol.ledger.rulesrow import RulesRow
 from protocol.ledger.seatrows import EpochRow, list_keys
-from protocol.ledger.state import ACCOUNTS, KEYS, MEMBERS, TABLES, TIP, TIP_KEY
+from protocol.ledger.state import ACCOUNTS, KEYS, MEMBERS, TABLES, TIP, TIP_KEY, Place
 from protocol.ledger.tree import StateProof, StateTree
 from protocol.limits import DAY_EVENTS_PER_BLOCK_MAX
 from protocol.merkle import EMPTY_ROOT
@@ -400,10 +401,13 @@ class Ledger:
 
     def prove(self, table: int, key: bytes) -> StateProof | None:
         """Proof of a row, or of its absence, under `state_root`; None for a table that does not exist."""
-        if table not in TABLES:
-            return None
-        row = self.books.state.get(TABLES[table], key)
-        return self._tree.prove(table, key, None if row is None else encode(row))
+        found = self.prove_rows([(table, key)], self.height) if table in TABLES else None
+        return None if found is None else found.proofs[0]
+
+    def prove_rows(self, places: Sequence[Place], height: Height) -> ProvedRows | None:
+        """Proofs of rows of tables that exist, as they were after `height`; None when that is not kept any more."""
+        assert not self._open, "between two blocks"
+        return prove_rows(self.books.state, self._tree, places, self.height - height)
 
 
 def _run_to_end(steps: Generator[None, None, Execution]) -> Execution:

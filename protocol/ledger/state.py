@@ -3,7 +3,9 @@
 Rows are replaced, never changed. Nothing here knows what a row means, and nothing here hashes.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -41,8 +43,11 @@ from protocol.ledger.rows import (
 from protocol.ledger.rulesrow import RulesRow
 from protocol.ledger.seatrows import Conviction, EpochRow
 from protocol.ledger.verdictrows import Verdict
+from protocol.limits import PAST_BLOCKS_MAX, PAST_ROWS_MAX
 
 R = TypeVar("R")
+Place = tuple[int, bytes]
+"""A table's number and a key."""
 
 
 class Table(Generic[R]):
@@ -165,8 +170,11 @@ class State:
 
     def __init__(self) -> None:
         self._rows: dict[int, dict[bytes, Any]] = {number: {} for number in TABLES}
-        self._undo: list[tuple[tuple[int, bytes], Any]] = []
-        self._dirty: dict[tuple[int, bytes], None] = {}
+        self._undo: list[tuple[Place, Any]] = []
+        self._dirty: dict[Place, Any] = {}
+        """Rows that changed since the block began, as they were then (None: not there)."""
+        self._past: deque[dict[Place, Any]] = deque(maxlen=PAST_BLOCKS_MAX)
+        """The same of the last blocks, oldest first; of large blocks nothing is kept, nor of those before them."""
 
     def get(self, table: Table[R], key: bytes) -> R | None:
         """The row, or None."""
@@ -214,8 +222,8 @@ class State:
     def keep(self) -> None:
         """Make what was changed since the last call final."""
         dirty = self._dirty
-        for place, _ in self._undo:
-            dirty[place] = None
+        for place, old in self._undo:
+            dirty.setdefault(place, old)
         self._undo.clear()
 
     def undo(self) -> None:
@@ -240,8 +248,23 @@ class State:
             for number, key in self._dirty
             for row in (self._rows[number].get(key),)
         )
-        self._dirty.clear()
+        if len(self._dirty) > PAST_ROWS_MAX:
+            self._past.clear()
+        else:
+            self._past.append(self._dirty)
+        self._dirty = {}
         return changes
+
+    def look_back(self, blocks: int) -> dict[Place, Any] | None:
+        """Rows that the last so many blocks changed, as they were before (None: not there); None when not kept."""
+        if blocks > len(self._past):
+            return None
+        found: dict[Place, Any] = {}
+        for past in islice(reversed(self._past), blocks):
+            found.update(past)  # the older one stands
+            if len(found) > PAST_ROWS_MAX:
+                return None
+        return found
 
     def encode_rows(self) -> Iterator[tuple[int, bytes, bytes]]:
         """Every row as (table, key, canonical bytes), in the order of table and key."""

@@ -11,7 +11,7 @@ hashes only.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import pairwise
 from typing import Annotated
@@ -19,6 +19,7 @@ from typing import Annotated
 import msgspec
 
 from protocol.ids import Digest, DigestField
+from protocol.limits import PROVED_KEY_BYTES_MAX
 from protocol.merkle import hash_leaf
 
 LEVELS = 4
@@ -74,7 +75,7 @@ class StateProof(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
     """That a row has a value, or that there is no such row, under one state root."""
 
     table: TableField
-    key: bytes
+    key: Annotated[bytes, msgspec.Meta(max_length=PROVED_KEY_BYTES_MAX)]
     value: bytes | None
     """Canonical bytes; None proves absence."""
     bucket: Annotated[tuple[Pair, ...], msgspec.Meta(max_length=BUCKET_ROWS_MAX)]
@@ -85,23 +86,28 @@ class StateProof(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
 
 def check_state_proof(proof: StateProof, state_root: Digest) -> bool:
     """Whether the proof holds under `state_root`."""
+    return calculate_proved_root(proof) == state_root
+
+
+def calculate_proved_root(proof: StateProof) -> Digest | None:
+    """The state root under which the proof holds; None when it holds under none."""
     key_hash = hash_row_key(proof.table, proof.key)
     keys = [pair[0] for pair in proof.bucket]
     if any(first >= second for first, second in pairwise(keys)):
-        return False
+        return None
     found = dict(proof.bucket).get(Digest(key_hash))
     expected = None if proof.value is None else hash_row_value(proof.value)
     if found != expected or len(proof.path) != PATH_LENGTH:
-        return False
+        return None
     index = int.from_bytes(key_hash[:2], "big")
     if any(int.from_bytes(key[:2], "big") != index for key in keys):
-        return False
+        return None
     node = _hash_bucket(proof.bucket)
     for start in range(0, PATH_LENGTH, FANOUT - 1):
         siblings, place = proof.path[start : start + FANOUT - 1], index % FANOUT
         node = _hash_node((*siblings[:place], node, *siblings[place:]))
         index //= FANOUT
-    return node == state_root
+    return node
 
 
 class StateTree:
@@ -156,15 +162,56 @@ class StateTree:
 
     def prove(self, table: int, key: bytes, value: bytes | None) -> StateProof:
         """The proof of a row's value (canonical bytes), or of its absence, under the present root."""
-        key_hash = hash_row_key(table, key)
-        index = key_hash[0] << 8 | key_hash[1]
+        return self.look_back(()).prove(table, key, value)
+
+    def look_back(self, rows: Iterable[tuple[int, bytes, bytes | None]]) -> "PastTree":
+        """The tree as it was when these rows had these values (None: were not there), and all others their present."""
+        return PastTree(self._buckets, self._levels, rows)
+
+
+class PastTree:
+    """A tree that differs from another in a few rows, of which alone it holds nodes; until the other's next update."""
+
+    def __init__(
+        self,
+        buckets: Mapping[int, Sequence[bytes]],
+        levels: Sequence[Sequence[Digest]],
+        rows: Iterable[tuple[int, bytes, bytes | None]],
+    ) -> None:
+        self._present, self._levels = buckets, levels
+        self._buckets: dict[int, list[bytes]] = {}
+        for table, key, value in rows:
+            key_hash = hash_row_key(table, key)
+            index = int.from_bytes(key_hash[:2], "big")
+            bucket = self._buckets.setdefault(index, list(buckets.get(index, ())))
+            at = bisect_left(bucket, key_hash)
+            stands = at < len(bucket) and bucket[at].startswith(key_hash)
+            bucket[at : at + stands] = () if value is None else (key_hash + hash_row_value(value),)
+        self._nodes = [{index: hash_leaf(b"".join(bucket)) for index, bucket in self._buckets.items()}]
+        for level in range(LEVELS):
+            above = dict.fromkeys(index // FANOUT for index in self._nodes[level])
+            self._nodes.append({index: _hash_node(self._read_children(level, index)) for index in above})
+
+    def _read_children(self, level: int, above: int) -> list[Digest]:
+        """Nodes of a level that stand under node `above` of the next."""
+        here, first = self._nodes[level], FANOUT * above
+        present = self._levels[level][first : first + FANOUT]
+        return [here.get(index, node) for index, node in enumerate(present, first)]
+
+    @property
+    def root(self) -> Digest:
+        """Its state root."""
+        return self._nodes[LEVELS].get(0, self._levels[LEVELS][0])
+
+    def prove(self, table: int, key: bytes, value: bytes | None) -> StateProof:
+        """The proof of a row's value (canonical bytes), or of its absence, under its root."""
+        index = at = int.from_bytes(hash_row_key(table, key)[:2], "big")
         path: list[Digest] = []
-        at = index
-        for nodes in self._levels[:LEVELS]:
-            first, place = at - at % FANOUT, at % FANOUT
-            path += [node for i, node in enumerate(nodes[first : first + FANOUT]) if i != place]
+        for level in range(LEVELS):
+            children, place = self._read_children(level, at // FANOUT), at % FANOUT
+            path += children[:place] + children[place + 1 :]
             at //= FANOUT
-        bucket = self._buckets.get(index, [])
+        bucket = self._buckets[index] if index in self._buckets else self._present.get(index, ())
         return StateProof(
             table=table,
             key=key,
