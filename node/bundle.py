@@ -43,8 +43,8 @@ ANSWER_BYTES_MAX: Final = 4_194_304
 ASKED: Final = {"status.json": "/v1/status", "ready.json": "/readyz", "metrics.txt": "/metrics"}
 
 
-def make_bundle(directory: Path, *, node_url: str, log: Path | None) -> dict[str, bytes]:
-    """The files of a bundle by name. Raises OSError for a log that cannot be read."""
+def make_bundle(directory: Path, *, node_url: str, log: Path | None, token: str | None = None) -> dict[str, bytes]:
+    """The files of a bundle by name; `token` is shown to the node. Raises OSError for a log that cannot be read."""
     files: dict[str, Any] = {"about.json": describe_program()}
     try:
         config = load_config(directory, environment=os.environ)
@@ -58,7 +58,7 @@ def make_bundle(directory: Path, *, node_url: str, log: Path | None) -> dict[str
     files["doctor.json"] = [one._asdict() | {"ok": one.ok} for one in findings]
     made = {name: _encode(value) for name, value in files.items()}
     for name, path in ASKED.items():
-        made[name] = ask_node(node_url + path)
+        made[name] = ask_node(node_url + path, token)
     if log is not None:
         made["log.txt"] = read_log(log)
     return made
@@ -114,14 +114,14 @@ def describe_files(place: Path) -> dict[str, Any]:
     return {"files": rows}
 
 
-def ask_node(url: str) -> bytes:
+def ask_node(url: str, token: str | None = None) -> bytes:
     """What the node's own API says, or why it says nothing."""
     parts = urlsplit(url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     try:
         connection = kind(parts.hostname or "", parts.port, timeout=NODE_TIMEOUT_S)
         try:
-            connection.request("GET", parts.path)
+            connection.request("GET", parts.path, headers={} if token is None else {"Authorization": f"Bearer {token}"})
             return connection.getresponse().read(ANSWER_BYTES_MAX)
         finally:
             connection.close()

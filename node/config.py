@@ -64,6 +64,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     api_host: str = "127.0.0.1"
     api_port: Port = 7400
     peers: tuple[PeerAddress, ...] = ()
+    status_for: Literal["everybody", "tokens"] = "everybody"
+    """Who may read /v1/status and /metrics: whoever reaches the API's port, or only bearer tokens with the scope
+    `monitor` (node.tokens). /livez and /readyz answer everybody."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = True
     verify_processes: Annotated[int, msgspec.Meta(ge=-1, le=32)] = -1

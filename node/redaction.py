@@ -36,6 +36,7 @@ _SPOKEN: Final = re.compile(
     + "|".join(sorted(SECRET_NAMES - {"words"}))
     + r")s?)(\s*[=:]\s*|\s+is\s+)(\"[^\"]*\"|'[^']*'|\S+)"
 )
+_TOKEN: Final = re.compile(r"\blst_[\w-]{16,}")  # of this node's API (node.tokens)
 _BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+")
 
 
@@ -66,5 +67,6 @@ def redact_line(line: str) -> str:
 
 
 def redact_text(text: str) -> str:
-    """Free text: what follows the name of a secret, and what authorises a request."""
-    return _SPOKEN.sub(rf"\1\2{BLACKED_OUT}", _BEARER.sub(rf"\1 {BLACKED_OUT}", text))
+    """Free text: what follows the name of a secret, what authorises a request, and tokens wherever they stand."""
+    plain = _TOKEN.sub(BLACKED_OUT, _BEARER.sub(rf"\1 {BLACKED_OUT}", text))
+    return _SPOKEN.sub(rf"\1\2{BLACKED_OUT}", plain)

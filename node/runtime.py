@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from node.api.access import ApiSettings
 from node.api.app import make_app
 from node.api.ports import Busy, NodeStatus, PeerStatus, Submission, SyncState
 from node.attester import Attester
@@ -34,10 +35,11 @@ from node.service import Service
 from node.store.appendlog import LogError
 from node.store.chain import ChainStore, StoredTransaction, StoreError
 from node.telemetry import configure_logging, get_logger
+from node.tokens import TokenRoom
 from node.vault.store import Vault
 from protocol.batch import BatchItem
 from protocol.genesis import Genesis
-from protocol.ids import ChainId, Digest, Height, TimeMs, TransactionId
+from protocol.ids import ChainId, Digest, Height, PublicKey, TimeMs, TransactionId
 from protocol.ledger.execute import Ledger
 
 API_BOUNDS: Final = Bounds(connections=1_024, per_address=512, idle_s=30.0, arrivals_per_s=500, arrivals_at_once=5_000)
@@ -97,6 +99,11 @@ class Node:
     def role(self) -> str:
         """`validator` or `observer`."""
         return self._config.role
+
+    @property
+    def node_key(self) -> PublicKey:
+        """The node's own key."""
+        return self.core.opened.keys.node.public_key
 
     @property
     def ledger(self) -> Ledger:
@@ -261,9 +268,12 @@ class Node:
             find_height=lambda: core.executor.height,
         )
 
+    def _make_settings(self) -> ApiSettings:
+        return ApiSettings(tokens=TokenRoom(Path(self._config.data_dir)), status_for=self._config.status_for)
+
     async def _serve_api(self) -> int:
         host, port = self._config.api_host, self._config.api_port
-        listener = self._listener = Listener(make_app(self), API_BOUNDS, read_steady_ms)
+        listener = self._listener = Listener(make_app(self, self._make_settings()), API_BOUNDS, read_steady_ms)
         try:
             bound = await listener.start(host, port)
         except OSError as error:

@@ -26,6 +26,18 @@ ACTIONS: Final[dict[str, tuple[str, str]]] = {
         "请对实际发送的方法、含查询的路径和时间签名。",
     ),
     "signature_stale": ("Set the clock, and sign again with the present time.", "请校准时钟，并用当前时间重新签名。"),
+    "token_missing": (
+        "Ask the node's operator for a token (liushui token create), and send it as docs/api.md says.",
+        "请向节点运维人员申请令牌（liushui token create），并按 docs/api.md 所述发送。",
+    ),
+    "token_invalid": (
+        "Check that it is whole and for this node; or ask the operator for a new one.",
+        "请检查令牌是否完整且属于本节点，或向运维人员申请新令牌。",
+    ),
+    "insufficient_scope": (
+        "Use a token with the scope that WWW-Authenticate names, or ask the operator for one.",
+        "请使用具有 WWW-Authenticate 所列权限的令牌，或向运维人员申请。",
+    ),
     "not_permitted": (
         "Use a key that the detail names, or ask a member who has one.",
         "请使用说明所指的密钥，或向持有者查询。",
@@ -44,6 +56,10 @@ ACTIONS: Final[dict[str, tuple[str, str]]] = {
     ),
     "method_not_allowed": ("Use a method that the header Allow names.", "请使用响应头 Allow 所列的方法。"),
     "receipt_not_ready": ("Ask again after Retry-After.", "请在 Retry-After 之后重试。"),
+    "proof_not_ready": (
+        "Ask again after Retry-After, or ask a node that is not behind.",
+        "请在 Retry-After 之后重试，或向未落后的节点查询。",
+    ),
     "no_terms": ("Ask for other terms, or on another day.", "请更换条款，或改日再试。"),
     "document_mismatch": ("Name the document by the hash of its ciphertext.", "请以密文的哈希命名该文件。"),
     "too_large": ("Send less at once.", "请减少单次发送的内容。"),
@@ -73,6 +89,15 @@ ACTIONS: Final[dict[str, tuple[str, str]]] = {
 }
 
 DETAILS_ZH: Final[dict[str, str]] = {
+    "This needs a token with the scope {}.": "此请求需要具有 {} 权限的令牌。",
+    "Its time is over.": "令牌已过期。",
+    "This node does not know it, or no longer.": "本节点不认识该令牌，或令牌已被撤销。",
+    "Send Authorization: Bearer with a token that has the scope {}.": (
+        "请在 Authorization: Bearer 中发送具有 {} 权限的令牌。"
+    ),
+    "Send Liushui-Signature: key,ms,signature over the method, path and time; or a token with the scope {}.": (
+        "请发送 Liushui-Signature：对方法、路径和时间的签名（公钥,毫秒,签名）；或具有 {} 权限的令牌。"
+    ),
     "This node watches no loans: ask the node of the lender.": "本节点不监控贷款，请向贷款机构的节点查询。",
     "Alerts are for the lender's own officers, and for observers as far as public.": (
         "预警仅供贷款机构自己的人员查看，观察者可见公开部分。"
@@ -107,6 +132,12 @@ DETAILS_ZH: Final[dict[str, str]] = {
     "No executed transaction has this id here; it may still wait, or be older than this node's history, which begins"
     " after block {}.": "本节点没有该标识的已执行交易，它可能仍在等待，或早于本节点的历史（始于区块 {} 之后）。",
     "This address speaks the websocket protocol, version 13.": "该地址使用 websocket 协议第 13 版。",
+    "No final header names such a state yet.": "尚无最终区块头载明该状态。",
+    "{} is no table of these: {}.": "{} 不是以下表之一：{}。",
+    "A row is asked for twice.": "同一行被重复请求。",
+    "Rows with a person's tag are for its parties, and for members that validate or observe.": (
+        "含有个人标签的行仅供当事方以及验证或观察的成员查看。"
+    ),
     "A later block must name the state first.": "须待后续区块载明该状态。",
     "A document holds at most {} MiB.": "文件最大 {} MiB。",
     "Only an account of this network may put documents, and only its own.": (

@@ -6,35 +6,51 @@ Reads never wait for consensus; a request that does (wait=final, streams) holds 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
 from node.api import events, reports, tryit
+from node.api.access import TOKENS, ApiSettings, require_token
 from node.api.endpoints import ENDPOINTS, STREAMED
 from node.api.meter import REQUESTS, ROUTES, meter_middleware
 from node.api.openapi import Endpoint, Handler, make_document
 from node.api.parameters import check_parameters
 from node.api.ports import NodePort
 from node.api.problems import problem_middleware
-from node.api.reading import NODE, NOW_MS, read_clock_ms, require_caller
+from node.api.reading import NODE, NOW_MS, SCOPE, read_clock_ms, require_caller
 from node.meters import Requests
+from node.tokens import Scope
 from protocol.ids import TimeMs
 from protocol.limits import REQUEST_BODY_BYTES_MAX
 
+OPEN: Final = ApiSettings()
+"""Nobody has a token, and nothing is closed that is open on every node."""
 
-def make_openapi(version: str) -> dict[str, Any]:
-    """The OpenAPI document of this release."""
-    return make_document(ENDPOINTS, version, also=STREAMED)
+
+def make_openapi(version: str, settings: ApiSettings = OPEN) -> dict[str, Any]:
+    """The OpenAPI document of this release, as the settings make it."""
+    return make_document(list_endpoints(settings), version, also=STREAMED)
+
+
+def list_endpoints(settings: ApiSettings) -> tuple[Endpoint, ...]:
+    """All addresses, with those closed that the settings close."""
+    if settings.status_for == "everybody":
+        return ENDPOINTS
+    return tuple(one._replace(scope=Scope.MONITOR) if one.closable else one for one in ENDPOINTS)
 
 
 def make_checked(one: Endpoint) -> Handler:
     """The handler of an address behind what the document says of it: who must sign, and which parameters there are."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
+        if one.scope is not None:
+            request[SCOPE] = one.scope
         if one.signed:
             require_caller(request)
+        elif one.scope is not None and not one.may_sign:
+            require_token(request, one.scope, request.app[NOW_MS]())
         check_parameters(request, one.query)
         return await one.handler(request)
 
@@ -49,16 +65,20 @@ async def settled_middleware(request: web.Request, handler: Handler) -> web.Stre
     return await handler(request)
 
 
-def make_app(node: NodePort, *, now_ms: Callable[[], TimeMs] = read_clock_ms) -> web.Application:
-    """The application over a node. `now_ms` judges the time of signed requests."""
+def make_app(
+    node: NodePort, settings: ApiSettings = OPEN, *, now_ms: Callable[[], TimeMs] = read_clock_ms
+) -> web.Application:
+    """The application over a node. `now_ms` judges the time of signed requests and of tokens."""
+    endpoints = list_endpoints(settings)
     middlewares = [meter_middleware, problem_middleware, settled_middleware]
     app = web.Application(middlewares=middlewares, client_max_size=REQUEST_BODY_BYTES_MAX)
     app[NODE] = node
     app[REQUESTS] = Requests()
-    app[ROUTES] = tuple(dict.fromkeys(one.path for one in ENDPOINTS))
+    app[TOKENS] = settings.tokens
+    app[ROUTES] = tuple(dict.fromkeys(one.path for one in endpoints))
     app[NOW_MS] = now_ms
-    app[tryit.DOCUMENT] = msgspec.json.encode(make_openapi(node.status().version))
-    for one in ENDPOINTS:
+    app[tryit.DOCUMENT] = msgspec.json.encode(make_openapi(node.status().version, settings))
+    for one in endpoints:
         app.router.add_route(one.method, one.path, make_checked(one))
     events.set_up(app)
     reports.set_up(app)

@@ -15,6 +15,7 @@ from aiohttp import web
 from node.api.chinese import SUMMARIES_ZH
 from node.api.parameters import HEX, Query, find_path_schema
 from node.api.problems import KINDS, Problem
+from node.tokens import Scope
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -39,6 +40,10 @@ class Endpoint(NamedTuple):
     """Answers of other statuses than 200 that are no plain problems."""
     may_sign: bool = False
     """A signature is asked for in some cases."""
+    scope: Scope | None = None
+    """A bearer token with this scope is asked for; instead of a signature, where there could be one."""
+    closable: bool = False
+    """The settings can ask for a token with the scope `monitor`."""
 
 
 _REF: Final = "#/components/schemas/{name}"
@@ -60,7 +65,9 @@ _PROBLEM_HEADERS: Final = {
 _RETRY: Final = {
     "Retry-After": {"description": "Seconds to wait before asking again.", "schema": {"type": "integer", "minimum": 1}}
 }
-_CHALLENGE: Final = {"WWW-Authenticate": {"description": "How to sign.", "schema": {"type": "string"}}}
+_CHALLENGE: Final = {
+    "WWW-Authenticate": {"description": "By signature, token, or either.", "schema": {"type": "string"}}
+}
 _HEIGHT: Final = {
     "Liushui-Height": {"description": "Height the answer was read at.", "schema": {"type": "integer", "minimum": 0}}
 }
@@ -95,7 +102,13 @@ def make_document(endpoints: Sequence[Endpoint], version: str, *, also: Sequence
                     "in": "header",
                     "name": "Liushui-Signature",
                     "description": "key,ms,signature in hex over LSH1 | METHOD LF path LF ms; holds for 60 seconds.",
-                }
+                },
+                "bearer_token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token that the node's operator made: liushui token create. What it must be good"
+                    " for is named at each address.",
+                },
             },
         },
     }
@@ -106,7 +119,10 @@ def list_codes(one: Endpoint) -> tuple[str, ...]:
     signing = _SIGNED if one.signed or one.may_sign else ()
     schemas = [*(find_path_schema(name) for name in _parts(one)), *(each.schema for each in one.query)]
     ids = ("malformed_id",) if HEX in schemas else ()
-    return tuple(dict.fromkeys(("internal", "malformed_request", *ids, *signing, *one.problems)))
+    showing: tuple[str, ...] = () if one.scope is None else ("token_invalid", "insufficient_scope")
+    if one.scope is not None and not signing:
+        showing = ("token_missing", *showing)
+    return tuple(dict.fromkeys(("internal", "malformed_request", *ids, *signing, *showing, *one.problems)))
 
 
 def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
@@ -129,10 +145,17 @@ def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
         if isinstance(one.request, type):
             taken["application/msgpack"] = {"schema": _BINARY}
         operation["requestBody"] = {"required": True, "content": taken}
-    if one.signed or one.may_sign:
-        operation["security"] = [*([{}] if one.may_sign else []), {"request_signature": []}]
+    if one.signed or one.may_sign or one.scope is not None:
+        operation["security"] = _list_ways(one)
     operation["responses"] |= _make_refusals(one, by_kind)
     return operation
+
+
+def _list_ways(one: Endpoint) -> list[dict[str, list[str]]]:
+    """How to show who asks, each way by itself enough."""
+    ways: list[dict[str, list[str]]] = [{}] if one.may_sign else []
+    ways += [{"request_signature": []}] if one.signed or one.may_sign else []
+    return ways + ([] if one.scope is None else [{"bearer_token": [str(one.scope)]}])
 
 
 def _make_answers(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
@@ -168,7 +191,7 @@ def _make_refusals(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
         headers = dict(_PROBLEM_HEADERS)
         if any(KINDS[code].retryable for code in named):
             headers |= _RETRY
-        if status == HTTPStatus.UNAUTHORIZED:
+        if status == HTTPStatus.UNAUTHORIZED or "insufficient_scope" in named:
             headers |= _CHALLENGE
         responses[str(status)] = {
             "description": ", ".join(named),

@@ -12,7 +12,7 @@ import msgspec
 from node.api.whereabouts import Progress, Why
 from protocol.batch import BatchItem
 from protocol.genesis import Genesis
-from protocol.ids import BlockDigest, ChainId, Digest, Height, TransactionId, View
+from protocol.ids import BlockDigest, ChainId, Digest, Height, PublicKey, TransactionId, View
 from protocol.rejections import Rejection
 
 if TYPE_CHECKING:
@@ -113,6 +113,10 @@ class NodePort(Protocol):
     @property
     def role(self) -> str:
         """`validator` or `observer`."""
+
+    @property
+    def node_key(self) -> PublicKey:
+        """The node's own key: it speaks for the member whose node it is."""
 
     @property
     def ledger(self) -> "Ledger":

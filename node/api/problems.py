@@ -22,6 +22,8 @@ from protocol.rejections import SENTENCES, Rejection
 
 CONTENT_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:liushui:problem:"
+SIGNATURE: Final = "Liushui-Signature"
+"""The challenge of an address that takes signed requests alone."""
 
 _log = get_logger("api")
 
@@ -43,6 +45,9 @@ KINDS: Final[dict[str, Kind]] = {
     "signature_stale": Kind(
         401, "The request's signature is too old or too new; check the clock.", "请求签名已过期，请检查时钟。"
     ),
+    "token_missing": Kind(401, "A bearer token is needed.", "此请求需要访问令牌。"),
+    "token_invalid": Kind(401, "The bearer token is not valid.", "访问令牌无效。"),
+    "insufficient_scope": Kind(403, "The bearer token is not good for this.", "访问令牌的权限不足。"),
     "not_permitted": Kind(403, "This key may not read or do this.", "此密钥无权进行该操作。"),
     "too_slow": Kind(408, "The request did not arrive in time.", "请求内容未能及时送达。", retryable=True),
     "not_found": Kind(404, "There is nothing under this address.", "未找到所请求的内容。"),
@@ -54,6 +59,9 @@ KINDS: Final[dict[str, Kind]] = {
     "method_not_allowed": Kind(405, "The address does not know this method.", "该地址不支持此方法。"),
     "receipt_not_ready": Kind(
         409, "The receipt is not provable yet; try again shortly.", "凭证尚未可证明，请稍后重试。", retryable=True
+    ),
+    "proof_not_ready": Kind(
+        409, "The state is not provable yet; try again shortly.", "该状态尚未可证明，请稍后重试。", retryable=True
     ),
     "no_terms": Kind(409, "No lawful terms follow from this today.", "当前无法据此形成合法条款。"),
     "document_mismatch": Kind(409, "The document is not what its address says.", "文件与其地址不符。"),
@@ -118,12 +126,16 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 class ProblemError(Exception):
     """Raised by handlers for the caller's faults; the middleware turns it into the answer."""
 
-    def __init__(self, code: str, detail: str = "", *, retry_after_ms: int | None = None) -> None:
+    def __init__(
+        self, code: str, detail: str = "", *, retry_after_ms: int | None = None, challenge: str = SIGNATURE
+    ) -> None:
+        """`challenge`: how to ask instead, where the code's status is 401 or the token is the matter."""
         super().__init__(code)
         assert code in KINDS, code
         self.code = code
         self.detail = detail
         self.retry_after_ms = retry_after_ms
+        self.challenge = challenge
 
 
 def pick_language(accept: str) -> str:
@@ -150,7 +162,14 @@ def _parse_weight(parameters: str) -> int:
 
 
 def make_problem(
-    code: str, *, language: str, detail: str = "", reason: str = "", path: str = "", retry_after_ms: int | None = None
+    code: str,
+    *,
+    language: str,
+    detail: str = "",
+    reason: str = "",
+    path: str = "",
+    retry_after_ms: int | None = None,
+    challenge: str = SIGNATURE,
 ) -> web.Response:
     """The answer for a code of the table."""
     kind = KINDS[code]
@@ -168,8 +187,8 @@ def make_problem(
     headers = {"Content-Language": language, "Cache-Control": "no-store"}
     if retry_after_ms is not None:
         headers["Retry-After"] = format_retry_after(retry_after_ms)
-    if kind.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Liushui-Signature"
+    if kind.status == HTTPStatus.UNAUTHORIZED or code == "insufficient_scope":
+        headers["WWW-Authenticate"] = challenge
     if kind.status == HTTPStatus.UPGRADE_REQUIRED:
         headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
     body = msgspec.json.encode(problem)
@@ -217,6 +236,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
             detail=error.detail,
             path=request.path,
             retry_after_ms=error.retry_after_ms,
+            challenge=error.challenge,
         )
     except Busy as busy:
         return make_busy_problem(busy, language=language, path=request.path)

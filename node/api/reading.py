@@ -13,13 +13,17 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from node.api.access import require_token
 from node.api.ports import NodePort
 from node.api.problems import ProblemError
 from node.api.signing import HEADER, Caller, check_request
+from node.tokens import Scope
 from protocol.ids import TimeMs
 from protocol.limits import PAGE_ITEMS_MAX
 
 NODE: Final[web.AppKey[NodePort]] = web.AppKey("node")
+SCOPE: Final = web.RequestKey("scope", Scope)
+"""What a token must be good for at the address asked; absent where it takes none."""
 _CALLER: Final = web.RequestKey("caller", Caller)
 BODY_WITHIN_S: Final = 20  # the largest one at a quarter of a megabyte a second
 NOW_MS: Final[web.AppKey[Callable[[], TimeMs]]] = web.AppKey("now_ms")
@@ -76,10 +80,18 @@ def get_limit(request: web.Request) -> int:
 
 
 def require_caller(request: web.Request) -> Caller:
-    """Who signed the request. Raises ProblemError when nobody did, or not well."""
+    """Who signed the request; where the address takes tokens, whose token it shows: a token speaks for the node.
+
+    Raises ProblemError when nobody did, or not well. A signature that does not hold is not mended by a token.
+    """
     if _CALLER in request:
         return request[_CALLER]
-    found = check_request(request.headers.get(HEADER, ""), request.method, request.raw_path, request.app[NOW_MS]())
+    header, now_ms, scope = request.headers.get(HEADER, ""), request.app[NOW_MS](), request.get(SCOPE)
+    if not header and scope is not None:
+        require_token(request, scope, now_ms, signed=True)
+        request[_CALLER] = Caller(get_node(request).node_key, now_ms)
+        return request[_CALLER]
+    found = check_request(header, request.method, request.raw_path, now_ms)
     if isinstance(found, str):
         raise ProblemError(found, f"Send {HEADER}: key,ms,signature over the method, path and time.")
     request[_CALLER] = found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from node.cli.common import json_option, lang_option, node_option, print_json, print_table
-from node.cli.sign import officer_option
+from node.cli.sign import reader_option
 from node.cli.typed import read_id
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ SEVERITIES: Final = ("watch", "act", "urgent")
 
 
 @click.command()
-@officer_option("--officer-dir", "Directory with the officer key of the lender, or of an observer, e.g. mynet/lender1.")
+@reader_option("Directory with the officer key of the lender, or of an observer, e.g. mynet/lender1.")
 @click.option("--loan", "loan_id", default=None, metavar="LOAN", help="Only of this loan.")
 @click.option("--severity", type=click.Choice(SEVERITIES), default="watch", show_default=True, help="At least this.")
 @click.option("--after", type=click.IntRange(0), default=0, show_default=True, help="Only later ones than this number.")
@@ -32,7 +32,7 @@ SEVERITIES: Final = ("watch", "act", "urgent")
 @json_option
 def alerts(
     *,
-    directory: Path,
+    directory: Path | None,
     loan_id: str | None,
     severity: str,
     after: int,
@@ -49,10 +49,9 @@ def alerts(
     Example: liushui alerts --officer-dir mynet/lender1 --follow
     """
     from node.cli import remote
-    from node.cli.sign import read_officer_seed
-    from protocol.crypto import KeySigner
+    from node.cli.sign import find_reader
 
-    signer = KeySigner(read_officer_seed(directory))
+    signer = find_reader(directory)
     query = {"severity": severity, **({} if loan_id is None else {"loan": read_id(loan_id, "a loan").hex()})}
 
     async def ask(client: "NodeClient") -> dict[str, Any]:
@@ -76,7 +75,9 @@ def alerts(
     remote.run(node_url, listen, language=lang)
 
 
-async def _read_all(client: "NodeClient", signer: "KeySigner", query: dict[str, str], after: int) -> dict[str, Any]:
+async def _read_all(
+    client: "NodeClient", signer: "KeySigner | None", query: dict[str, str], after: int
+) -> dict[str, Any]:
     """All pages from a serial on."""
     import msgspec
 

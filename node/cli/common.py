@@ -28,6 +28,8 @@ Exit codes:
   4  verification failed: the evidence does not hold
 """
 
+BEARER_VARIABLE: Final = "LIUSHUI_TOKEN"
+BEARER_PLACE: Final = "liushui.token_file"
 NODE_ENVIRONMENT: Final = "LIUSHUI_NODE"
 NODE_DEFAULT: Final = "http://127.0.0.1:7400"
 
@@ -96,7 +98,16 @@ def lang_option(function: F) -> F:
 
 
 def node_option(function: F) -> F:
-    """`--node URL` of the API to talk to."""
+    """`--node URL` of the API to talk to; with `--token-file`, which `node.cli.shown` finds in the context."""
+    function = click.option(
+        "--token-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=None,
+        envvar=BEARER_VARIABLE + "_FILE",
+        expose_value=False,
+        callback=lambda context, _parameter, path: context.meta.update({BEARER_PLACE: path}),
+        help=f"File with a token of that node's API; or put the token into {BEARER_VARIABLE}.",
+    )(function)
     return click.option(
         "--node",
         "node_url",

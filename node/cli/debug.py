@@ -37,11 +37,12 @@ def dump(*, data_dir: Path, out: Path | None, log: Path | None, node_url: str, a
     text, so read it before you send it.
     """
     from node.bundle import make_bundle, write_bundle
+    from node.cli.shown import find_token
 
     now_s = int(time.time())
     path = out or Path(f"liushui-debug-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now_s))}.tar.gz")
     try:
-        files = make_bundle(data_dir, node_url=node_url, log=log)
+        files = make_bundle(data_dir, node_url=node_url, log=log, token=find_token(node_url))
         write_bundle(path, files, time_s=now_s)
     except FileExistsError:
         fail("file_exists", f"{path} is there already: name another file with --out.")

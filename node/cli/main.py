@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "start": Entry("node.cli.start:start", "Run the node of a data directory."),
     "status": Entry("node.cli.status:status", "Say where a node stands, and what it waits for."),
     "peers": Entry("node.cli.peers:peers", "Show peers; ban and unban them by key."),
+    "token": Entry("node.cli.token:token", "Make, list and revoke the tokens of a node's API."),
     "doctor": Entry("node.cli.doctor:doctor", "Check this machine and a data directory for what stops a node."),
     "config": Entry("node.cli.config:config", "Show a node's settings and what set each of them."),
     "inspect": Entry("node.cli.disk:inspect", "Say what lies in a data directory; changes nothing."),

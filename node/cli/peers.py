@@ -6,14 +6,12 @@ there may ban, and no port has to be guarded for it.
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from node.cli.common import fail, json_option, node_option, print_facts, print_json, print_table
-from node.cli.typed import DIRECTORY
-
-UNITS_S: Final = {"m": 60, "h": 3_600, "d": 86_400}
+from node.cli.typed import DIRECTORY, read_time
 
 
 @click.group()
@@ -79,7 +77,7 @@ def _list_bans(directory: Path) -> list[dict[str, Any]]:
 @peers.command()
 @click.argument("peer", metavar="NAME|NODE_KEY")
 @click.option("--data-dir", "directory", type=DIRECTORY, required=True, help="Data directory of the node that bans.")
-@click.option("--for", "seconds", default="1h", show_default=True, callback=lambda *given: _read_time(given[2]))
+@click.option("--for", "seconds", default="1h", show_default=True, callback=lambda *given: read_time(given[2]))
 def ban(*, peer: str, directory: Path, seconds: int) -> None:
     """Take no link from a peer, and dial it as little, for a time: 30m, 12h, 7d. A running node follows in a second.
 
@@ -121,14 +119,6 @@ def _change(directory: Path, change: Any) -> None:
         change_bans(directory, change)
     except BanFileError as error:
         fail(error.code, error.sentence)
-
-
-def _read_time(text: str) -> int:
-    """Seconds of 30m, 12h or 7d."""
-    digits, unit = text[:-1], UNITS_S.get(text[-1:])
-    if unit is None or not (digits.isascii() and digits.isdecimal()) or not 1 <= int(digits) * unit <= 366 * 86_400:
-        raise click.BadParameter(f"{text!r} is not a time like 30m, 12h or 7d, up to a year.")
-    return int(digits) * unit
 
 
 def _find_peer(directory: Path, peer: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from node.cli.common import format_money, json_option, node_option, print_facts, print_json, print_table
+from node.cli.sign import reader_option
 from node.cli.signals import show_signals
 
 if TYPE_CHECKING:
@@ -42,13 +43,7 @@ BUCKETS: Final = {
 @click.option("--lender", default=None, help="Only the parts of this lender: a member's name, or an account's id.")
 @click.option("--pool", default=None, help="Only the parts of this pool.")
 @click.option("--signals", "with_signals", is_flag=True, help="Vintages, rolls, drift and concentration instead.")
-@click.option(
-    "--officer-dir",
-    "directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=None,
-    help="For --signals: directory with the officer key of the lender whose node is asked, or of an observer.",
-)
+@reader_option("For --signals: directory with the officer key of the lender whose node is asked, or of an observer.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table for spreadsheets (RFC 4180), money in minor units.")
 @node_option
 @json_option
@@ -71,9 +66,9 @@ def portfolio(
 
     from node.cli.remote import check_hex, run
 
-    if with_signals != (directory is not None) or (with_signals and (as_csv or lender or pool)):
+    if (directory is not None and not with_signals) or (with_signals and (as_csv or lender or pool)):
         raise click.UsageError("Give --signals and --officer-dir together, and nothing else but --node and --json.")
-    if directory is not None:
+    if with_signals:
         show_signals(directory, node_url, as_json=as_json)
         return
     if lender is not None and pool is not None:

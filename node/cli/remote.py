@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from node.cli.common import FailureError, UnreachableError, fail, pick_language, read_passphrase
+from node.cli.shown import find_token
 from node.client.http import ClientError, NodeClient, NodeUnreachable
 from node.client.keyfile import KeyFileProblem, open_seed, read_key_file
 from protocol.genesis import Genesis, GenesisError, decode_genesis
@@ -29,8 +30,10 @@ def run(url: str, work: Callable[[NodeClient], Awaitable[T]], *, language: str =
 
     The node speaks `language`, by default that of the environment.
     """
+    token = find_token(url)
+
     async def inside() -> T:
-        async with NodeClient(url, language=language or pick_language(os.environ)) as client:
+        async with NodeClient(url, language=language or pick_language(os.environ), token=token) as client:
             return await work(client)
 
     try:

@@ -10,17 +10,17 @@ import click
 
 from node.cli.common import format_money, format_ppm, json_option, node_option, print_facts, print_json, print_table
 from node.cli.portfolio import TIMEOUT_S
-from node.cli.sign import officer_option
+from node.cli.sign import reader_option
 
 if TYPE_CHECKING:
     from node.client.http import NodeClient
 
 
 @click.command()
-@officer_option("--officer-dir", "Directory with the officer key of a validator or observer, e.g. mynet/regulator.")
+@reader_option("Directory with the officer key of a validator or observer, e.g. mynet/regulator.")
 @node_option
 @json_option
-def report(*, directory: Path, node_url: str, as_json: bool) -> None:
+def report(*, directory: Path | None, node_url: str, as_json: bool) -> None:
     """Principal at risk, bad loans, write-offs, recoveries, concentration, and how near borrowers are to the debt cap.
 
     For members that validate or observe. PAR30 is the share of principal more than 30 days late or defaulted; bad
@@ -29,10 +29,9 @@ def report(*, directory: Path, node_url: str, as_json: bool) -> None:
     import msgspec
 
     from node.cli import remote
-    from node.cli.sign import read_officer_seed
-    from protocol.crypto import KeySigner
+    from node.cli.sign import find_reader
 
-    signer = KeySigner(read_officer_seed(directory))
+    signer = find_reader(directory)
 
     async def ask(client: "NodeClient") -> dict[str, Any]:
         raw = await client.call(

@@ -40,6 +40,29 @@ def officer_option(flag: str, help_text: str) -> Callable[[F], F]:
     )
 
 
+def reader_option(help_text: str) -> Callable[[F], F]:
+    """A directory that holds keys/officer.key, as the parameter `directory`; a token does as well (`find_reader`)."""
+    return click.option(
+        "--officer-dir",
+        "directory",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=None,
+        help=f"{help_text} Not needed with a token that has the scope read-private.",
+    )
+
+
+def find_reader(directory: Path | None) -> "KeySigner | None":
+    """Who signs a read: an organisation's officer, or nobody, because a token goes with it."""
+    from node.cli.shown import has_token
+    from protocol.crypto import KeySigner
+
+    if directory is not None:
+        return KeySigner(read_officer_seed(directory))
+    if not has_token():
+        raise click.UsageError("Give --officer-dir DIR, or --token-file FILE with a token of the node.")
+    return None
+
+
 def yes_option(function: F) -> F:
     """`--yes`."""
     return click.option("--yes", is_flag=True, help="Sign what is shown without being asked.")(function)

@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from node.client.http import NodeClient
 
 
-def show_signals(directory: Path, node_url: str, *, as_json: bool) -> None:
-    """Ask the node with an officer's signature, and show."""
+def show_signals(directory: Path | None, node_url: str, *, as_json: bool) -> None:
+    """Ask the node with an officer's signature or a token, and show."""
     import msgspec
 
     from node.cli import remote
-    from node.cli.sign import read_officer_seed
-    from protocol.crypto import KeySigner
+    from node.cli.sign import find_reader
 
-    signer = KeySigner(read_officer_seed(directory))
+    signer = find_reader(directory)
 
     async def ask(client: "NodeClient") -> dict[str, Any]:
         raw = await client.call(

@@ -16,6 +16,17 @@ AMOUNT_OR_NOTHING: Final = click.IntRange(0, 2**53 - 1)
 PPM: Final = click.IntRange(0, 10_000_000)
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
+_UNITS_S: Final = {"m": 60, "h": 3_600, "d": 86_400}
+_SECONDS_MAX: Final = 366 * 86_400
+
+
+def read_time(text: str) -> int:
+    """Seconds of 30m, 12h or 7d."""
+    digits, unit = text[:-1], _UNITS_S.get(text[-1:])
+    plain = digits.isascii() and digits.isdecimal() and len(digits) <= 9
+    if unit is None or not plain or not 1 <= int(digits) * unit <= _SECONDS_MAX:
+        raise click.BadParameter(f"{text!r} is not a time like 30m, 12h or 7d, up to a year.")
+    return int(digits) * unit
 
 
 def read_id(text: str, what: str) -> "ObjectId":

@@ -66,16 +66,23 @@ class NodeClient:
     """One node's API, as an async context manager."""
 
     def __init__(
-        self, url: str, *, language: str = "en", timeout_s: float = TIMEOUT_S, patience_s: float = PATIENCE_S
+        self,
+        url: str,
+        *,
+        language: str = "en",
+        timeout_s: float = TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+        token: str | None = None,
     ) -> None:
+        """`token`: of this node's API; it goes with every request."""
         self.url = URL(url.rstrip("/"))
-        self._language = language
+        self._headers = {"Accept-Language": language} | ({} if token is None else {"Authorization": f"Bearer {token}"})
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> "NodeClient":
-        self._session = aiohttp.ClientSession(headers={"Accept-Language": self._language}, auto_decompress=True)
+        self._session = aiohttp.ClientSession(headers=self._headers, auto_decompress=True)
         return self
 
     async def __aexit__(
@@ -206,12 +213,16 @@ class NodeClient:
             yield one
 
     async def stream_alerts(
-        self, signer: Signer, now_ms: Callable[[], TimeMs], query: dict[str, str], headers: dict[str, str] | None = None
+        self,
+        signer: Signer | None,
+        now_ms: Callable[[], TimeMs],
+        query: dict[str, str],
+        headers: dict[str, str] | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
-        """Early warnings from the serial `after` on, or from now; ends when the node stops."""
+        """Early warnings from the serial `after` on, or from now; ends when the node stops. No signer: by the token."""
         url = (self.url / "v1/alerts/stream").with_query(query)
-        signature = sign_request(signer, "GET", url.raw_path_qs, now_ms())
-        async for one in self._stream(url, {HEADER: signature, **(headers or {})}):
+        signed = {} if signer is None else {HEADER: sign_request(signer, "GET", url.raw_path_qs, now_ms())}
+        async for one in self._stream(url, {**signed, **(headers or {})}):
             yield one
 
     async def _stream(self, url: URL, headers: dict[str, str]) -> AsyncIterator[dict[str, Any]]:

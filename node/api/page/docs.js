@@ -10,7 +10,8 @@ const TEXT = {
     send: "Send", stop: "Stop", copy: "Copy the curl line", copied: "Copied", required: "required", body: "Body (JSON)",
     file: "Body from a file (sent as msgpack)", status: "Status", headers: "Headers", answer: "Body", curl: "curl",
     wrong: "What went wrong", action: "What to do", retryable: "The same request may be sent again later.",
-    failed: "The node did not answer.", signed: "This address needs a signed request.", empty: "(empty)",
+    failed: "The node did not answer.", signed: "This address needs a signed request.", token_only: "This address needs a bearer token.",
+    either: "This address needs a signed request or a bearer token.", empty: "(empty)",
     may_sign: "Some cases of this address need a signed request.", codes: "Problems this address knows:",
     bytes: "bytes that are no text", found: "addresses", nothing: "No address matches.", none: "(not given)",
     missing: "This is required.", cut: "The rest is not shown.", socket: "Listen with a websocket", closed: "closed",
@@ -22,7 +23,8 @@ const TEXT = {
     send: "发送", stop: "停止", copy: "复制 curl 命令", copied: "已复制", required: "必填", body: "请求内容（JSON）",
     file: "从文件读取请求内容（以 msgpack 发送）", status: "状态", headers: "响应头", answer: "响应内容", curl: "curl",
     wrong: "出了什么问题", action: "怎么办", retryable: "稍后可以原样重试。",
-    failed: "节点没有应答。", signed: "此接口需要签名请求。", empty: "（空）",
+    failed: "节点没有应答。", signed: "此接口需要签名请求。", token_only: "此接口需要访问令牌。",
+    either: "此接口需要签名请求或访问令牌。", empty: "（空）",
     may_sign: "此接口的部分用法需要签名请求。", codes: "此接口可能返回的问题代码：",
     bytes: "字节，不是文本", found: "个接口", nothing: "没有匹配的接口。", none: "（不填）",
     missing: "此项必填。", cut: "其余内容未显示。", socket: "用 websocket 接收", closed: "已关闭",
@@ -214,6 +216,13 @@ function listCodes(operation) {
   return codes.length ? make("p", { class: "codes" }, words("codes"), ` ${codes.join("; ")}`) : "";
 }
 
+function nameWay(security) { // how to show who asks
+  const ways = security.map((one) => Object.keys(one)[0]);
+  if (ways.includes(undefined)) return "may_sign";
+  if (!ways.includes("bearer_token")) return "signed";
+  return ways.includes("request_signature") ? "either" : "token_only";
+}
+
 function fill(box, path, method, operation, number) { // made when opened, so that the page is quick with all addresses
   const fields = (operation.parameters || []).map((one) => makeField(one, number));
   const form = make("form", { novalidate: true }, ...fields.map((one) => one.label));
@@ -229,7 +238,7 @@ function fill(box, path, method, operation, number) { // made when opened, so th
     form.append(make("label", {}, words("file"), fileField));
   }
   if (operation.security) {
-    form.append(make("p", { class: "hint" }, words(operation.security.some((one) => !Object.keys(one).length) ? "may_sign" : "signed")));
+    form.append(make("p", { class: "hint" }, words(nameWay(operation.security))));
   }
   const sendButton = make("button", { class: "main", "data-text": "send" }, say("send"));
   const stopButton = make("button", { type: "button", hidden: true, "data-text": "stop" }, say("stop"));

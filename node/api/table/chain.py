@@ -34,12 +34,14 @@ CHAIN: Final = (
         ReadyView,
         other=((503, ReadyView),),
     ),
-    Endpoint("GET", "/metrics", get_metrics, "Counts and gauges for Prometheus", "text/plain"),
+    Endpoint("GET", "/metrics", get_metrics, "Counts and gauges for Prometheus", "text/plain", closable=True),
     Endpoint("GET", "/v1/openapi.json", tryit.get_openapi, "This document", "application/json"),
     Endpoint("GET", "/v1/docs", tryit.get_docs, "This document as a page to try it, offline", "text/html"),
     Endpoint("GET", "/v1/docs/docs.js", tryit.get_docs_script, "The page's script", "text/javascript"),
     Endpoint("GET", "/v1/docs/docs.css", tryit.get_docs_style, "The page's style", "text/css"),
-    Endpoint("GET", "/v1/status", chain.get_status, "Where the node stands and what it waits for", StatusView),
+    Endpoint(
+        "GET", "/v1/status", chain.get_status, "Where the node stands and what it waits for", StatusView, closable=True
+    ),
     Endpoint("GET", "/v1/genesis", chain.get_genesis, "The network's founding document", Genesis),
     Endpoint(
         "GET", "/v1/network", network.get_network, "Policy, members, models and pauses in force", network.NetworkView

@@ -7,6 +7,7 @@ from node.api.answers import ListView
 from node.api.openapi import Endpoint
 from node.api.parameters import HEX, NUMBER_MAX, PAGE, POSITION, Query, one_of
 from node.api.table.common import READ
+from node.tokens import Scope
 from protocol.ledger.rows import ApplicationState
 from protocol.loans.lifecycle import LoanState
 
@@ -44,6 +45,7 @@ LENDING: Final = (
         ),
         problems=("not_permitted",),
         may_sign=True,
+        scope=Scope.READ_PRIVATE,
     ),
     Endpoint(
         "GET",

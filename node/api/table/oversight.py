@@ -7,6 +7,7 @@ from node.api.answers import AccessLogView, DataView, DocumentView, ListView
 from node.api.openapi import Endpoint
 from node.api.parameters import HEX, PAGE, Query, one_of
 from node.api.table.common import OWNER, READ
+from node.tokens import Scope
 
 _SERIAL: Final = Query("after", "Serial of the last alert seen.", {"type": "integer", "minimum": 0})
 
@@ -33,6 +34,7 @@ OVERSIGHT: Final = (
         signals.PortfolioSignals,
         problems=("not_found", "not_permitted"),
         signed=True,
+        scope=Scope.READ_PRIVATE,
     ),
     Endpoint(
         "GET",
@@ -42,6 +44,7 @@ OVERSIGHT: Final = (
         reports.RegulatorReportView,
         problems=("not_permitted",),
         signed=True,
+        scope=Scope.READ_PRIVATE,
     ),
     Endpoint(
         "GET",
@@ -51,6 +54,7 @@ OVERSIGHT: Final = (
         books.ExposureView,
         problems=(*READ, "not_permitted"),
         signed=True,
+        scope=Scope.READ_PRIVATE,
     ),
     Endpoint(
         "GET",
@@ -67,6 +71,7 @@ OVERSIGHT: Final = (
         ),
         problems=("not_found", "not_permitted"),
         signed=True,
+        scope=Scope.READ_PRIVATE,
     ),
     Endpoint(
         "GET",
@@ -77,6 +82,7 @@ OVERSIGHT: Final = (
         query=(_SERIAL,),
         problems=("not_found", "busy", "not_permitted"),
         signed=True,
+        scope=Scope.READ_PRIVATE,
     ),
     Endpoint("GET", "/v1/trial-balance", reports.get_trial_balance, "All books", reports.TrialBalanceView),
     Endpoint("GET", "/v1/data", rights.list_data, "Anchors of statements", ListView, query=(*PAGE, OWNER)),

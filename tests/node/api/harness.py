@@ -34,6 +34,7 @@ from protocol.ids import (
     Height,
     ModelId,
     ObjectId,
+    PublicKey,
     TimeMs,
     TransactionId,
     ValidatorIndex,
@@ -155,6 +156,10 @@ class DevNode:
         async with self._making:
             await self.store.close()
         await self.vault.close()
+
+    @property
+    def node_key(self) -> PublicKey:
+        return make_keys(self.name).node.public_key
 
     def now_ms(self) -> TimeMs:
         return self.clock_ms
