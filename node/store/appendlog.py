@@ -6,6 +6,7 @@ a node that forgets its own votes can break safety. Never put meaning of records
 """
 
 import asyncio
+import errno
 import os
 import struct
 import time
@@ -143,12 +144,43 @@ def _open_end(path: Path) -> BinaryIO:
     return path.open("a+b", buffering=0)
 
 
-def _overwrite(file: BinaryIO) -> None:
-    """Zeros over a file that has no name any more, so that its blocks on the disk do not keep what it said."""
-    left = os.fstat(file.fileno()).st_size
+OLD_SUFFIX = ".old"
+"""Beside the log while the file that it was is overwritten. One that a crash left is overwritten at the start."""
+
+
+def _overwrite(file: BinaryIO, begin: int = 0) -> None:
+    """Zeros over a file from `begin` on, so that its blocks on the disk do not keep what it said."""
+    left = os.fstat(file.fileno()).st_size - begin
+    file.seek(begin)
     while left > 0:
         left -= file.write(bytes(min(left, 1_048_576)))
     os.fsync(file.fileno())
+
+
+def _shred(path: Path) -> None:
+    """Overwrite a file, then take its name away; nothing where there is none."""
+    try:
+        with path.open("r+b", buffering=0) as file:
+            _overwrite(file)
+    except FileNotFoundError:
+        return
+    path.unlink(missing_ok=True)
+
+
+def _keep(path: Path, old: Path) -> BinaryIO | None:
+    """Let a file outlive its name: by a second one, which a crash leaves to be found; else by an open handle."""
+    try:
+        old.hardlink_to(path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            raise
+        return path.open("r+b", buffering=0)  # a file system without second names
+    return None
+
+
+def _find_leftovers(path: Path) -> tuple[Path, Path]:
+    """What a crash may leave of a rewrite: the new file before it took its place, and the old one after that."""
+    return path.with_suffix(".new"), path.with_suffix(OLD_SUFFIX)
 
 
 class AppendLog:
@@ -162,12 +194,18 @@ class AppendLog:
         self._waiting: list[tuple[Sequence[bytes], asyncio.Future[None]]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._failure: LogError | None = None
+        self._rewriting = asyncio.Lock()
         self.syncing = Buckets(DISK_S)
 
     @classmethod
     def open(cls, path: Path) -> tuple["AppendLog", list[bytes]]:
-        """Open or create `path`; a torn last group is cut off. Returns the log and all records in order."""
+        """Open or create `path`; a torn last group is cut off. Returns the log and all records in order.
+
+        What a crash left of a rewrite, and what is cut off, is overwritten.
+        """
         fresh = not path.exists()
+        for leftover in _find_leftovers(path):
+            _shred(leftover)
         handle = _open_end(path)
         handle.seek(0)
         raw = handle.read()
@@ -177,6 +215,8 @@ class AppendLog:
             handle.close()
             raise
         if whole < len(raw):
+            with path.open("r+b", buffering=0) as torn:
+                _overwrite(torn, whole)
             handle.truncate(whole)
             os.fsync(handle.fileno())
         if fresh:
@@ -232,33 +272,40 @@ class AppendLog:
     async def rewrite(self, keep: Callable[[bytes], bool], *, shred: bool = False) -> None:
         """Drop the records that `keep` refuses: new file, fsync, rename, fsync of the directory.
 
-        With `shred` the bytes of the old file are overwritten once the new one stands in its place.
+        With `shred` the old file is overwritten before its name goes, in another thread: appends need not wait for
+        that, but this returns only afterwards.
 
         Raises LogError when the disk refuses; the log goes on as it was unless the new file already took its place.
         """
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._rewrite, keep, shred)
-        except OSError as error:
-            raise LogError(
-                "log_rewrite_failed", f"{self._path.name} could not be shortened ({error.strerror}): free the disk."
-            ) from error
+        async with self._rewriting:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._rewrite, keep, shred)
+                if shred:
+                    await asyncio.to_thread(_shred, self._path.with_suffix(OLD_SUFFIX))
+            except OSError as error:
+                raise LogError(
+                    "log_rewrite_failed", f"{self._path.name} could not be shortened ({error.strerror}): free the disk."
+                ) from error
 
     def _rewrite(self, keep: Callable[[bytes], bool], shred: bool) -> None:
         groups, _, _ = parse_groups(self._path.read_bytes(), self._path.name)
         kept = [record for group in groups for record in group if keep(record)]
-        fresh = self._path.with_suffix(".new")
+        fresh, old = _find_leftovers(self._path)
+        if shred:  # of a rewrite that the disk refused
+            _shred(fresh)
+            _shred(old)
         # A log that was used is never a file of no bytes: that is how a lost one is told.
         raw, following = encode_groups(0, kept) if kept else (encode_group(0, []), 1)
         with fresh.open("wb") as handle:
             handle.write(raw)
             handle.flush()
             os.fsync(handle.fileno())
-        old = self._path.open("r+b", buffering=0) if shred else None
+        kept_open = _keep(self._path, old) if shred else None
         fresh.replace(self._path)
         sync_directory(self._path.parent)
-        if old is not None:
-            with old:
-                _overwrite(old)
+        if kept_open is not None:
+            with kept_open:
+                _overwrite(kept_open)
         self._handle.close()
         self._handle = _open_end(self._path)
         self._sequence = following
@@ -278,3 +325,4 @@ class AppendLog:
     def _close(self) -> None:
         # Looked up in the thread: a rewrite that was under way has put another handle in place.
         self._handle.close()
+        _shred(self._path.with_suffix(OLD_SUFFIX))  # of a rewrite that nobody waited for to the end

@@ -61,10 +61,13 @@ class PayloadLog:
         await self._log.append(records)  # also when empty: an earlier append of the same block may still be under way
 
     async def prune(self, height_saved: Height) -> None:
-        """Forget blocks up to `height_saved` once enough of the file is dead."""
+        """Forget blocks up to `height_saved` once enough of the file is dead.
+
+        What is forgotten is overwritten: bins travel in batches, and later orders look for them in named files alone.
+        """
         if self._size < REWRITE_BYTES:
             return
-        await self._log.rewrite(lambda raw: decode(raw, PayloadRecord).block.header.height > height_saved)
+        await self._log.rewrite(lambda raw: decode(raw, PayloadRecord).block.header.height > height_saved, shred=True)
         self._logged = {digest: height for digest, height in self._logged.items() if height > height_saved}
         self._size = 0
 

@@ -120,8 +120,8 @@ class SimAppendLog:
         self._records.extend(records)
         self._note(records)
 
-    async def rewrite(self, keep: Callable[[bytes], bool]) -> None:
-        """Forget the others."""
+    async def rewrite(self, keep: Callable[[bytes], bool], *, shred: bool = False) -> None:
+        """Forget the others; whether they are overwritten is nothing to a simulated disk."""
         await self.append(())
         self._records[:] = [one for one in self._records if keep(one)]
 
