@@ -20,7 +20,7 @@ from node.api.state import find_row, list_rows
 from node.client.wallet import Wallet
 from node.keystore import NodeKeys
 from node.telemetry import get_logger
-from node.vault.appraise import calculate_bins, calculate_capacity30
+from node.vault.appraise import calculate_bins, calculate_capacity30, calculate_vector, calculate_vector_root
 from node.vault.crypto import OpenError, open_document
 from node.vault.store import VaultError
 from protocol.batch import Batch, Sidecar, calculate_transaction_id
@@ -88,13 +88,24 @@ def check_anchor(plain: VaultPlain, envelope: VaultEnvelope, data: Data, sealer:
         return "owner_differs"
     if envelope.digest != anchor.document:
         return "document_differs"
-    if envelope.rows_root != anchor.rows_root:
+    if envelope.root != anchor.rows_root:
         return "rows_root_differs"
     if (plain.first_day, plain.last_day) != (anchor.first_day, anchor.last_day):
         return "period_differs"
     if plain.currency != anchor.currency:
         return "currency_differs"
     return None if plain.provenance == anchor.provenance else "provenance_differs"
+
+
+def check_features_root(plain: VaultPlain, request: Apply) -> str | None:
+    """Why the rows do not give the features an application commits to, or None.
+
+    Who attests vouches for what readers of features alone are shown: they have no rows to see for themselves.
+    """
+    if request.features is None:
+        return None
+    gives = calculate_vector_root(calculate_vector(plain, request))
+    return None if gives == request.features.root else "features_root_differs"
 
 
 def calculate_attestation(
@@ -290,6 +301,8 @@ class Attester:
         if reason := check_anchor(plain, envelope, case.data, case.sealer):
             raise RefusalError(reason)
         if reason := check_statement(plain.rows, as_of=request.as_of, last_day=plain.last_day):
+            raise RefusalError(reason)
+        if reason := check_features_root(plain, request):
             raise RefusalError(reason)
         attestations = []
         for sidecar, model in case.sidecars:

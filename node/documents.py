@@ -15,8 +15,9 @@ from protocol.codec import CodecError, decode
 from protocol.ids import AccountId, Digest, PublicKey
 from protocol.ledger.books import Books
 from protocol.ledger.keys import find_signer
-from protocol.ledger.state import CONSENTS, DATA
+from protocol.ledger.state import APPLICATIONS, CONSENTS, DATA
 from protocol.messages import DocumentReply, GetDocument
+from protocol.transactions.data import Scope
 from protocol.vault import VaultEnvelope, check_envelope
 
 FETCH_S: Final = 10.0
@@ -27,16 +28,29 @@ def is_withdrawn(books: Books, envelope: VaultEnvelope, reader: AccountId) -> bo
     """Whether the owner's consent to `reader` stood on the ledger and was withdrawn, all of it.
 
     False while the ledger knows of none: a statement is put into the vault before its consent is ordered, and until
-    then the owner's signed grant alone counts. Anchors and consents of other accounts say nothing.
+    then the owner's signed grant alone counts. Anchors and consents of other accounts say nothing, and neither do
+    consents of another scope: who may still read features gets no rows for it.
     """
-    owner, digest = find_signer(books, PublicKey(envelope.owner)), envelope.digest
-    data = [key for key, row in books.state.items(DATA) if row.owner == owner and row.anchor.document == digest]
+    owner = find_signer(books, PublicKey(envelope.owner))
+    data = _find_data(books, envelope, owner)
     consents = [
         row
         for _, row in books.state.items(CONSENTS)
-        if row.owner == owner and reader in row.grant.grantees and any(one in data for one in row.grant.data)
+        if row.owner == owner
+        and row.grant.scope is envelope.scope
+        and reader in row.grant.grantees
+        and any(one in data for one in row.grant.data)
     ]
     return bool(consents) and all(row.revoked_ms is not None for row in consents)
+
+
+def _find_data(books: Books, envelope: VaultEnvelope, owner: AccountId) -> list[bytes]:
+    """Data of the owner that a sealed document holds or was computed from."""
+    digest = envelope.digest
+    if envelope.scope is Scope.RAW:
+        return [key for key, row in books.state.items(DATA) if row.owner == owner and row.anchor.document == digest]
+    asked = (row.request for _, row in books.state.items(APPLICATIONS) if row.borrower == owner)
+    return [one for each in asked if each.features and each.features.document == digest for one in each.data]
 
 
 async def hand_out(vault: Vault, books: Books, digest: Digest, reader: AccountId, *, now_ms: int) -> bytes | None:

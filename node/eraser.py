@@ -9,7 +9,7 @@ ledger does.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -26,8 +26,8 @@ from protocol.ids import AccountId, Digest, Height, ObjectId, TimeMs, Transactio
 from protocol.ledger.erasure import rests_on
 from protocol.ledger.execute import Execution, Ledger
 from protocol.ledger.records import Receipt
-from protocol.ledger.state import DATA, ERASURES, KEYS
-from protocol.limits import ERASED_SIDECARS_MAX
+from protocol.ledger.state import APPLICATIONS, DATA, ERASURES, KEYS
+from protocol.limits import ERASED_DOCUMENTS_MAX, ERASED_SIDECARS_MAX
 from protocol.rejections import Rejection
 from protocol.transactions.data import ErasureReceipt
 
@@ -63,6 +63,16 @@ class Places(NamedTuple):
     directory: Path
     forget_alerts: Callable[[bytes], Coroutine[Any, Any, int]] | None = None
     """Evidence of alerts, where this node watches loans."""
+
+
+class Commitment(NamedTuple):
+    """A sealed document that the ledger names: a statement, or the features of an application."""
+
+    document: Digest
+    data: tuple[ObjectId, ...]
+    """What it says something of; when one of these is erased, it goes as well."""
+    owner: AccountId
+    since_ms: TimeMs
 
 
 class ErasureDesk:
@@ -154,52 +164,67 @@ class Eraser:
         """Erase these, in copies beside the databases first; each is owed a receipt then."""
         if not ready:
             return
-        state = self._port.ledger.books.state
-        rows = {data: state.need(DATA, data) for data in ready}
-        live = await self._find_live(frozenset(row.anchor.document for row in rows.values()))
-        orders: dict[ObjectId, Digest | None] = {
-            data: None if row.anchor.document in live else Digest(row.anchor.document) for data, row in rows.items()
-        }
+        orders = await self._find_documents(ready)
         await asyncio.to_thread(erase_copies, self._places.directory, list(orders.items()))
         await self._places.payloads.shred(self._find_height())
-        for data, document in orders.items():
-            if await self._is_to_do(data, document):
-                await self._erase(data, document)
+        for data, documents in orders.items():
+            if await self._is_to_do(data, documents):
+                await self._erase(data, documents)
             self._desk.due.pop(data, None)
             self._owed[data] = None
 
-    async def _find_live(self, documents: frozenset[bytes]) -> set[bytes]:
-        """Those of the documents that other data commits to, whose erasure is not due: they stay for it."""
+    async def _walk_commitments(self) -> AsyncIterator[Commitment]:
+        """Every sealed document that the ledger names, as often as it is named."""
         state = self._port.ledger.books.state
-        live: set[bytes] = set()
         for count, (key, row) in enumerate(list(state.walk(DATA))):
             if not count % SLICE:
                 await asyncio.sleep(0)
-            if row.anchor.document in documents:
-                erasure = state.get(ERASURES, key)
-                if erasure is None or erasure.due_ms is None:
-                    live.add(row.anchor.document)
-        return live
+            document, owner = Digest(row.anchor.document), AccountId(row.owner)
+            yield Commitment(document, (ObjectId(key),), owner, TimeMs(row.anchored_ms))
+        for count, (_, one) in enumerate(list(state.walk(APPLICATIONS))):
+            if not count % SLICE:
+                await asyncio.sleep(0)
+            features = one.request.features
+            if features is not None:
+                data = tuple(ObjectId(each) for each in one.request.data)
+                yield Commitment(Digest(features.document), data, AccountId(one.borrower), TimeMs(one.opened_ms))
 
-    async def _is_to_do(self, data: ObjectId, document: Digest | None) -> bool:
+    async def _find_documents(self, ready: list[ObjectId]) -> dict[ObjectId, tuple[Digest, ...]]:
+        """What goes with each of these data; nothing that anything else commits to whose erasure is not due."""
+        state = self._port.ledger.books.state
+        found: dict[ObjectId, dict[Digest, None]] = {data: {} for data in ready}
+        live: set[Digest] = set()
+        async for one in self._walk_commitments():
+            for data in one.data:
+                if data in found:
+                    found[data][one.document] = None
+            orders = [state.get(ERASURES, data) for data in one.data]
+            if all(order is None or order.due_ms is None for order in orders):
+                live.add(one.document)
+        return {data: tuple(sorted(each for each in some if each not in live)) for data, some in found.items()}
+
+    async def _is_to_do(self, data: ObjectId, documents: tuple[Digest, ...]) -> bool:
         """Whether it was never erased here, or is here again."""
         places = self._places
         if await places.vault.read_erasure(data) is None or await places.store.count_sidecars(data):
             return True
-        return document is not None and await places.vault.holds(document)
+        return bool(await self._list_held(documents))
 
-    async def _erase(self, data: ObjectId, document: Digest | None) -> None:
-        """Erase in the open databases. The document is None while other data, not to be erased, commits to it."""
+    async def _list_held(self, documents: tuple[Digest, ...]) -> list[Digest]:
+        return [one for one in documents if await self._places.vault.holds(one)]
+
+    async def _erase(self, data: ObjectId, documents: tuple[Digest, ...]) -> None:
+        """Erase in the open databases."""
         places = self._places
         if places.forget_alerts is not None:
             await places.forget_alerts(data)
-        documents = int(document is not None and await places.vault.holds(document))
+        held = len(await self._list_held(documents))
         sidecars = await places.store.count_sidecars(data)
-        await places.vault.note_erasure(data, documents, sidecars)  # before: afterwards nothing is left to be counted
-        if document is not None:
+        await places.vault.note_erasure(data, held, sidecars)  # before: afterwards nothing is left to be counted
+        for document in documents:
             await places.vault.erase(document, for_ever=True)
         await places.store.erase_sidecars(data)
-        self._log.info("data_erased", data=data, documents=documents, sidecars=sidecars)
+        self._log.info("data_erased", data=data, documents=held, sidecars=sidecars)
 
     # ------------------------------------------------------------------ receipts
 
@@ -222,7 +247,11 @@ class Eraser:
         if own not in row.holders or any(one.account == own for one in row.receipts):
             return True
         documents, sidecars = await self._places.vault.read_erasure(data) or (0, 0)
-        payload = ErasureReceipt(data=data, documents=documents, sidecars=min(sidecars, ERASED_SIDECARS_MAX))
+        payload = ErasureReceipt(
+            data=data,
+            documents=min(documents, ERASED_DOCUMENTS_MAX),
+            sidecars=min(sidecars, ERASED_SIDECARS_MAX),
+        )
         intent = self._wallet.build(payload)
         try:
             (submission,) = await self._port.submit([intent.item])
@@ -285,15 +314,15 @@ class Eraser:
     async def _find_unused(self, held: frozenset[Digest], before_ms: TimeMs) -> list[Digest]:
         """Documents here whose every anchor is older, with no claim since and nothing open; strangers' are kept."""
         books = self._port.ledger.books
-        used: set[bytes] = set()
-        named: set[bytes] = set()
-        for count, (key, row) in enumerate(list(books.state.walk(DATA)) if held else []):
-            if not count % SLICE:
-                await asyncio.sleep(0)
-            document = row.anchor.document
-            if document in held:
-                named.add(document)
-                last_ms = max(row.anchored_ms, row.claim_ms or 0)
-                if last_ms > before_ms or rests_on(books, AccountId(row.owner), ObjectId(key)):
-                    used.add(document)
-        return sorted(Digest(one) for one in named - used)
+        used: set[Digest] = set()
+        named: set[Digest] = set()
+        if not held:
+            return []
+        async for one in self._walk_commitments():
+            if one.document in held:
+                named.add(one.document)
+                claims = [books.state.need(DATA, data).claim_ms or 0 for data in one.data]
+                last_ms = max(one.since_ms, *claims)
+                if last_ms > before_ms or any(rests_on(books, one.owner, data) for data in one.data):
+                    used.add(one.document)
+        return sorted(named - used)

@@ -20,8 +20,8 @@ LEDGER: Final = {"sidecars", "sidecar_uses"}
 VAULT: Final = {"documents", "grants"}
 
 
-Order = tuple[ObjectId, Digest | None]
-"""Data, and the document to go with it, if any."""
+Order = tuple[ObjectId, tuple[Digest, ...]]
+"""Data, and the documents to go with it: the statement, and the feature vectors of applications on it."""
 
 
 def find_copies(directory: Path) -> Iterator[Path]:
@@ -65,22 +65,22 @@ def _find_held(path: Path, orders: Sequence[Order]) -> list[Order]:
         return [one for one in orders if _holds(connection, tables, *one)]
 
 
-def _holds(connection: sqlite3.Connection, tables: set[str], data: ObjectId, document: Digest | None) -> bool:
+def _holds(connection: sqlite3.Connection, tables: set[str], data: ObjectId, documents: tuple[Digest, ...]) -> bool:
     if tables >= LEDGER and count_of_data(connection, data):
         return True
-    if document is None or not tables >= VAULT:
+    if not tables >= VAULT:
         return False
     asked = ("SELECT COUNT(*) FROM documents WHERE digest = ?", "SELECT COUNT(*) FROM grants WHERE digest = ?")
-    return any(connection.execute(sql, (document,)).fetchone()[0] for sql in asked)
+    return any(connection.execute(sql, (one,)).fetchone()[0] for one in documents for sql in asked)
 
 
 def _erase_in(connection: sqlite3.Connection, held: Sequence[Order]) -> None:
     connection.execute("PRAGMA secure_delete=ON")
     tables = _list_tables(connection)
-    for data, document in held:
+    for data, documents in held:
         if tables >= LEDGER:
             erase_of_data(connection, data)
-        if tables >= VAULT and document is not None:
-            connection.execute("DELETE FROM documents WHERE digest = ?", (document,))
-            connection.execute("DELETE FROM grants WHERE digest = ?", (document,))
+        if tables >= VAULT:
+            connection.executemany("DELETE FROM documents WHERE digest = ?", [(one,) for one in documents])
+            connection.executemany("DELETE FROM grants WHERE digest = ?", [(one,) for one in documents])
     empty_journal(connection)

@@ -15,7 +15,7 @@ from protocol.ids import AccountId, BoxKeyField, ChainId, DayField, PublicKey, P
 from protocol.limits import VALIDATORS_MAX
 from protocol.money import PPM, Amount, AmountField, CurrencyField, Ppm, PpmField
 
-GENESIS_VERSION = 1
+GENESIS_VERSION = 2
 RULES_VERSION = 1
 """The newest rules that this release can execute. A release with new rules executes the older ones as before."""
 DAY_MS = 86_400_000

@@ -78,6 +78,7 @@ class Rejection(IntEnum):
     ERASURE_WAITS = 610
     ERASURE_NOT_YOURS = 611
     ERASED_ALREADY = 612
+    CONSENT_SCOPE = 613
     # applications and attestations
     APPLICATION_UNKNOWN = 700
     APPLICATION_CLOSED = 701
@@ -242,6 +243,7 @@ SENTENCES: dict[Rejection, str] = {
     Rejection.ERASURE_WAITS: "The erasure is not due: an application, loan or claim still rests on the data.",
     Rejection.ERASURE_NOT_YOURS: "The account is no member with a node: it has nothing to erase.",
     Rejection.ERASED_ALREADY: "The account has said before that it erased this data.",
+    Rejection.CONSENT_SCOPE: "The consent opens another part of the data: rows and features are consented to apart.",
     Rejection.APPLICATION_UNKNOWN: "The application does not exist.",
     Rejection.APPLICATION_CLOSED: "The application was already taken, withdrawn or has expired.",
     Rejection.APPLICATIONS_TOO_MANY: "The borrower has as many open applications as allowed.",

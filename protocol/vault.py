@@ -1,5 +1,8 @@
-"""What the parties to an encrypted statement agree on: the commitment to its rows, the envelope it travels in, and the
-grants that let named organisations open it.
+"""What the parties to an encrypted statement agree on: the commitments to its rows and to the features that follow from
+them, the envelope either travels in, and the grants that let named organisations open it.
+
+Rows and features are two documents under two keys, so a grant of features opens no row. The salts of features follow
+from the rows' salt key, one way: who reads rows computes the features' root again, who reads features learns no row.
 
 Only structures, roots and checks. Encryption needs randomness and lives in the shell; keys and salts never stand here,
 nor on the ledger.
@@ -27,15 +30,20 @@ from protocol.ids import (
 from protocol.limits import DOCUMENT_BYTES_MAX, GRANTEES_MAX, STATEMENT_ROWS_MAX
 from protocol.merkle import calculate_path, calculate_root
 from protocol.money import AMOUNT_MAX, CurrencyField
-from protocol.transactions.data import Purpose
+from protocol.transactions.data import Purpose, Scope
+from protocol.transactions.lending import Apply
 from scoring.rows import Provenance, Row, encode_row
 
-ENVELOPE_VERSION = 1
-GRANT_TAG = b"LSG1"
+ENVELOPE_VERSION = 2
+GRANT_TAG = b"LSG2"
 PROVIDER_TAG = b"LSB1"
 NONCE_BYTES = 24
 SEALED_KEY_BYTES = 80
 """A 32-byte data key in a libsodium sealed box (48 bytes of overhead)."""
+FEATURES_MAX = 256
+FEATURE_NAME_MAX = 64
+FEATURE_VALUE_MIN, FEATURE_VALUE_MAX = -AMOUNT_MAX - 1, AMOUNT_MAX
+"""A vector holds values clipped to these. No cut point of a model lies outside, so no bin changes by it."""
 
 
 class ProviderMark(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,11 +74,33 @@ class VaultPlain(msgspec.Struct, frozen=True, array_like=True, kw_only=True, for
     """Of a statement of the grade PROVIDER_SIGNED, and of no other."""
 
 
+class FeatureValue(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """One feature of an application."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=FEATURE_NAME_MAX)]
+    """As the feature table names it."""
+    value: Annotated[int, msgspec.Meta(ge=FEATURE_VALUE_MIN, le=FEATURE_VALUE_MAX)] | None
+    """In the unit of the table; None is MISSING."""
+
+
+class FeaturesPlain(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """The plain feature vector of one application: what a grantee of features reads after opening."""
+
+    spec: Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+    """Version of the feature table."""
+    salt_key: DigestField
+    """`calculate_features_salt_key`; each feature's salt derives from it."""
+    values: Annotated[tuple[FeatureValue, ...], msgspec.Meta(min_length=1, max_length=FEATURES_MAX)]
+    """All features, in the order of the table."""
+
+
 class Grant(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
     """The owner lets one organisation open one document for one purpose."""
 
     document: DigestField
     """The envelope's digest."""
+    scope: Scope
+    """That of the document: what the owner knew to be giving."""
     recipient: AccountIdField
     purpose: Purpose
     until_ms: TimeMsField
@@ -84,19 +114,23 @@ class VaultEnvelope(msgspec.Struct, frozen=True, array_like=True, kw_only=True, 
     """An encrypted document with the grants that travel with it."""
 
     version: int
+    scope: Scope
+    """RAW holds a VaultPlain, FEATURES a FeaturesPlain."""
     owner: PublicKeyField
-    rows_root: DigestField
+    root: DigestField
+    """Of the rows, or of the features."""
     nonce: Annotated[bytes, msgspec.Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
     ciphertext: Annotated[bytes, msgspec.Meta(min_length=16, max_length=DOCUMENT_BYTES_MAX)]
-    """XChaCha20-Poly1305 of the canonical VaultPlain, with `calculate_associated_data` authenticated."""
+    """XChaCha20-Poly1305 of the canonical plain document, with `calculate_associated_data` authenticated."""
     grants: Annotated[tuple[Grant, ...], msgspec.Meta(max_length=GRANTEES_MAX)]
 
     @property
     def digest(self) -> Digest:
         """By which the ledger's anchor names it and peers fetch it; grants may change without changing it."""
         return calculate_document_digest(
+            scope=self.scope,
             owner=PublicKey(self.owner),
-            rows_root=Digest(self.rows_root),
+            root=Digest(self.root),
             nonce=self.nonce,
             ciphertext=self.ciphertext,
             version=self.version,
@@ -104,19 +138,19 @@ class VaultEnvelope(msgspec.Struct, frozen=True, array_like=True, kw_only=True, 
 
 
 def calculate_document_digest(
-    *, owner: PublicKey, rows_root: Digest, nonce: bytes, ciphertext: bytes, version: int = ENVELOPE_VERSION
+    *, scope: Scope, owner: PublicKey, root: Digest, nonce: bytes, ciphertext: bytes, version: int = ENVELOPE_VERSION
 ) -> Digest:
     """Hash of everything in an envelope but its grants.
 
-    A digest that left out owner or root would name many envelopes, and whoever brings a false one first would keep
-    the true one out of every vault.
+    A digest that left out scope, owner or root would name many envelopes, and whoever brings a false one first would
+    keep the true one out of every vault.
     """
-    return calculate_hash("document", encode((version, owner, rows_root, nonce)), ciphertext)
+    return calculate_hash("document", encode((version, scope, owner, root, nonce)), ciphertext)
 
 
-def calculate_associated_data(owner: PublicKey, rows_root: Digest) -> Digest:
-    """What the encryption binds beside the plain text: H(owner | rows root | version)."""
-    return calculate_hash("document-aad", owner, rows_root, ENVELOPE_VERSION.to_bytes(2, "big"))
+def calculate_associated_data(scope: Scope, owner: PublicKey, root: Digest) -> Digest:
+    """What the encryption binds beside the plain text: H(owner | root | scope | version)."""
+    return calculate_hash("document-aad", owner, root, bytes((scope,)), ENVELOPE_VERSION.to_bytes(2, "big"))
 
 
 def _make_leaves(rows: Sequence[Row], salt_key: Digest) -> list[bytes]:
@@ -135,6 +169,26 @@ def calculate_row_path(rows: Sequence[Row], salt_key: Digest, index: int) -> tup
     """One row's leaf and its audit path: what a grantee shows an arbiter, revealing no other row."""
     leaves = _make_leaves(rows, salt_key)
     return leaves[index], calculate_path(leaves, index)
+
+
+def calculate_features_salt_key(salt_key: Digest, request: Apply) -> Digest:
+    """The salt key of an application's features, from that of its statement and what was asked.
+
+    One way: it says nothing of the rows' salts. Applications that ask for other terms have salts of their own, so who
+    was granted one vector cannot try values against the root of another.
+    """
+    asked = (request.as_of, request.amount, request.instalments, request.period_unit, request.period_every)
+    return calculate_hash("features-salt-key", salt_key, encode(asked))
+
+
+def calculate_features_root(values: Sequence[FeatureValue], salt_key: Digest, *, spec: int) -> Digest:
+    """Merkle root over salted features: leaf = H(salt_key | index) | canonical (spec, name, value) (RFC 6962)."""
+    return calculate_root(
+        [
+            calculate_hash("feature-salt", salt_key, index.to_bytes(8, "big")) + encode((spec, one.name, one.value))
+            for index, one in enumerate(values)
+        ]
+    )
 
 
 def calculate_rows_mark(attester: PublicKey, rows: Sequence[Row], salt_key: Digest) -> Digest:
@@ -180,22 +234,19 @@ def check_provider(plain: VaultPlain) -> str | None:
     return None if signed else "provider_signature"
 
 
-def _grant_bytes(document: Digest, recipient: bytes, purpose: Purpose, until_ms: int, sealed_key: bytes) -> bytes:
-    return GRANT_TAG + encode((document, recipient, purpose, until_ms, sealed_key))
+def _grant_bytes(grant: Grant) -> bytes:
+    """All fields but the signature."""
+    return GRANT_TAG + encode(msgspec.structs.astuple(grant)[:-1])
 
 
 def sign_grant(owner: Signer, *, unsigned: Grant) -> Grant:
     """`unsigned` (its signature is ignored) with the owner's signature."""
-    message = _grant_bytes(
-        unsigned.document, unsigned.recipient, unsigned.purpose, unsigned.until_ms, unsigned.sealed_key
-    )
-    return msgspec.structs.replace(unsigned, signature=Signature(owner.sign(message)))
+    return msgspec.structs.replace(unsigned, signature=Signature(owner.sign(_grant_bytes(unsigned))))
 
 
 def check_grant(grant: Grant, owner: PublicKey) -> str | None:
     """Reason code when the owner did not sign this grant, else None."""
-    message = _grant_bytes(grant.document, grant.recipient, grant.purpose, grant.until_ms, grant.sealed_key)
-    return None if check_signature(owner, message, Signature(grant.signature)) else "grant_signature"
+    return None if check_signature(owner, _grant_bytes(grant), Signature(grant.signature)) else "grant_signature"
 
 
 def check_envelope(envelope: VaultEnvelope) -> str | None:
@@ -209,6 +260,8 @@ def check_envelope(envelope: VaultEnvelope) -> str | None:
     for grant in envelope.grants:
         if grant.document != digest:
             return "grant_document"
+        if grant.scope is not envelope.scope:
+            return "grant_scope"
         if reason := check_grant(grant, PublicKey(envelope.owner)):
             return reason
     return None

@@ -35,6 +35,8 @@ class ConsentView(msgspec.Struct, frozen=True, kw_only=True):
     grantee_names: list[str | None]
     """Of members, in the same order."""
     purpose: str
+    scope: str
+    """raw, the rows; or features, the feature vectors of applications alone."""
     text_hash: Hex32
     """Hash of the words that the borrower was shown."""
     granted_ms: int
@@ -51,7 +53,7 @@ class ErasedView(msgspec.Struct, frozen=True, kw_only=True):
     member_name: str | None
     time_ms: int
     documents: int
-    """Encrypted statements it held: one or none."""
+    """Sealed documents it held: the statement, and the features of applications on it."""
     sidecars: int
     """Sets of bins with salts it held."""
 
@@ -104,6 +106,7 @@ def view_consent(node: NodePort, consent: bytes, row: Consent) -> ConsentView:
         grantees=[one.hex() for one in grant.grantees],
         grantee_names=[find_name(node, one) for one in grant.grantees],
         purpose=grant.purpose.name.lower(),
+        scope=grant.scope.name.lower(),
         text_hash=grant.text_hash.hex(),
         granted_ms=row.granted_ms,
         until_ms=grant.until_ms,

@@ -64,6 +64,7 @@ HINTS: Final = {
     "erasure_waits": "liushui data status DATA says what it waits for.",
     "erasure_not_yours": "See who owes a receipt with liushui data status DATA.",
     "erased_already": "Nothing is left to say: see liushui data status DATA.",
+    "consent_scope": "See with liushui consent list which of your consents open rows, and which features alone.",
     # applications
     "application_unknown": "Check the id that liushui apply printed.",
     "application_closed": "Apply again with liushui apply.",

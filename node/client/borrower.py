@@ -16,13 +16,13 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from nacl.utils import random
 
-from node.client.consent import calculate_text_hash, pick_underwriting
+from node.client.consent import FEATURES_TEXTS, calculate_text_hash, pick_underwriting
 from node.client.http import NodeClient
 from node.client.network import Organisation, Standing, find_account
 from node.client.signed import describe_signed, is_signed_file, read_signed_file
 from node.client.wallet import Intent, Wallet
-from node.vault.appraise import calculate_bins
-from node.vault.crypto import Recipient, Sealed, make_salt_key, seal_document
+from node.vault.appraise import calculate_vector, calculate_vector_bins
+from node.vault.crypto import Recipient, Sealed, make_salt_key, seal_document, seal_features
 from protocol.batch import Sidecar
 from protocol.codec import encode
 from protocol.crypto import Signer, calculate_hash
@@ -30,8 +30,16 @@ from protocol.ids import AccountId, BoxKey, Day, Digest, ModelId, ObjectId, Time
 from protocol.limits import SIDECARS_PER_APPLICATION_MAX
 from protocol.loans.terms import ExcessRule, PeriodUnit
 from protocol.money import Amount, Currency
-from protocol.transactions.data import ConsentGrant, Purpose
-from protocol.transactions.lending import Apply, LeaseWish, LoanPurpose, Purchase, SalesExpected, SidecarCommitment
+from protocol.transactions.data import ConsentGrant, Purpose, Scope
+from protocol.transactions.lending import (
+    Apply,
+    FeaturesCommitment,
+    LeaseWish,
+    LoanPurpose,
+    Purchase,
+    SalesExpected,
+    SidecarCommitment,
+)
 from protocol.transactions.products import Segment
 from protocol.vault import VaultPlain
 from scoring.features import check_statement
@@ -89,9 +97,11 @@ class Wish(NamedTuple):
 
 
 class Application(NamedTuple):
-    """An application ready to be sent: the sealed document, and the group of transactions in order."""
+    """An application ready to be sent: the sealed documents, and the group of transactions in order."""
 
     sealed: Sealed
+    features: Sealed
+    """What follows from the statement for this application, under a key of its own."""
     data: ObjectId
     consent: ObjectId
     application: ObjectId
@@ -158,33 +168,29 @@ def make_application(
     models: Sequence[PointsModel],
     now_ms: TimeMs,
     language: str = "en",
+    features_to: Sequence[Organisation] = (),
 ) -> Application:
-    """Seal the statement for `lenders` (and oneself) and sign anchor, consent and application, one after the other.
+    """Seal the statement for `lenders` (and oneself) and sign anchor, consents and application, one after the other.
 
-    Raises BorrowError: no_lender, no_model, currency_differs, or a code of UNFIT. `enc_key` is the borrower's own, so
-    that they can open and grant again later.
+    The features of the application are sealed apart, for `features_to` (and oneself): these read no row, attest
+    nothing, and are named in a consent of their own. Raises BorrowError: no_lender, no_model, currency_differs,
+    reader_twice, or a code of UNFIT. `enc_key` is the borrower's own, so that they can open and grant again later.
     """
-    if not lenders:
-        raise BorrowError("no_lender", "No lender is named that could read the statement and decide.")
-    fitting = [model for model in models if model.currency == wish.currency][:SIDECARS_PER_APPLICATION_MAX]
-    if not fitting:
-        raise BorrowError("no_model", f"The network has no scoring model for {wish.currency}.")
     plain = prepared.plain
-    if plain.currency != wish.currency:
-        raise BorrowError(
-            "currency_differs",
-            f"The statement is in {plain.currency}, the loan in {wish.currency}: use one of the same.",
-        )
-    if reason := check_statement(plain.rows, as_of=wish.as_of, last_day=plain.last_day):
-        raise BorrowError(reason, UNFIT[reason])
+    fitting = _pick_models(plain, wish, lenders, models)
+    if {one.account for one in lenders} & {one.account for one in features_to}:
+        raise BorrowError("reader_twice", "Who reads the statement reads its features as well: name it once.")
     until_ms = TimeMs(now_ms + CONSENT_MS)
-    recipients = [Recipient(member.account, BoxKey(member.enc_key)) for member in lenders]
-    recipients.append(Recipient(wallet.account, enc_key))
+    own = Recipient(wallet.account, enc_key)
     sealed = seal_document(
-        plain, owner=wallet.signer, recipients=recipients, purpose=Purpose.UNDERWRITE, until_ms=until_ms
+        plain,
+        owner=wallet.signer,
+        recipients=[*_list_recipients(lenders), own],
+        purpose=Purpose.UNDERWRITE,
+        until_ms=until_ms,
     )
     anchor = wallet.anchor_data(
-        rows_root=Digest(sealed.envelope.rows_root),
+        rows_root=Digest(sealed.envelope.root),
         document=sealed.envelope.digest,
         currency=wish.currency,
         first_day=Day(plain.first_day),
@@ -200,19 +206,76 @@ def make_application(
             text_hash=calculate_text_hash(pick_underwriting(language, automated=wish.automated)),
         )
     )
+    apart = _consent_to_features(wallet, anchor.made, features_to, until_ms=until_ms, language=language)
     request = _make_request(wish, data=anchor.made, consent=consent.made)
+    vector = calculate_vector(plain, request)
+    features = seal_features(
+        vector,
+        owner=wallet.signer,
+        recipients=[*_list_recipients(features_to), own],
+        purpose=Purpose.UNDERWRITE,
+        until_ms=until_ms,
+    )
     sidecars = tuple(
-        Sidecar(model=ModelId(model.id), salt=Digest(random(32)), bins=calculate_bins(plain, request, model))
+        Sidecar(model=ModelId(model.id), salt=Digest(random(32)), bins=calculate_vector_bins(vector, model))
         for model in fitting
     )
-    commitments = tuple(SidecarCommitment(model=one.model, commitment=one.calculate_commitment()) for one in sidecars)
-    asked = wallet.apply(_make_request(wish, data=anchor.made, consent=consent.made, sidecars=commitments), sidecars)
-    return Application(sealed, anchor.made, consent.made, asked.made, (anchor, consent, asked))
+    request = msgspec.structs.replace(
+        request,
+        sidecars=tuple(SidecarCommitment(model=one.model, commitment=one.calculate_commitment()) for one in sidecars),
+        features=FeaturesCommitment(
+            root=Digest(features.envelope.root),
+            document=features.envelope.digest,
+            consent=apart[0].made if apart else None,
+        ),
+    )
+    asked = wallet.apply(request, sidecars)
+    group = (anchor, consent, *apart, asked)
+    return Application(sealed, features, anchor.made, consent.made, asked.made, group)
 
 
-def _make_request(
-    wish: Wish, *, data: ObjectId, consent: ObjectId, sidecars: tuple[SidecarCommitment, ...] = ()
-) -> Apply:
+def _pick_models(
+    plain: VaultPlain, wish: Wish, lenders: Sequence[Organisation], models: Sequence[PointsModel]
+) -> list[PointsModel]:
+    """Models that score this wish on this statement. Raises BorrowError where nobody could."""
+    if not lenders:
+        raise BorrowError("no_lender", "No lender is named that could read the statement and decide.")
+    fitting = [model for model in models if model.currency == wish.currency][:SIDECARS_PER_APPLICATION_MAX]
+    if not fitting:
+        raise BorrowError("no_model", f"The network has no scoring model for {wish.currency}.")
+    if plain.currency != wish.currency:
+        raise BorrowError(
+            "currency_differs",
+            f"The statement is in {plain.currency}, the loan in {wish.currency}: use one of the same.",
+        )
+    if reason := check_statement(plain.rows, as_of=wish.as_of, last_day=plain.last_day):
+        raise BorrowError(reason, UNFIT[reason])
+    return fitting
+
+
+def _list_recipients(members: Sequence[Organisation]) -> list[Recipient]:
+    return [Recipient(member.account, BoxKey(member.enc_key)) for member in members]
+
+
+def _consent_to_features(
+    wallet: Wallet, data: ObjectId, members: Sequence[Organisation], *, until_ms: TimeMs, language: str
+) -> tuple[Intent, ...]:
+    """The consent of those who read features alone, if there are any."""
+    if not members:
+        return ()
+    grant = ConsentGrant(
+        grantees=tuple(sorted(member.account for member in members)),
+        data=(data,),
+        purpose=Purpose.UNDERWRITE,
+        until_ms=until_ms,
+        text_hash=calculate_text_hash(FEATURES_TEXTS["underwrite"][language]),
+        scope=Scope.FEATURES,
+    )
+    return (wallet.grant_consent(grant),)
+
+
+def _make_request(wish: Wish, *, data: ObjectId, consent: ObjectId) -> Apply:
+    """Without what follows from the rows yet."""
     return Apply(
         segment=wish.segment,
         product=wish.product,
@@ -225,7 +288,7 @@ def _make_request(
         data=(data,),
         consent=consent,
         as_of=wish.as_of,
-        sidecars=sidecars,
+        sidecars=(),
         wish=wish.special,
         collateral=wish.collateral,
         guarantors=wish.guarantors,
@@ -243,7 +306,8 @@ class Borrower:
 
     async def apply(self, application: Application) -> int:
         """Put the envelope, submit the group, wait until it is final. Returns the height. Raises BorrowError."""
-        await self.put_document(application.sealed)
+        for one in (application.sealed, application.features):
+            await self.put_document(one)
         results = await self._client.submit([one.item for one in application.intents], wait_final=True)
         for result in results:
             if result.rejection is not None:
@@ -254,7 +318,7 @@ class Borrower:
         return last
 
     async def put_document(self, sealed: Sealed) -> Digest:
-        """Put a sealed statement into the node's vault."""
+        """Put a sealed document into the node's vault."""
         digest = sealed.envelope.digest
         await self._client.call(
             "PUT",

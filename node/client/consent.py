@@ -74,6 +74,48 @@ RESEARCH: Final = {"en": RESEARCH_EN, "zh": RESEARCH_ZH}
 TEXTS: Final = {"underwrite": UNDERWRITE, "monitor": MONITOR, "collect": COLLECT, "research": RESEARCH}
 """What is shown and hashed, by purpose."""
 
+_FEATURES_EN: Final = (
+    "I let the organisations named here read figures computed from this bank statement for my application, about eighty"
+    " of them: averages, totals, counts and shares of income, spending, balances and existing debt. They read no single"
+    " movement, no name and no account number. One purpose: {purpose}. They may read the figures until the date shown."
+    " Each reading is logged, and I can see the log. I can withdraw this consent at any time; nobody may read after"
+    " that. (Liushui consent, features alone, {name}, version 1)"
+)
+_FEATURES_ZH: Final = (
+    "本人同意此处列明的机构阅读由本流水为本人申请计算出的指标（约八十项：收入、支出、余额及既有负债的均值、合计、次数与占比），"
+    "不得阅读任何一笔明细，亦不含姓名与账号。仅用于{purpose}，阅读期限至所示日期为止。每次阅读均有记录，本人可随时查询。"
+    "本人可随时撤回同意，撤回后任何机构不得再行阅读。（流水授权书·仅限指标·{name}·第一版）"
+)
+_FEATURES_FOR: Final = {
+    "underwrite": (
+        "to decide on my application for a loan; a person at the organisation may make me an offer",
+        "审批本人的贷款申请，可由该机构的工作人员向本人提出贷款方案",
+    ),
+    "monitor": ("to watch a loan while it runs", "贷款存续期间的贷后监测"),
+    "collect": (
+        "to find, after a loan is overdue, a way of repaying that I can keep",
+        "贷款逾期后商定本人能够履行的还款安排",
+    ),
+    "research": (
+        "to build and test scoring models; no decision about me may rest on them",
+        "建立和检验评分模型，不得据此对本人作出任何决定",
+    ),
+}
+_NAMES_ZH: Final = {"underwrite": "授信审批", "monitor": "贷后监测", "collect": "催收", "research": "研究"}
+FEATURES_TEXTS: Final = {
+    name: {
+        "en": _FEATURES_EN.format(purpose=english, name=name),
+        "zh": _FEATURES_ZH.format(purpose=chinese, name=_NAMES_ZH[name]),
+    }
+    for name, (english, chinese) in _FEATURES_FOR.items()
+}
+"""What is shown and hashed where features alone may be read, by purpose."""
+
+
+def pick_text(purpose: str, scope: str, language: str) -> str:
+    """The words for a consent of one's own accord."""
+    return (FEATURES_TEXTS if scope == "features" else TEXTS)[purpose][language]
+
 
 def pick_underwriting(language: str, *, automated: bool) -> str:
     """The words for an application, as the borrower wants it decided."""

@@ -75,7 +75,7 @@ def make_refresh(
         plain, owner=wallet.signer, recipients=recipients, purpose=Purpose.MONITOR, until_ms=until_ms
     )
     anchor = wallet.anchor_data(
-        rows_root=Digest(sealed.envelope.rows_root),
+        rows_root=Digest(sealed.envelope.root),
         document=sealed.envelope.digest,
         currency=Currency(plain.currency),
         first_day=Day(plain.first_day),

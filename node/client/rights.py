@@ -26,7 +26,7 @@ from protocol.ids import AccountId, BoxKey, Day, Digest, ObjectId, TimeMs
 from protocol.loans.calendar import Period, calculate_monthly_instalment
 from protocol.loans.terms import PeriodUnit
 from protocol.money import Currency
-from protocol.transactions.data import ConsentGrant, DataErase, Purpose
+from protocol.transactions.data import ConsentGrant, DataErase, Purpose, Scope
 from protocol.vault import VaultEnvelope, VaultPlain, calculate_rows_root
 from scoring.features import calculate_features
 from scoring.points import decode_model
@@ -78,13 +78,15 @@ def make_rectified(
 ) -> Rectified:
     """The corrected statement sealed to whoever may read the old one, its consents again, and the old one's erasure.
 
-    `consents` are live ones of the old data, as GET /v1/consents shows them.
+    `consents` are live ones of the old data, as GET /v1/consents shows them. Those of features alone are given again
+    on the ledger, and their readers get no key to the statement: its features are sealed with the next application.
     """
     plain = prepared.plain
     boxes = {one.account: BoxKey(one.enc_key) for one in network.members}
     until_ms = TimeMs(max((int(one["until_ms"]) for one in consents), default=now_ms + 1))
-    readers = sorted({AccountId(bytes.fromhex(reader)) for one in consents for reader in one["grantees"]} & set(boxes))
-    purpose = Purpose[str(consents[0]["purpose"]).upper()] if consents else Purpose.UNDERWRITE
+    raw = [one for one in consents if Scope[str(one["scope"]).upper()] is Scope.RAW]
+    readers = sorted({AccountId(bytes.fromhex(reader)) for one in raw for reader in one["grantees"]} & set(boxes))
+    purpose = Purpose[str(raw[0]["purpose"]).upper()] if raw else Purpose.UNDERWRITE
     recipients = [Recipient(reader, boxes[reader]) for reader in readers]
     sealed = seal_document(
         plain,
@@ -94,7 +96,7 @@ def make_rectified(
         until_ms=until_ms,
     )
     anchor = wallet.anchor_data(
-        rows_root=Digest(sealed.envelope.rows_root),
+        rows_root=Digest(sealed.envelope.root),
         document=sealed.envelope.digest,
         currency=Currency(plain.currency),
         first_day=Day(plain.first_day),
@@ -113,6 +115,7 @@ def _renew(consent: dict[str, Any], data: ObjectId) -> ConsentGrant:
         purpose=Purpose[str(consent["purpose"]).upper()],
         until_ms=TimeMs(int(consent["until_ms"])),
         text_hash=Digest(bytes.fromhex(consent["text_hash"])),
+        scope=Scope[str(consent["scope"]).upper()],
     )
 
 

@@ -66,6 +66,8 @@ RESULTS: Final = (
     "statement_quiet",
     "statement_short",
     "model_unknown",
+    "document_scope",
+    "features_root_differs",
     "commitment_differs",
     "sidecar_erased",
     "history_pruned",

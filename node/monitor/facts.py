@@ -18,7 +18,7 @@ from protocol.ledger.data import is_consent_live
 from protocol.ledger.rows import Consent, Data
 from protocol.ledger.state import APPLICATIONS, CONSENTS, CONTRACTS, DATA, DECISIONS, LOANS
 from protocol.loans.lifecycle import LoanState
-from protocol.transactions.data import Purpose
+from protocol.transactions.data import Purpose, Scope
 from protocol.transactions.lending import Apply
 from protocol.vault import VaultPlain
 from scoring.features import check_statement
@@ -84,8 +84,9 @@ def read_feed(books: Books, consents: Iterable[ObjectId], lender: AccountId) -> 
 
 
 def is_monitoring(row: Consent, lender: AccountId) -> bool:
-    """Whether a consent lets this lender watch."""
-    return row.grant.purpose is Purpose.MONITOR and lender in row.grant.grantees
+    """Whether a consent lets this lender watch, which takes rows."""
+    grant = row.grant
+    return grant.purpose is Purpose.MONITOR and grant.scope is Scope.RAW and lender in grant.grantees
 
 
 def read_case(books: Books, loan_id: ObjectId, feed: Feed) -> LoanCase | None:

@@ -1,4 +1,4 @@
-"""From an opened statement to what an application rests on: bins for a model, and the month's capacity.
+"""From an opened statement to what an application rests on: features, bins for a model, and the month's capacity.
 
 The borrower's device and every attester call these same functions, so they agree to the last bit or one of them
 lies. Only `scoring`'s verified zone is used; never a clock, a file or an own rule here.
@@ -6,11 +6,20 @@ lies. Only `scoring`'s verified zone is used; never a clock, a file or an own ru
 
 from typing import Final
 
+from protocol.ids import Digest
 from protocol.loans.calendar import Period, calculate_monthly_instalment
 from protocol.money import AMOUNT_MAX, Amount
 from protocol.transactions.lending import Apply
-from protocol.vault import VaultPlain
-from scoring.features import calculate_features, calculate_net_cashflow30
+from protocol.vault import (
+    FEATURE_VALUE_MAX,
+    FEATURE_VALUE_MIN,
+    FeaturesPlain,
+    FeatureValue,
+    VaultPlain,
+    calculate_features_root,
+    calculate_features_salt_key,
+)
+from scoring.features import FEATURE_SPEC, calculate_features, calculate_net_cashflow30
 from scoring.points import PointsModel
 
 _STEP: Final = 10 ** (len(str(AMOUNT_MAX)) - 2)
@@ -18,17 +27,41 @@ CAPACITY_MAX: Final = Amount(AMOUNT_MAX // _STEP * _STEP)
 """The largest amount of two significant digits: what a month's rows sum to may be no amount at all."""
 
 
+def calculate_vector(plain: VaultPlain, request: Apply) -> FeaturesPlain:
+    """Every feature for what `request` asks, as it stands in a features document, with the salt key of its root."""
+    values = tuple(
+        FeatureValue(name=name, value=None if value is None else max(FEATURE_VALUE_MIN, min(FEATURE_VALUE_MAX, value)))
+        for name, value in calculate_request_features(plain, request).items()
+    )
+    salt_key = calculate_features_salt_key(Digest(plain.salt_key), request)
+    return FeaturesPlain(spec=FEATURE_SPEC, salt_key=salt_key, values=values)
+
+
+def calculate_vector_root(vector: FeaturesPlain) -> Digest:
+    """The root that the ledger keeps of a vector."""
+    return calculate_features_root(vector.values, Digest(vector.salt_key), spec=vector.spec)
+
+
+def calculate_vector_bins(vector: FeaturesPlain, model: PointsModel) -> tuple[int, ...]:
+    """Bin index per feature of the model. Raises KeyError when the vector lacks one."""
+    return model.calculate_bins({one.name: one.value for one in vector.values})
+
+
 def calculate_bins(plain: VaultPlain, request: Apply, model: PointsModel) -> tuple[int, ...]:
     """Bin index per feature of the model for what `request` asks: amount, instalments and period as they stand."""
+    return model.calculate_bins(calculate_request_features(plain, request))
+
+
+def calculate_request_features(plain: VaultPlain, request: Apply) -> dict[str, int | None]:
+    """Every feature by its name, in the order of the table."""
     period = Period(unit=request.period_unit, every=request.period_every)
-    features = calculate_features(
+    return calculate_features(
         plain.rows,
         as_of=request.as_of,
         last_day=plain.last_day,
         instalment=calculate_monthly_instalment(request.amount, request.instalments, period),
         principal=request.amount,
     )
-    return model.calculate_bins(features)
 
 
 def calculate_capacity30(plain: VaultPlain, request: Apply) -> Amount:

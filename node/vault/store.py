@@ -30,8 +30,8 @@ from protocol.vault import Grant, VaultEnvelope, check_envelope
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
-DOCUMENTS_PER_OWNER_MAX: Final = 64
-"""A borrower's statements of years; beyond it an owner erases old ones first."""
+DOCUMENTS_PER_OWNER_MAX: Final = 128
+"""A borrower's statements of years with the features of as many applications; beyond it an owner erases old ones."""
 
 DISK_CODES: Final = frozenset({"vault_full", "vault_failed", "vault_unwritable", "vault_damaged"})
 CHECKED_BYTES_MAX: Final = 268_435_456  # a vault up to this size is read through at each start, in about a second

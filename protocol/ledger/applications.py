@@ -8,7 +8,7 @@ from protocol.crypto import calculate_object_id
 from protocol.ids import ObjectId, TimeMs
 from protocol.ledger.books import Books, Call, EventKind
 from protocol.ledger.contracts import Offer, OfferState
-from protocol.ledger.data import EAST_MOST_MIN, check_consent_covers, check_owned_data
+from protocol.ledger.data import EAST_MOST_MIN, check_consent_covers, check_consent_scope, check_owned_data
 from protocol.ledger.decisions import decide_products, find_equal_attestations, find_minority, on_decide_due
 from protocol.ledger.erasure import check_usable, free_data
 from protocol.ledger.offers import reserve_offer
@@ -22,6 +22,7 @@ from protocol.limits import APPLICATIONS_OPEN_MAX
 from protocol.money import Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind
+from protocol.transactions.data import Scope
 from protocol.transactions.lending import Apply, ApplyWithdraw, Attest, LeaseWish, Purchase, SalesExpected
 
 SIGNIFICANT = 100
@@ -43,8 +44,9 @@ def check_apply(books: Books, call: Call, payload: Apply) -> Rejection | None:
         return Rejection.MODEL_UNKNOWN
     refused = (
         check_owned_data(books, call.account, payload.data)
-        or check_consent_covers(books, payload.consent, call.account, payload.data)
+        or _check_consents(books, call, payload)
         or check_usable(books, payload.data)
+        or _check_scopes(books, payload)
     )
     if refused is not None:
         return refused
@@ -60,6 +62,26 @@ def check_apply(books: Books, call: Call, payload: Apply) -> Rejection | None:
         # Cash flow is counted in the statement's units, instalments in the loan's: only equal ones compare.
         return Rejection.STATEMENT_CURRENCY
     return _check_wish(books, call, payload) or _check_security(books, call, payload)
+
+
+def _list_consents(payload: Apply) -> tuple[tuple[ObjectId, Scope], ...]:
+    """The consents that an application names, each with what it is to open."""
+    raw = (ObjectId(payload.consent), Scope.RAW)
+    if payload.features is None or payload.features.consent is None:
+        return (raw,)
+    return (raw, (ObjectId(payload.features.consent), Scope.FEATURES))
+
+
+def _check_consents(books: Books, call: Call, payload: Apply) -> Rejection | None:
+    """Whether the consents named are the borrower's and hold for underwriting on this data; the first reason of all."""
+    found = [check_consent_covers(books, one, call.account, payload.data) for one, _ in _list_consents(payload)]
+    return min((one for one in found if one is not None), default=None)
+
+
+def _check_scopes(books: Books, payload: Apply) -> Rejection | None:
+    """Whether rows are opened by a consent to rows, features by one to features."""
+    found = [check_consent_scope(books, one, scope) for one, scope in _list_consents(payload)]
+    return next((one for one in found if one is not None), None)
 
 
 def _check_wish(books: Books, call: Call, payload: Apply) -> Rejection | None:
@@ -160,10 +182,12 @@ def apply_apply(books: Books, call: Call, payload: Apply) -> tuple[Fact, ...]:
     )
     books.state.put(ACCOUNTS, call.account, replace(call.row, applications=(*call.row.applications, application)))
     books.schedule(expires_ms, EventKind.APPLICATION_EXPIRY, application)
-    grantees = books.state.need(CONSENTS, payload.consent).grant.grantees
+    grantees = [
+        grantee for one, _ in _list_consents(payload) for grantee in books.state.need(CONSENTS, one).grant.grantees
+    ]
     books.emit(
         "application_opened",
-        (application, call.account, *grantees),
+        (application, call.account, *dict.fromkeys(grantees)),
         {
             "application": application.hex(),
             "borrower": call.account.hex(),
@@ -307,7 +331,11 @@ RULES: Rules = {
     Apply: Rule(check_apply, apply_apply, credential=True, borrower=True, pause=Pause.LENDING),
     ApplyWithdraw: Rule(check_apply_withdraw, apply_apply_withdraw, frozen_may=True),
     Attest: Rule(
-        check_attest, apply_attest, roles=Role.LENDER | Role.VALIDATOR, attester_may=True, pause=Pause.LENDING
+        check_attest,
+        apply_attest,
+        roles=Role.LENDER | Role.VALIDATOR | Role.OBSERVER,
+        attester_may=True,
+        pause=Pause.LENDING,
     ),
 }
 DUE: Due = {

@@ -12,7 +12,7 @@ from protocol.ledger.rows import Consent, Data
 from protocol.ledger.rules import Pause, Rule, Rules
 from protocol.ledger.state import ACCOUNTS, CONSENTS, DATA, replace
 from protocol.rejections import Rejection
-from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor, Purpose
+from protocol.transactions.data import ConsentGrant, ConsentRevoke, DataAnchor, Purpose, Scope
 
 EAST_MOST_MIN = 840
 """Where a day begins first (UTC+14), minutes."""
@@ -68,6 +68,11 @@ def apply_consent_grant(books: Books, call: Call, payload: ConsentGrant) -> tupl
     """Keep the consent."""
     consent = calculate_object_id("consent", call.key, call.nonce)
     books.state.put(CONSENTS, consent, Consent(owner=call.account, grant=payload, granted_ms=books.now_ms))
+    for one in payload.data:
+        row = books.state.need(DATA, one)
+        more = tuple(grantee for grantee in payload.grantees if grantee not in row.readers)
+        if more:
+            books.state.put(DATA, one, replace(row, readers=(*row.readers, *more)))
     books.emit(
         "consent_granted",
         (consent, call.account, *payload.grantees),
@@ -76,6 +81,7 @@ def apply_consent_grant(books: Books, call: Call, payload: ConsentGrant) -> tupl
             "owner": call.account.hex(),
             "grantees": [one.hex() for one in payload.grantees],
             "purpose": payload.purpose.name.lower(),
+            "scope": payload.scope.name.lower(),
         },
     )
     return (Made(id=consent),)
@@ -119,6 +125,11 @@ def check_consent_covers(
         return Rejection.CONSENT_NOT_YOURS
     covers = consent.grant.purpose is Purpose.UNDERWRITE and all(one in consent.grant.data for one in data)
     return None if covers and is_consent_live(consent, books.now_ms) else Rejection.CONSENT_ENDED
+
+
+def check_consent_scope(books: Books, consent_id: ObjectId, scope: Scope) -> Rejection | None:
+    """Whether a consent opens this part of the data, and no other."""
+    return None if books.state.need(CONSENTS, consent_id).grant.scope is scope else Rejection.CONSENT_SCOPE
 
 
 RULES: Rules = {

@@ -2,9 +2,10 @@
 
 The order stands at once and the data serves nothing new. It falls due when no open application, loan or line of the
 owner rests on the data and the days for claims after the last loan are over. From then on each member whose node signs
-by itself owes a receipt, because every node held the bins; who has not given one in time is named. Other members with a
-node erase as well and may say so, by their officer. The ledger itself keeps
-commitments only, so nothing of its own is erased. Never a byte of the data here.
+by itself owes a receipt, because every node held the bins, and so does each member that was ever granted the data,
+because it may hold the statement: without an attester key its officer signs. Who has not given one in time is named.
+Other members with a node erase as well and may say so, by their officer. The ledger itself keeps commitments only, so
+nothing of its own is erased. Never a byte of the data here.
 """
 
 from collections.abc import Iterator
@@ -111,8 +112,12 @@ def _judge(books: Books, data: ObjectId) -> None:
     if claims_ms is not None and claims_ms > books.now_ms:
         _wake_at(books, data, row, claims_ms)
         return
-    signing = ((key, one) for key, one in books.state.items(MEMBERS) if one.attester_key is not None)
-    holders = tuple(key for key, one in signing if one.node_key is not None)
+    readers = books.state.need(DATA, data).readers
+    holders = tuple(
+        key
+        for key, one in books.state.items(MEMBERS)
+        if (one.attester_key is not None and one.node_key is not None) or key in readers
+    )
     until_ms = TimeMs(books.now_ms + books.policy.erasure_days * books.genesis.day_ms)
     _wake_at(books, data, replace(row, due_ms=books.now_ms, holders=holders), until_ms)
     books.emit(

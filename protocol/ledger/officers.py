@@ -5,7 +5,7 @@ cash flow, policy and caps bind her alike. What she overrules stays on record. N
 """
 
 from protocol.crypto import calculate_object_id
-from protocol.ids import Day
+from protocol.ids import AccountId, Day, ObjectId
 from protocol.ledger.accept import check_cover, check_liquidity, check_may_lend, check_pool_limits
 from protocol.ledger.applications import end_offer
 from protocol.ledger.books import Books, Call
@@ -97,11 +97,26 @@ def _is_asked(payload: OfferPost | OfferDecline, product: Product, application: 
 
 
 def _check_scored(books: Books, call: Call, product: Product, application: Application) -> Rejection | None:
-    """Whether the product's model has scored it, and the lender was granted its data."""
+    """Whether the product's model has scored it, and the lender was granted its data: rows, or features alone."""
     if all(one.model != product.terms.model for one in application.request.sidecars):
         return Rejection.SIDECAR_MISSING
-    granted = books.state.need(CONSENTS, application.request.consent).grant.grantees
-    return None if call.account in granted else Rejection.ATTESTER_NOT_GRANTED
+    return None if _is_granted(books, call.account, application) else Rejection.ATTESTER_NOT_GRANTED
+
+
+def _is_granted(books: Books, lender: AccountId, application: Application) -> bool:
+    """Whether the lender may know of the application what it decides on.
+
+    Who reads features alone cannot attest: what it counts on, others have confirmed from the rows.
+    """
+    request, state = application.request, books.state
+    if lender in state.need(CONSENTS, request.consent).grant.grantees:
+        return True
+    features = request.features
+    if features is None or features.consent is None:
+        return False
+    consent = ObjectId(features.consent)
+    holds = check_consent_covers(books, consent, application.borrower, request.data) is None
+    return holds and lender in state.need(CONSENTS, consent).grant.grantees
 
 
 def _check_place(books: Books, payload: OfferPost, application: Application) -> Rejection | None:

@@ -199,6 +199,8 @@ class Data(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_un
     anchored_ms: TimeMsField
     claim_ms: TimeMsField | None = None
     """When a loan or line on it last ended; None while none has."""
+    readers: tuple[AccountIdField, ...] = ()
+    """Organisations that it was ever granted to, first come first: each may hold it, whatever became of its consent."""
 
 
 class Consent(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):

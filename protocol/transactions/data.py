@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from protocol.ids import AccountIdField, DayField, DigestField, ObjectIdField, TimeMsField
-from protocol.limits import DATA_PER_APPLICATION_MAX, ERASED_SIDECARS_MAX, GRANTEES_MAX
+from protocol.limits import DATA_PER_APPLICATION_MAX, ERASED_DOCUMENTS_MAX, ERASED_SIDECARS_MAX, GRANTEES_MAX
 from protocol.money import CurrencyField
 
 
@@ -34,6 +34,15 @@ class Purpose(IntEnum):
     RESEARCH = 4
 
 
+class Scope(IntEnum):
+    """How much of data a consent opens; a grant of one never opens the other."""
+
+    RAW = 1
+    """The statement's rows, and with them everything that follows."""
+    FEATURES = 2
+    """The feature vectors of applications on it alone: figures of the feature table, never a row."""
+
+
 class ConsentGrant(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=15):
     """Let named organisations read named data for one purpose. Id: object "consent". Signer: borrower."""
 
@@ -44,6 +53,7 @@ class ConsentGrant(msgspec.Struct, frozen=True, array_like=True, kw_only=True, f
     """Block time after which no read and no attestation may refer to it."""
     text_hash: DigestField
     """Hash of the words the borrower was shown."""
+    scope: Scope = Scope.RAW
 
 
 class ConsentRevoke(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=16):
@@ -68,7 +78,7 @@ class ErasureReceipt(msgspec.Struct, frozen=True, array_like=True, kw_only=True,
     """A member says that its node has erased what an order named. Signer: its officer key or attester key."""
 
     data: ObjectIdField
-    documents: Annotated[int, msgspec.Meta(ge=0, le=1)]
-    """Whether it held the encrypted statement."""
+    documents: Annotated[int, msgspec.Meta(ge=0, le=ERASED_DOCUMENTS_MAX)]
+    """Sealed documents it held: the statement, and the feature vectors of applications on it."""
     sidecars: Annotated[int, msgspec.Meta(ge=0, le=ERASED_SIDECARS_MAX)]
     """Sets of bins with their salts that it held."""

@@ -25,6 +25,17 @@ class SidecarCommitment(msgspec.Struct, frozen=True, array_like=True, kw_only=Tr
     commitment: DigestField
 
 
+class FeaturesCommitment(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True):
+    """Which feature vector stands behind an application, for readers who see no rows."""
+
+    root: DigestField
+    """Merkle root over the salted features (`protocol.vault`). Whoever attests confirms it with the bins."""
+    document: DigestField
+    """Hash of the sealed vector, by which readers of features fetch it."""
+    consent: ObjectIdField | None = None
+    """Consent of scope FEATURES whose grantees are told of the application; their officers may make offers on it."""
+
+
 class LoanPurpose(IntEnum):
     """What the borrower wants the money for."""
 
@@ -89,6 +100,8 @@ class Apply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_u
     """Who would stand in for the borrower; each co-signs the acceptance."""
     automated: bool = True
     """False refuses automated decisions: officers decide alone (PIPL 24, GDPR 22)."""
+    features: FeaturesCommitment | None = None
+    """None keeps the features from everybody who reads no rows."""
 
 
 class ApplyWithdraw(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=18):
@@ -99,6 +112,9 @@ class ApplyWithdraw(msgspec.Struct, frozen=True, array_like=True, kw_only=True, 
 
 class Attest(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=19):
     """A granted organisation confirms what the rows determine. Signer: its attester key or officer key.
+
+    It confirms with the bins the root of the features, where the application commits to one: both follow from the rows.
+    A grant of features alone lets nobody attest.
 
     Bodies (all fields but `rows_mark`) must be equal to decide; each attester's mark differs, so that nobody can copy
     the first answer without having read the rows.

@@ -66,6 +66,7 @@ PRECEDENCE = [
     (610, "erasure_waits"),
     (611, "erasure_not_yours"),
     (612, "erased_already"),
+    (613, "consent_scope"),
     (700, "application_unknown"),
     (701, "application_closed"),
     (702, "applications_too_many"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from protocol.crypto import KeySigner, calculate_hash
 from protocol.ids import AccountId, Digest, TimeMs
 from protocol.merkle import calculate_root, check_path
-from protocol.transactions.data import Purpose
+from protocol.transactions.data import Purpose, Scope
 from protocol.vault import (
     ENVELOPE_VERSION,
     Grant,
@@ -45,6 +45,7 @@ def make_grant(document: Digest, owner: KeySigner = OWNER) -> Grant:
     """A signed grant."""
     unsigned = Grant(
         document=document,
+        scope=Scope.RAW,
         recipient=AccountId(calculate_hash("recipient")),
         purpose=Purpose.UNDERWRITE,
         until_ms=TimeMs(1_000),
@@ -57,11 +58,14 @@ def make_grant(document: Digest, owner: KeySigner = OWNER) -> Grant:
 def make_envelope(**fields: object) -> VaultEnvelope:
     """An envelope with one grant."""
     nonce, ciphertext, root = bytes(24), bytes(40), calculate_rows_root(ROWS, SALT_KEY)
-    digest = calculate_document_digest(owner=OWNER.public_key, rows_root=root, nonce=nonce, ciphertext=ciphertext)
+    digest = calculate_document_digest(
+        scope=Scope.RAW, owner=OWNER.public_key, root=root, nonce=nonce, ciphertext=ciphertext
+    )
     envelope = VaultEnvelope(
         version=ENVELOPE_VERSION,
+        scope=Scope.RAW,
         owner=OWNER.public_key,
-        rows_root=root,
+        root=root,
         nonce=nonce,
         ciphertext=ciphertext,
         grants=(make_grant(digest),),
@@ -113,6 +117,7 @@ def test_a_mark_confirms_no_guess() -> None:
     [
         {"recipient": bytes(32)},
         {"purpose": Purpose.COLLECT},
+        {"scope": Scope.FEATURES},
         {"until_ms": 2_000},
         {"sealed_key": bytes(79) + b"\x01"},
         {"document": bytes(32)},
@@ -130,21 +135,25 @@ def test_an_envelope_agrees_with_its_grants() -> None:
     """Version, one grant each, for this document, by its owner."""
     envelope = make_envelope()
     assert check_envelope(envelope) is None
-    assert check_envelope(make_envelope(version=2)) == "envelope_version"
+    assert check_envelope(make_envelope(version=1)) == "envelope_version"
     assert check_envelope(make_envelope(grants=envelope.grants * 2)) == "grant_twice"
     assert check_envelope(make_envelope(ciphertext=bytes(41))) == "grant_document"
     assert check_envelope(make_envelope(owner=OTHER.public_key)) == "grant_document"
     assert check_envelope(make_envelope(grants=())) is None
     forged = msgspec.structs.replace(envelope.grants[0], until_ms=TimeMs(2_000))
     assert check_envelope(make_envelope(grants=(forged,))) == "grant_signature"
+    other = make_envelope(scope=Scope.FEATURES, grants=())
+    wrong = make_grant(other.digest)
+    assert check_envelope(msgspec.structs.replace(other, grants=(wrong,))) == "grant_scope"
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"version": 2},
+        {"version": 3},
         {"owner": OTHER.public_key},
-        {"rows_root": bytes(32)},
+        {"root": bytes(32)},
+        {"scope": Scope.FEATURES},
         {"nonce": bytes(23) + b"\x01"},
         {"ciphertext": bytes(41)},
     ],
@@ -156,8 +165,9 @@ def test_a_digest_names_one_envelope(fields: dict[str, object]) -> None:
 
 
 def test_a_ciphertext_opens_only_as_what_it_was_sealed_as() -> None:
-    """Owner and rows root are part of what is authenticated."""
+    """Scope, owner and root are part of what is authenticated."""
     root = calculate_rows_root(ROWS, SALT_KEY)
-    plain = calculate_associated_data(OWNER.public_key, root)
-    assert plain != calculate_associated_data(OTHER.public_key, root)
-    assert plain != calculate_associated_data(OWNER.public_key, calculate_rows_root(ROWS[1:], SALT_KEY))
+    plain = calculate_associated_data(Scope.RAW, OWNER.public_key, root)
+    assert plain != calculate_associated_data(Scope.RAW, OTHER.public_key, root)
+    assert plain != calculate_associated_data(Scope.FEATURES, OWNER.public_key, root)
+    assert plain != calculate_associated_data(Scope.RAW, OWNER.public_key, calculate_rows_root(ROWS[1:], SALT_KEY))

@@ -15,6 +15,7 @@ from protocol.ledger.state import (
     APPLICATIONS,
     CONSENTS,
     DECISIONS,
+    DATA,
     ERASURES,
     EXITS,
     EXPOSURES,
@@ -29,6 +30,7 @@ from protocol.ledger.state import (
     RECOVERIES,
 )
 from protocol.loans.lifecycle import LoanState
+from protocol.transactions.data import Scope
 
 
 def check_exposure(ledger: Ledger) -> Violations:
@@ -104,7 +106,7 @@ def check_one_account_per_tag(ledger: Ledger) -> Violations:
 
 
 def check_consent(ledger: Ledger) -> Violations:
-    """(32) No attestation was made after its consent ended, or by somebody not granted."""
+    """(32) No attestation was made after its consent ended, by somebody not granted, or by a grant of features."""
     found = []
     for key, application in ledger.books.state.items(APPLICATIONS):
         consent = ledger.books.state.need(CONSENTS, application.request.consent)
@@ -112,7 +114,7 @@ def check_consent(ledger: Ledger) -> Violations:
         found += [
             f"application {key.hex()}: attested by {one.attester.hex()} without consent"
             for one in application.attestations
-            if one.time_ms > end or one.attester not in consent.grant.grantees
+            if one.time_ms > end or one.attester not in consent.grant.grantees or consent.grant.scope is not Scope.RAW
         ]
     return found
 
@@ -237,7 +239,7 @@ def check_queue(ledger: Ledger) -> Violations:
 
 def check_erasures(ledger: Ledger) -> Violations:
     """Data whose erasure was ordered serves nothing new; the order is due, and receipts are given, only once nothing
-    open rests on it, by members, each at most once.
+    open rests on it, by members, each at most once; whoever was granted the data owes one.
     """
     state, found = ledger.books.state, []
     opened: dict[bytes, int] = {}
@@ -259,6 +261,7 @@ def check_erasures(ledger: Ledger) -> Violations:
             and (due or (erasure.due_ms is None and not given))
             and len(set(given)) == len(given)
             and all(state.get(MEMBERS, one) is not None for one in given)
+            and (erasure.due_ms is None or all(one in erasure.holders for one in state.need(DATA, key).readers))
         )
         if not sound:
             found.append(f"erasure of {key.hex()}: used after the order, or due while something rests on it")

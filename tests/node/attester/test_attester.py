@@ -27,7 +27,7 @@ from protocol.ledger.state import ACCOUNTS, APPLICATIONS, DATA
 from protocol.money import AMOUNT_MAX, Amount
 from protocol.transactions.data import ConsentGrant, DataAnchor, Purpose
 from protocol.transactions.envelope import Transaction, decode_transaction
-from protocol.transactions.lending import Attest, SidecarCommitment
+from protocol.transactions.lending import Apply, Attest, SidecarCommitment
 from protocol.vault import sign_statement
 from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row
 from tests.node.api.harness import TODAY, DevNode, make_keys, make_seed
@@ -110,6 +110,31 @@ async def test_a_document_that_differs_from_its_anchor_is_not_attested(
     application = reanchor(node, await node.open_borrower("li-na"), **changes)
     await send(node, application)
     assert await refuse(node, application) == reason
+
+
+@pytest.mark.parametrize("field", ["root", "none"])
+async def test_features_that_do_not_follow_from_the_rows_are_not_attested(node: DevNode, field: str) -> None:
+    """Who reads features alone is shown what somebody with the rows has computed again; no root claims nothing."""
+    wallet = await node.open_borrower("li-na")
+    honest = apply_for(node, wallet, read_sample(), make_wish())
+    decoded = decode_transaction(honest.intents[2].item.transaction)
+    assert isinstance(decoded, Transaction)
+    request = decoded.body.payload
+    assert isinstance(request, Apply)
+    assert request.features is not None
+    features = None if field == "none" else msgspec.structs.replace(request.features, root=Digest(bytes(32)))
+    asked = wallet.build(msgspec.structs.replace(request, features=features), sidecars=honest.intents[2].item.sidecars)
+    application = honest._replace(application=asked.made, intents=(*honest.intents[:2], asked))
+    await send(node, application)
+    if features is not None:
+        assert await refuse(node, application) == "features_root_differs"
+        return
+    async with attesting(node, "harbour"):
+        for _ in range(3_000):
+            if count_attestations(node, application.application):
+                break
+            await asyncio.sleep(0.01)
+    assert count_attestations(node, application.application) == 1
 
 
 def sign_as_bank(prepared: Prepared, seed: bytes = bytes([8]) * 32) -> Prepared:
@@ -339,7 +364,7 @@ def _seal_for(prepared: Prepared) -> tuple[Sealed, Data]:
         until_ms=TimeMs(1),
     )
     anchor = DataAnchor(
-        rows_root=sealed.envelope.rows_root,
+        rows_root=sealed.envelope.root,
         document=sealed.envelope.digest,
         currency=prepared.plain.currency,
         first_day=prepared.plain.first_day,

@@ -7,7 +7,7 @@ from node.cli.common import EXIT_OK
 from node.client.rights import _show_plain
 from protocol.codec import decode
 from protocol.ids import Digest, ObjectId
-from protocol.ledger.state import CONSENTS, ERASURES
+from protocol.ledger.state import CONSENTS, DATA, ERASURES
 from protocol.transactions.data import Purpose
 from protocol.vault import VaultEnvelope, calculate_rows_root
 from tests.node.api.lending import attesting
@@ -71,8 +71,8 @@ async def test_more_readers_are_granted_listed_and_withdrawn(desk: Desk) -> None
     consent = ObjectId(bytes.fromhex(given["consent"]))
     row = desk.node.ledger.books.state.need(CONSENTS, consent)
     assert row.grant.purpose is Purpose.RESEARCH
-    documents = await desk.node.vault.list_documents()
-    raw = await desk.node.vault.get(documents[0])
+    anchor = desk.node.ledger.books.state.need(DATA, bytes.fromhex(made["data"])).anchor
+    raw = await desk.node.vault.get(Digest(anchor.document))
     assert raw is not None
     purposes = {one.purpose for one in decode(raw, VaultEnvelope).grants if one.recipient == row.grant.grantees[0]}
     assert purposes == {Purpose.RESEARCH}

@@ -17,6 +17,7 @@ from protocol.codec import encode
 from protocol.crypto import calculate_hash
 from protocol.ids import Digest, Height, ObjectId, TimeMs
 from protocol.transactions.data import DataErase
+from protocol.transactions.lending import ApplyWithdraw
 from tests.node.vault.test_vault_store import seal
 from tests.protocol.ledger.goods import Goods
 from tests.protocol.ledger.world import DAY_MS
@@ -90,12 +91,12 @@ def test_copies_that_were_set_aside_are_erased_as_well(tmp_path: Path) -> None:
         make_copy(path, document)
     (tmp_path / "notes.txt").write_bytes(SECRET)
     assert sorted(find_copies(tmp_path)) == sorted(copies)
-    assert erase_copies(tmp_path, [(ObjectId(bytes(32)), None)]) == 0
-    assert erase_copies(tmp_path, [(DATA, document)]) == 2
+    assert erase_copies(tmp_path, [(ObjectId(bytes(32)), ())]) == 0
+    assert erase_copies(tmp_path, [(DATA, (document,))]) == 2
     assert [path.read_bytes().count(SECRET) for path in copies] == [0, 0]
     assert (tmp_path / "ledger.sqlite").read_bytes().count(SECRET) == 3
     before = [path.read_bytes() for path in copies]
-    assert erase_copies(tmp_path, [(DATA, document)]) == 0
+    assert erase_copies(tmp_path, [(DATA, (document,))]) == 0
     assert [path.read_bytes() for path in copies] == before, "where nothing is, nothing is written"
     connection = sqlite3.connect(copies[0])
     assert read_whole_batch(connection, b"\x01") is None
@@ -106,7 +107,60 @@ def test_a_copy_that_cannot_be_opened_keeps_the_erasure_from_being_complete(tmp_
     """It might hold the data: the error names it."""
     (tmp_path / "ledger.sqlite.before-2").write_bytes(b"SQLite format 3\0" + b"\xff" * 200)
     with pytest.raises(OSError, match="before-2"):
-        erase_copies(tmp_path, [(DATA, Digest(bytes(32)))])
+        erase_copies(tmp_path, [(DATA, (Digest(bytes(32)),))])
+
+
+async def test_feature_vectors_go_with_the_statement_they_follow_from() -> None:
+    """Of every application on it, also of one that two statements stand behind; another's commitment keeps none."""
+    world = Goods()
+    data, consent = world.anchor("ann")
+    sidecar = world.sidecar("ann")
+    world.must(
+        "ann",
+        world.application("ann", data, consent, sidecar=sidecar, features=world.features("ann")),
+        sidecars=(sidecar,),
+    )
+    statement, vector = (Digest(calculate_hash(one, b"ann")) for one in ("document", "features-document"))
+    application = world.made("application", "ann")
+    eraser = make_eraser(world, Disk(world, {1: TimeMs(world.now_ms)}))
+    world.must("ann", DataErase(data=(data,)))
+    assert await eraser._find_documents([data]) == {data: ()}, "the application is open: nothing is due"
+    world.must("ann", ApplyWithdraw(application=application))
+    world.pass_days(1)
+    assert await eraser._find_documents([data]) == {data: tuple(sorted((statement, vector)))}
+    bobs, bobs_consent = world.anchor("bob")
+    bobs_sidecar = world.sidecar("bob")
+    thief = world.application("bob", bobs, bobs_consent, sidecar=bobs_sidecar, features=world.features("ann"))
+    world.must("bob", thief, sidecars=(bobs_sidecar,))
+    world.must("bob", ApplyWithdraw(application=world.made("application", "bob")))
+    assert await eraser._find_documents([data]) == {data: (statement,)}, "others' data that is not erased has it too"
+    world.must("bob", DataErase(data=(bobs,)))
+    assert await eraser._find_documents([bobs]) == {
+        bobs: tuple(sorted((Digest(calculate_hash("document", b"bob")), vector)))
+    }
+
+
+async def test_feature_vectors_go_when_nobody_has_needed_them_for_the_policys_days() -> None:
+    """Counted from the application, and kept while it is open."""
+    world = Goods(statement_days=40, application_days=14)
+    data, consent = world.anchor("ann")
+    world.pass_days(2)
+    sidecar = world.sidecar("ann")
+    world.must(
+        "ann",
+        world.application("ann", data, consent, sidecar=sidecar, features=world.features("ann")),
+        sidecars=(sidecar,),
+    )
+    statement, vector = (Digest(calculate_hash(one, b"ann")) for one in ("document", "features-document"))
+    disk = Disk(world, {1: TimeMs(world.now_ms)})
+    disk.documents = [statement, vector]
+    eraser = make_eraser(world, disk)
+    world.pass_days(39)
+    await eraser.prune()
+    assert disk.documents == [vector]
+    world.pass_days(3)
+    await eraser.prune()
+    assert disk.documents == []
 
 
 class Disk:
@@ -213,8 +267,8 @@ async def test_a_document_that_other_data_commits_to_stays_for_it() -> None:
     first, _ = world.anchor("ann")
     second, _ = world.anchor("ann")
     eraser = make_eraser(world, Disk(world, {1: TimeMs(world.now_ms)}))
-    documents = frozenset({calculate_hash("document", b"ann")})
+    document = Digest(calculate_hash("document", b"ann"))
     world.must("ann", DataErase(data=(first,)))
-    assert await eraser._find_live(documents) == documents
+    assert await eraser._find_documents([first]) == {first: ()}
     world.must("ann", DataErase(data=(second,)))
-    assert await eraser._find_live(documents) == set()
+    assert await eraser._find_documents([first, second]) == {first: (document,), second: (document,)}

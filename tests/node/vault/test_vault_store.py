@@ -104,7 +104,7 @@ def test_a_ciphertext_is_bound_to_its_owner_and_root() -> None:
         purpose=Purpose.UNDERWRITE,
         until_ms=UNTIL,
     )
-    other_root = msgspec.structs.replace(sealed.envelope, rows_root=bytes(32))
+    other_root = msgspec.structs.replace(sealed.envelope, root=bytes(32))
     for envelope, code in ((regranted, "cannot_decrypt"), (other_root, "grant_document")):
         with pytest.raises(OpenError) as caught:
             open_document(envelope, account=ALICE_ID, key=ALICE)

@@ -28,6 +28,7 @@ from protocol.ledger.verdictrows import Verdict
 from protocol.loans.lifecycle import LoanState
 from protocol.loans.terms import ExcessRule
 from protocol.money import PPM, Amount, Currency, Ppm
+from protocol.transactions.data import Scope
 from protocol.transactions.lending import (
     Accept,
     Apply,
@@ -293,6 +294,12 @@ def revoke(scene: Scene) -> None:
     scene.put(CONSENTS, scene.names["consent"], revoked_ms=TimeMs(1))
 
 
+def narrow_consent(scene: Scene) -> None:
+    """It opens features alone."""
+    row = scene.books.state.need(CONSENTS, scene.names["consent"])
+    scene.put(CONSENTS, scene.names["consent"], grant=replace(row.grant, scope=Scope.FEATURES))
+
+
 LENDING: dict[type, Case] = {
     Apply: Case(
         build_apply,
@@ -308,6 +315,7 @@ LENDING: dict[type, Case] = {
             R.CONSENT_NOT_YOURS: lambda s: s.put(CONSENTS, s.names["consent"], owner=s.world.account("bob")),
             R.CONSENT_ENDED: revoke,
             R.DATA_ERASED: erase_data,
+            R.CONSENT_SCOPE: narrow_consent,
             R.APPLICATIONS_TOO_MANY: lambda s: s.own(applications=(NOTHING,) * 3),
             R.APPLICATION_TERMS_INVALID: lambda s: s.say(instalments=53),
             R.STATEMENT_STALE: lambda s: alter_anchor(s, last_day=Day(s.world.today - 9)),

@@ -43,7 +43,7 @@ from protocol.loans.terms import (
 from protocol.money import Amount, Currency, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.accounts import AccountKind, AccountOpen
-from protocol.transactions.data import ConsentGrant, DataAnchor, Purpose
+from protocol.transactions.data import ConsentGrant, DataAnchor, Purpose, Scope
 from protocol.transactions.envelope import (
     TRANSACTION_VERSION,
     Payload,
@@ -51,7 +51,7 @@ from protocol.transactions.envelope import (
     TransactionBody,
     sign_transaction,
 )
-from protocol.transactions.lending import Accept, Apply, Attest, LoanPurpose, SidecarCommitment
+from protocol.transactions.lending import Accept, Apply, Attest, FeaturesCommitment, LoanPurpose, SidecarCommitment
 from protocol.transactions.money import Mint
 from protocol.transactions.pools import PoolDeposit, PoolOpen
 from protocol.transactions.products import BandPrice, LoanProduct, Segment
@@ -326,6 +326,10 @@ class World:
             ),
         )
         data = self.made("data", who)
+        return data, self.consent(who, data, grantees)
+
+    def consent(self, who: str, data: ObjectId, grantees: tuple[str, ...], scope: Scope = Scope.RAW) -> ObjectId:
+        """Consent to read a statement, or its features alone, for underwriting."""
         self.must(
             who,
             ConsentGrant(
@@ -334,9 +338,15 @@ class World:
                 purpose=Purpose.UNDERWRITE,
                 until_ms=TimeMs(self.now_ms + 90 * DAY_MS),
                 text_hash=calculate_hash("text"),
+                scope=scope,
             ),
         )
-        return data, self.made("consent", who)
+        return self.made("consent", who)
+
+    def features(self, who: str, consent: ObjectId | None = None) -> FeaturesCommitment:
+        """What an application commits to for readers of features."""
+        digests = [calculate_hash(name, who.encode()) for name in ("features", "features-document")]
+        return FeaturesCommitment(root=digests[0], document=digests[1], consent=consent)
 
     def sidecar(self, who: str, bins: tuple[int, ...] = BEST_BINS) -> Sidecar:
         """Binned features with a salt."""

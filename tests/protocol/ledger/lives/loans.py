@@ -15,9 +15,10 @@ from protocol.loans.terms import ExcessRule
 from protocol.money import Amount, Ppm
 from protocol.rejections import Rejection
 from protocol.transactions.assets import AssetRegister, AssetRetire, AssetTransfer
-from protocol.transactions.data import ConsentRevoke
+from protocol.transactions.data import ConsentRevoke, Scope
 from protocol.transactions.lending import (
     Accept,
+    Apply,
     ApplyWithdraw,
     Draw,
     LeaseWish,
@@ -98,7 +99,12 @@ def apply(lives: Lives) -> Receipt | None:
     product = state.need(PRODUCTS, product_id)
     bins = BEST_BINS if random.random() < 0.9 else WORST_BINS
     signer = lives.signers[who]
-    data, consent = world.anchor(signer)
+    data, consent = world.anchor(signer, LENDERS[:2])
+    features = world.features(signer)
+    if data[0] % 2:
+        features = world.features(signer, world.consent(signer, data, LENDERS[2:], Scope.FEATURES))
+    else:
+        consent = world.consent(signer, data, LENDERS)
     sidecar = world.sidecar(signer, bins)
     terms = product.terms
     payload = world.application(
@@ -113,6 +119,7 @@ def apply(lives: Lives) -> Receipt | None:
         period_unit=terms.period_unit,
         period_every=terms.period_every,
         automated=random.random() < 0.8,
+        features=None if data[0] % 8 == 0 else features,
         **_wish(lives, product, who),
     )
     receipt = lives.do(who, payload, sidecars=(sidecar,))
@@ -155,6 +162,13 @@ def accept_any(lives: Lives) -> Receipt | None:
     return accept(lives)
 
 
+def _pick_consent(request: Apply) -> ObjectId:
+    """One of those that an application names."""
+    features = request.features
+    apart = features is not None and features.consent is not None and request.data[0][0] % 4 == 1
+    return ObjectId(features.consent if apart and features is not None and features.consent else request.consent)
+
+
 def withdraw(lives: Lives) -> Receipt | None:
     """An application is taken back, or the consent behind it."""
     application = lives.some(APPLICATIONS, lambda row: row.state is ApplicationState.OPEN)
@@ -163,7 +177,7 @@ def withdraw(lives: Lives) -> Receipt | None:
     row = lives.world.ledger.books.state.need(APPLICATIONS, application)
     who = lives.owner(row.borrower)
     if lives.random.random() < 0.2:
-        return lives.do(who, ConsentRevoke(consent=row.request.consent))
+        return lives.do(who, ConsentRevoke(consent=_pick_consent(row.request)))
     return lives.do(who, ApplyWithdraw(application=application))
 
 
