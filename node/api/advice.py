@@ -133,8 +133,6 @@ DETAILS_ZH: Final[dict[str, str]] = {
     " after block {}.": "本节点没有该标识的已执行交易，它可能仍在等待，或早于本节点的历史（始于区块 {} 之后）。",
     "This address speaks the websocket protocol, version 13.": "该地址使用 websocket 协议第 13 版。",
     "No final header names such a state yet.": "尚无最终区块头载明该状态。",
-    "{} is no table of these: {}.": "{} 不是以下表之一：{}。",
-    "A row is asked for twice.": "同一行被重复请求。",
     "Rows with a person's tag are for its parties, and for members that validate or observe.": (
         "含有个人标签的行仅供当事方以及验证或观察的成员查看。"
     ),

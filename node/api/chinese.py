@@ -22,6 +22,7 @@ SUMMARIES_ZH: Final[dict[str, str]] = {
     "get_transaction": "已执行的交易及其回执",
     "get_receipt": "可离线验证的凭证文件",
     "get_block": "一个区块",
+    "get_row_proof": "某一高度的账本行（或其不存在）及法定多数签名的证明",
     "stream_events": "实时事件（SSE，可续传）",
     "stream_events_socket": "实时事件（websocket，可续传）",
     "get_account": "一个账户，可用标识或公钥查询",

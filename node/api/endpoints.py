@@ -11,8 +11,9 @@ from node.api.openapi import Endpoint
 from node.api.table.chain import CHAIN
 from node.api.table.lending import LENDING
 from node.api.table.oversight import OVERSIGHT
+from node.api.table.proofs import PROOFS
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*CHAIN, *LENDING, *OVERSIGHT)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (*CHAIN, *LENDING, *OVERSIGHT, *PROOFS)
 STREAMED: Final = (
     EventView,
     goods.ExitView,

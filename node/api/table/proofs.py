@@ -5,10 +5,9 @@ from typing import Final
 from node.api import proofs
 from node.api.openapi import Endpoint
 from node.api.parameters import NUMBER_MAX, Query
-from node.api.submit import WAIT_MS_DEFAULT, WAIT_MS_MAX
 
 _NUMBER: Final = {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX, "default": 0}
-_WAIT: Final = {"type": "integer", "minimum": 0, "maximum": WAIT_MS_MAX, "default": WAIT_MS_DEFAULT}
+_WAIT: Final = {"type": "integer", "minimum": 0, "maximum": proofs.WAIT_MS_MAX, "default": proofs.WAIT_MS_DEFAULT}
 
 PROOFS: Final = (
     Endpoint(

@@ -34,7 +34,7 @@ DEEP = r"/v1/(events|loans|transactions|nonce/\{key\}|blocks/\{height\})$"
 PARTS_OF_IT = (
     "^/(livez|readyz|metrics)",
     "^/v1/(docs|openapi|status|genesis|network)",
-    "^/v1/(transactions|blocks|events)",
+    "^/v1/(transactions|blocks|events|proofs)",
     "^/v1/(accounts|nonce|pools|products|proposals)",
     "^/v1/(applications|offers|data|consents|erasures)",
     "^/v1/loans",
