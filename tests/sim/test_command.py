@@ -32,11 +32,11 @@ def summarise(*arguments: str) -> dict[str, Any]:
 
 def test_any_number_of_processes_gives_the_same_summary() -> None:
     """Results are folded in the order of the seeds, whoever is done first."""
-    alone = summarise("--seeds", "3-7", "--validators", "4", "--byzantine", "forker")
-    assert (alone["runs"], alone["seeds"], alone["failures"]) == (5, "3-7", 0)
+    alone = summarise("--seeds", "3-5", "--validators", "4", "--byzantine", "forker")
+    assert (alone["runs"], alone["seeds"], alone["failures"]) == (3, "3-5", 0)
     assert alone["events"] > 1_000
-    assert summarise("--seeds", "3-7", "--validators", "4", "--byzantine", "forker", "--processes", "3") == alone
-    assert summarise("--seeds", "3-8", "--validators", "4", "--byzantine", "forker") != alone
+    assert summarise("--seeds", "3-5", "--validators", "4", "--byzantine", "forker", "--processes", "3") == alone
+    assert summarise("--seeds", "3-6", "--validators", "4", "--byzantine", "forker") != alone
 
 
 def test_everything_that_can_be_named_is_listed() -> None:

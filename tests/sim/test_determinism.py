@@ -59,7 +59,6 @@ def test_a_campaign_is_the_same_in_every_process(campaign: tuple[str, ...]) -> N
     first = run(sys.executable, campaign, "0")
     assert first["failures"] == 0
     assert first["trace_hash"] != "00000000"
-    assert run(sys.executable, campaign, "0") == first
     assert run(sys.executable, campaign, "4242") == first
 
 

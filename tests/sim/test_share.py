@@ -31,8 +31,8 @@ def test_the_laws_hold_in_two_thousand_seeds(seeds: range) -> None:
 @pytest.mark.parametrize("name", sorted(ACTORS))
 def test_the_laws_hold_beside_every_actor(name: str) -> None:
     """Each Byzantine actor by name, at n = 4 and n = 7, f of them."""
-    for size in (4, 7):
-        summary = run_seeds((1, 2), size=size, byzantine=name)
+    for size, seed in ((4, 1), (7, 2)):
+        summary = run_seeds((seed,), size=size, byzantine=name)
         assert summary["failures"] == []
 
 

@@ -193,6 +193,6 @@ def test_the_longest_schedule_is_fast() -> None:
 
 
 def _seconds(terms: ScheduleTerms) -> float:
-    begun = time.perf_counter()
+    begun = time.process_time()
     rows_of(terms)
-    return time.perf_counter() - begun
+    return time.process_time() - begun

@@ -163,9 +163,9 @@ def test_questions_about_three_years_of_days_are_quick(name: str, seconds_max: f
     factor = calculate_revenue_factor(terms)
 
     def run() -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()
         calculate_revenue_factor(terms) if name == "factor" else calculate_revenue_earned(terms, factor, 10**9 + 1)
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
     assert min(run() for _ in range(15)) < seconds_max
 
