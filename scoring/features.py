@@ -8,30 +8,32 @@ Amounts per month are compared with the instalment as given, so a caller with we
 monthly equivalent.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from operator import add, eq, ne
+from typing import Final, NamedTuple
 
 from scoring.feature_table import FEATURE_SPEC, FEATURES, FeatureDef, render_table
-from scoring.matching import AmountIndex
+from scoring.flows import FLOW_DAYS, Flows, calculate_flows, calculate_spent
+from scoring.matching import calculate_returned
 from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row
 from scoring.series import (
-    FIXED,
     WINDOWS_MIN,
+    DaySums,
     Series,
     calculate_bps,
     calculate_mean,
     calculate_median,
     calculate_sd,
     calculate_series,
-    is_income,
-    is_spending,
-    select_since,
 )
 
 __all__ = [
     "FEATURES",
     "FEATURE_SPEC",
+    "Appraisal",
     "FeatureDef",
+    "appraise",
     "calculate_features",
     "calculate_net_cashflow30",
     "check_statement",
@@ -50,6 +52,8 @@ ROUNDTRIP_DAYS: Final = 3
 ROUNDTRIP_PERCENT: Final = 2
 NIGHT_END_MINUTE: Final = 300
 ROUND_MINOR: Final = 10_000
+MARKS: Final = frozenset((Category.INTEREST, Category.SANCTION))
+"""Few rows, of which any may count, however old. For looking a category up, never to be iterated."""
 
 _Values = dict[str, int | None]
 
@@ -75,18 +79,21 @@ def check_statement(rows: Sequence[Row], *, as_of: int, last_day: int) -> str | 
     return None
 
 
-def _calculate_gap(days: Sequence[int], *, start: int, end: int) -> int:
-    """Longest distance between neighbours of start, the days, and end."""
-    gap, last = 0, start
-    for day in days:
-        if day > last:
-            gap = max(gap, day - last)
-            last = day
-    return max(gap, end - last)
+def _calculate_gap(days: Iterable[int], *, start: int, end: int) -> int:
+    """Longest distance between neighbours of start, the ascending days after it, and end."""
+    marks = [start, *[day for day in days if day > start], end]
+    return max(after - before for before, after in pairwise(marks))
 
 
-def _is_cash(row: Row) -> bool:
-    return row.channel == Channel.CASH or row.category == Category.CASH
+def _sum_cash(rows: Sequence[Row]) -> int:
+    """Sum of what came or went as cash."""
+    channel, category = Channel.CASH, Category.CASH  # looked up once: an enum's attribute is slow
+    return sum([row.amount for row in rows if row.channel == channel or row.category == category])
+
+
+def _select(rows: Sequence[Row], category: Category) -> list[Row]:
+    """The rows of one category."""
+    return [row for row in rows if row.category == category]
 
 
 def _over(value: int | None, denominator: int | None) -> int | None:
@@ -94,7 +101,9 @@ def _over(value: int | None, denominator: int | None) -> int | None:
     return None if value is None else calculate_bps(value, denominator)
 
 
-def _calculate_balance(series: Series, *, instalment: int, inflow_med: int | None, inflow_mean: int | None) -> _Values:
+def _calculate_balance(
+    series: Series, *, instalment: int, interest: int, inflow_med: int | None, inflow_mean: int | None
+) -> _Values:
     """The features of end-of-day balances; all MISSING when no row shows a balance."""
     d30, d90, d180, d365 = (series.balances(days) for days in (30, 90, 180, 365))
     means = {"adb_30": calculate_mean(d30), "adb_90": calculate_mean(d90), "adb_180": calculate_mean(d180)}
@@ -133,22 +142,20 @@ def _calculate_balance(series: Series, *, instalment: int, inflow_med: int | Non
         "neg_days_365": sum(1 for value in d365 if value < 0) if shown else None,
         "low_days_90": calculate_bps(sum(1 for value in d90 if value < instalment), len(d90)),
         "inst_to_adb": calculate_bps(instalment, means["adb_180"]),
-        "int_yield": calculate_bps(
-            365 * sum(row.amount for row in series.since(365) if row.category == Category.INTEREST and row.amount > 0),
-            sum(d365),
-        ),
+        "int_yield": calculate_bps(365 * interest, sum(d365)),
     }
 
 
-def _calculate_income(series: Series, income: Sequence[Row], windows: Sequence[int]) -> _Values:
+def _calculate_income(series: Series, flows: Flows) -> _Values:
     """The features of income: level, regularity, sources."""
-    recent = select_since(income, series.as_of - 180)
+    income, sums, windows = flows.income, flows.income_sums, flows.income_windows
     enough = len(windows) >= WINDOWS_MIN
     median = calculate_median(windows) if enough else None
+    amounts = [row.amount for row in income]
     payers: dict[bytes, int] = {}
-    for row in recent:
+    for row in income:
         payers[row.counterparty] = payers.get(row.counterparty, 0) + row.amount
-    total = sum(payers.values())
+    total, most = sum(amounts), max(amounts, default=0)
     newest = sum(windows[:WINDOWS_MIN])
     return {
         "inflow_med": median,
@@ -157,37 +164,34 @@ def _calculate_income(series: Series, income: Sequence[Row], windows: Sequence[i
         "zero_inflow_windows": sum(1 for value in windows if value == 0) if enough else None,
         "inflow_trend": calculate_bps(newest * len(windows), WINDOWS_MIN * sum(windows)) if enough else None,
         "income_gap": _calculate_gap(
-            [row.day for row in recent], start=max(series.first_day, series.as_of - 180), end=series.as_of
+            sums.by_day(), start=max(series.first_day, series.as_of - FLOW_DAYS), end=series.as_of
         ),
-        "n_in": len(recent),
-        "n_sources": sum(1 for payer in payers if payer != NO_COUNTERPARTY),
+        "n_in": len(income),
+        "n_sources": len(payers) - (NO_COUNTERPARTY in payers),
         "hhi_in": calculate_bps(sum(value * value for value in payers.values()), total * total),
         "top1_in": calculate_bps(max(payers.values(), default=0), total),
-        "max_in": max((row.amount for row in recent), default=0),
-        "max_in_ratio": calculate_bps(max((row.amount for row in recent), default=0), calculate_mean(windows))
-        if enough
-        else None,
-        "cash_in": calculate_bps(sum(row.amount for row in recent if _is_cash(row)), total),
-        "last14_in": _over(sum(row.amount for row in select_since(income, series.as_of - 14)), median),
-        "round_in": calculate_bps(sum(1 for row in recent if row.amount % ROUND_MINOR == 0), len(recent)),
+        "max_in": most,
+        "max_in_ratio": calculate_bps(most, calculate_mean(windows)) if enough else None,
+        "cash_in": calculate_bps(_sum_cash(income), total),
+        "last14_in": _over(sums.since(series.as_of - 14), median),
+        "round_in": calculate_bps(len([1 for amount in amounts if amount % ROUND_MINOR == 0]), len(amounts)),
     }
 
 
-def _calculate_spending(series: Series, *, instalment: int, windows: Sequence[int]) -> _Values:
-    """The features of spending, existing debt and affordability; `windows` are the windows' incomes."""
+def _calculate_spending(series: Series, flows: Flows, *, instalment: int) -> _Values:
+    """The features of spending, existing debt and affordability."""
+    windows, spending = flows.income_windows, flows.spending
     enough = len(windows) >= WINDOWS_MIN
     inflow = calculate_median(windows) if enough else None
-    spending = [row for row in series.rows if is_spending(row)]
-    recent = select_since(spending, series.as_of - 180)
-    spent = -sum(row.amount for row in recent)
-    out = series.window_sums(spending)
+    spent = -sum([row.amount for row in spending])
+    out = calculate_spent(spending, series)
     outflow = calculate_median(out) if enough else None
-    fixed_rows = [row for row in spending if row.category in FIXED]
-    fixed = calculate_median(series.window_sums(fixed_rows)) if enough else None
-    debts = [row for row in spending if row.category == Category.LOAN_REPAYMENT]
-    debt = calculate_mean(series.window_sums(debts)) if enough else None
-    loans = [row for row in series.since(90) if row.category == Category.LOAN_DISBURSEMENT and row.amount > 0]
-    lenders = {row.counterparty: True for row in (*loans, *select_since(debts, series.as_of - 90))}
+    fixed = calculate_median(flows.fixed_windows) if enough else None
+    debts = _select(flows.fixed, Category.LOAN_REPAYMENT)
+    debt = calculate_mean(calculate_spent(debts, series)) if enough else None
+    recent = series.as_of - 90
+    loans = [row for row in _select(flows.unearned, Category.LOAN_DISBURSEMENT) if row.day >= recent]
+    lenders = {row.counterparty: True for row in (*loans, *[row for row in debts if row.day >= recent])}
     net = inflow - outflow if inflow is not None and outflow is not None else None
     residual = None if net is None else net - instalment
     return {
@@ -196,13 +200,13 @@ def _calculate_spending(series: Series, *, instalment: int, windows: Sequence[in
         "fixed_month": fixed,
         "fixed_inst": _over(fixed, instalment),
         "fixed_ratio": _over(fixed, inflow),
-        "cash_out": calculate_bps(-sum(row.amount for row in recent if _is_cash(row)), spent),
+        "cash_out": calculate_bps(-_sum_cash(spending), spent),
         "debt_service_month": debt,
         "dti": None if debt is None else calculate_bps(debt + instalment, inflow),
         "n_lenders_90": len(lenders),
         "new_loans_90": len(loans),
-        "gambling": calculate_bps(-sum(row.amount for row in recent if row.category == Category.GAMBLING), spent),
-        "night": calculate_bps(-sum(row.amount for row in recent if 0 <= row.minute < NIGHT_END_MINUTE), spent),
+        "gambling": calculate_bps(-sum([row.amount for row in _select(spending, Category.GAMBLING)]), spent),
+        "night": calculate_bps(-sum([row.amount for row in spending if 0 <= row.minute < NIGHT_END_MINUTE]), spent),
         "net_med": net,
         "net_ratio": _over(net, calculate_mean(windows)),
         "net_adb": _over(net, calculate_mean(series.balances(180))),
@@ -211,86 +215,116 @@ def _calculate_spending(series: Series, *, instalment: int, windows: Sequence[in
     }
 
 
-def _calculate_stress(series: Series, *, instalment: int) -> _Values:
-    """Penalties and the rhythm of the account."""
-    year = series.since(365)
-    penalties = [row for row in series.rows if row.category == Category.SANCTION and row.amount < 0]
-    recent = select_since(penalties, series.as_of - 365)
-    amount = -sum(row.amount for row in recent)
-    half_year = min(180, series.as_of - series.first_day)
-    days = {row.day: True for row in series.since(180)}
+def _calculate_stress(series: Series, marked: Sequence[Row], *, instalment: int) -> _Values:
+    """Penalties, which are among the rows `marked`, and the rhythm of the account."""
+    year, half_year = series.as_of - 365, series.as_of - 180
+    penalties = [row for row in _select(marked, Category.SANCTION) if row.amount < 0]
+    recent = [row.amount for row in penalties if row.day >= year]
+    amount = -sum(recent)
+    days = list(dict.fromkeys(series.days))
     return {
         "nsf_n": len(recent),
         "nsf_amt": amount,
         "nsf_inst": calculate_bps(amount, instalment),
         "days_since_nsf": series.as_of - penalties[-1].day if penalties else NEVER_PENALISED,
-        "max_gap": _calculate_gap(
-            [row.day for row in year], start=max(series.first_day, series.as_of - 365), end=series.as_of
+        "max_gap": _calculate_gap(days, start=max(series.first_day, year), end=series.as_of),
+        "active_days": calculate_bps(
+            len([1 for day in days if day >= half_year]), min(180, series.as_of - series.first_day)
         ),
-        "active_days": calculate_bps(len(days), half_year),
         "hist_days": series.as_of - series.first_day,
     }
 
 
-def _calculate_roundtrip(series: Series, income: Sequence[Row]) -> int:
-    """Income of 180 days that went back to its payer within 3 days, give or take 2 %; each outflow matches once.
-
-    An income takes the first outflow, in the order of the chain, that fits. `income` is in that order too, so what
-    is too old for one income is too old for all that follow.
-    """
-    outflows: dict[bytes, list[Row]] = {}
-    for row in series.since(180):
-        if row.amount < 0 and row.counterparty != NO_COUNTERPARTY:
-            outflows.setdefault(row.counterparty, []).append(row)
-    found = {party: AmountIndex([-row.amount for row in rows]) for party, rows in outflows.items()}
-    begins = dict.fromkeys(outflows, 0)
-    returned = 0
-    for row in income:
-        candidates = outflows.get(row.counterparty)
-        if candidates is None:
-            continue
-        index, begin = found[row.counterparty], begins[row.counterparty]
-        while begin < len(candidates) and candidates[begin].day < row.day - ROUNDTRIP_DAYS:
-            index.remove(begin)
-            begin += 1
-        begins[row.counterparty] = begin
-        slack = row.amount * ROUNDTRIP_PERCENT // 100
-        first = index.find_first(row.amount - slack, row.amount + slack)
-        if first is not None and candidates[first].day <= row.day + ROUNDTRIP_DAYS:
-            returned += row.amount
-            index.remove(first)
-    return returned
+def _calculate_roundtrip(flows: Flows) -> int:
+    """Income that went back to its payer within 3 days, give or take 2 %; each outflow matches once."""
+    income: dict[bytes, list[Row]] = {}
+    for row in flows.income:
+        income.setdefault(row.counterparty, []).append(row)
+    income.pop(NO_COUNTERPARTY, None)
+    outgoing: dict[bytes, list[Row]] = {}
+    for row in flows.outgoing:
+        if row.counterparty in income:
+            outgoing.setdefault(row.counterparty, []).append(row)
+    return sum(
+        calculate_returned(income[party], rows, days=ROUNDTRIP_DAYS, percent=ROUNDTRIP_PERCENT)
+        for party, rows in outgoing.items()
+    )
 
 
-def _calculate_authenticity(series: Series, income: Sequence[Row]) -> _Values:
+def _count_breaks(amounts: Sequence[int], shown: Sequence[int | None]) -> int:
+    """Neighbouring rows that both show a balance, where the second is not the first plus the second's amount."""
+    if None not in shown:
+        return sum(map(ne, map(add, shown, amounts[1:]), shown[1:]))
+    breaks = 0
+    for (before, after), amount in zip(pairwise(shown), amounts[1:], strict=True):
+        breaks += before is not None and after is not None and before + amount != after
+    return breaks
+
+
+def _count_duplicates(series: Series) -> int:
+    """Rows equal to the one before: day, amount, balance shown, other party, minute."""
+    found = 0
+    for place, is_equal in enumerate(map(eq, series.amounts, series.amounts[1:])):
+        if is_equal and series.shown[place] == series.shown[place + 1]:
+            last, row = series.rows[place], series.rows[place + 1]
+            found += last.day == row.day and last.counterparty == row.counterparty and last.minute == row.minute
+    return found
+
+
+def _calculate_authenticity(series: Series, flows: Flows) -> _Values:
     """Marks of invented or circulated flows."""
-    recent = select_since(income, series.as_of - 180)
-    total = sum(row.amount for row in recent)
-    inward: dict[int, int] = {}
-    outward: dict[int, int] = {}
-    for row in recent:
-        inward[row.day] = inward.get(row.day, 0) + row.amount
-    own = 0
-    for row in series.since(180):
-        if row.amount < 0:
-            outward[row.day] = outward.get(row.day, 0) - row.amount
-        elif row.category == Category.OWN_TRANSFER:
-            own += row.amount
-    passed = sum(min(amount, outward.get(day, 0)) for day, amount in inward.items())
-    breaks = duplicates = 0
-    for last, row in zip(series.rows, series.rows[1:], strict=False):
-        before, after, amount = last.balance, row.balance, row.amount
-        if before is not None and after is not None and before + amount != after:
-            breaks += 1
-        if amount == last.amount and before == after and last.day == row.day:
-            duplicates += last.counterparty == row.counterparty and last.minute == row.minute
+    inward, outward = flows.income_sums.by_day(), DaySums(flows.outgoing).by_day()
+    total = sum(inward.values())
+    own = sum([row.amount for row in _select(flows.unearned, Category.OWN_TRANSFER)])
+    passed = sum([min(amount, -outward.get(day, 0)) for day, amount in inward.items()])
     return {
-        "chain_breaks": breaks,
+        "chain_breaks": _count_breaks(series.amounts, series.shown),
         "sameday_pass": calculate_bps(passed, total),
-        "roundtrip": calculate_bps(_calculate_roundtrip(series, recent), total),
+        "roundtrip": calculate_bps(_calculate_roundtrip(flows), total),
         "own_transfer": calculate_bps(own, own + total) if total > 0 else None,
-        "dup_rows": duplicates,
+        "dup_rows": _count_duplicates(series),
     }
+
+
+class Appraisal(NamedTuple):
+    """What one statement says for one request."""
+
+    features: dict[str, int | None]
+    """As `calculate_features`."""
+    net_cashflow30: int
+    """As `calculate_net_cashflow30`."""
+
+
+def appraise(rows: Sequence[Row], *, as_of: int, last_day: int, instalment: int, principal: int) -> Appraisal:
+    """Features and the month's capacity from one look at the rows; terms as for `calculate_features`."""
+    assert instalment > 0, "an instalment is positive"
+    assert principal > 0, "a principal is positive"
+    series = calculate_series(rows, as_of=as_of, last_day=last_day)
+    if series is None:
+        return Appraisal({item.name: None for item in FEATURES}, 0)
+    flows = calculate_flows(series)
+    windows = flows.income_windows
+    marked = [row for row in series.rows if row.category in MARKS]
+    interest = [row.amount for row in _select(marked, Category.INTEREST) if row.day >= as_of - 365]
+    values = _calculate_income(series, flows)
+    inflow = values["inflow_med"]
+    values.update(
+        _calculate_balance(
+            series,
+            instalment=instalment,
+            interest=sum(amount for amount in interest if amount > 0),
+            inflow_med=inflow,
+            inflow_mean=calculate_mean(windows) if len(windows) >= WINDOWS_MIN else None,
+        )
+    )
+    values.update(_calculate_spending(series, flows, instalment=instalment))
+    values.update(_calculate_stress(series, marked, instalment=instalment))
+    values.update(_calculate_authenticity(series, flows))
+    values["pti"] = calculate_bps(instalment, inflow)
+    values["pti_min"] = calculate_bps(instalment, values["inflow_min"])
+    values["principal_to_annual_in"] = None if inflow is None else calculate_bps(principal, 12 * inflow)
+    assert len(values) == len(FEATURES), "every feature is in the table, and nothing else"
+    return Appraisal({item.name: values[item.name] for item in FEATURES}, _calculate_net(flows))
 
 
 def calculate_features(
@@ -301,24 +335,7 @@ def calculate_features(
     `as_of` and `last_day` are proleptic ordinals; rows on or after `as_of` are not looked at. `instalment` and
     `principal` are minor units, both positive. Order of `rows` does not matter: (day, seq) is the order.
     """
-    assert instalment > 0, "an instalment is positive"
-    assert principal > 0, "a principal is positive"
-    series = calculate_series(rows, as_of=as_of, last_day=last_day)
-    if series is None:
-        return {item.name: None for item in FEATURES}
-    income = [row for row in series.rows if is_income(row)]
-    windows = series.window_sums(income)
-    values = _calculate_income(series, income, windows)
-    inflow, mean = values["inflow_med"], calculate_mean(windows) if len(windows) >= WINDOWS_MIN else None
-    values.update(_calculate_balance(series, instalment=instalment, inflow_med=inflow, inflow_mean=mean))
-    values.update(_calculate_spending(series, instalment=instalment, windows=windows))
-    values.update(_calculate_stress(series, instalment=instalment))
-    values.update(_calculate_authenticity(series, income))
-    values["pti"] = calculate_bps(instalment, inflow)
-    values["pti_min"] = calculate_bps(instalment, values["inflow_min"])
-    values["principal_to_annual_in"] = None if inflow is None else calculate_bps(principal, 12 * inflow)
-    assert len(values) == len(FEATURES), "every feature is in the table, and nothing else"
-    return {item.name: values[item.name] for item in FEATURES}
+    return appraise(rows, as_of=as_of, last_day=last_day, instalment=instalment, principal=principal).features
 
 
 def calculate_net_cashflow30(rows: Sequence[Row], *, as_of: int) -> int:
@@ -329,11 +346,14 @@ def calculate_net_cashflow30(rows: Sequence[Row], *, as_of: int) -> int:
     the calendar month leaves some 30-day windows empty.)
     """
     series = calculate_series(rows, as_of=as_of, last_day=as_of - 1)
-    if series is None or series.windows() < WINDOWS_MIN:
+    return 0 if series is None else _calculate_net(calculate_flows(series))
+
+
+def _calculate_net(flows: Flows) -> int:
+    """Net cash flow of 30 days, as `calculate_net_cashflow30`."""
+    if len(flows.income_windows) < WINDOWS_MIN:
         return 0
-    inflow = series.window_sums([row for row in series.rows if is_income(row)])
-    outflow = series.window_sums([row for row in series.rows if is_spending(row) and row.category in FIXED])
-    income, fixed = calculate_median(inflow), calculate_median(outflow)
+    income, fixed = calculate_median(flows.income_windows), calculate_median(flows.fixed_windows)
     assert income is not None
     assert fixed is not None
     net = max(0, income - fixed)

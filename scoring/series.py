@@ -7,6 +7,7 @@ floor divisions; a denominator that is not positive gives None, which is MISSING
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from math import isqrt
 from operator import attrgetter
 from typing import Final
@@ -23,21 +24,26 @@ BPS_LIMIT: Final = 10_000_000
 _DAY: Final = attrgetter("day")
 _SEQ: Final = attrgetter("seq")
 
-NOT_INCOME: Final = (
-    Category.INTEREST,
-    Category.REFUND,
-    Category.REVERSAL,
-    Category.OWN_TRANSFER,
-    Category.LOAN_DISBURSEMENT,
+# Sets for looking a category up, never to be iterated.
+NOT_INCOME: Final = frozenset(
+    (
+        Category.INTEREST,
+        Category.REFUND,
+        Category.REVERSAL,
+        Category.OWN_TRANSFER,
+        Category.LOAN_DISBURSEMENT,
+    )
 )
-NOT_SPENDING: Final = (Category.OWN_TRANSFER, Category.REVERSAL)
-FIXED: Final = (
-    Category.HOUSEHOLD,
-    Category.INSURANCE,
-    Category.LOAN_REPAYMENT,
-    Category.TAX,
-    Category.FEE,
-    Category.SANCTION,
+NOT_SPENDING: Final = frozenset((Category.OWN_TRANSFER, Category.REVERSAL))
+FIXED: Final = frozenset(
+    (
+        Category.HOUSEHOLD,
+        Category.INSURANCE,
+        Category.LOAN_REPAYMENT,
+        Category.TAX,
+        Category.FEE,
+        Category.SANCTION,
+    )
 )
 """Spending a household or firm cannot put off."""
 
@@ -76,11 +82,6 @@ def calculate_median(values: Sequence[int]) -> int | None:
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) // 2
 
 
-def select_since(rows: Sequence[Row], day: int) -> Sequence[Row]:
-    """The rows on and after a day; `rows` ascend by day."""
-    return rows[bisect_left(rows, day, key=_DAY) :]
-
-
 def is_income(row: Row) -> bool:
     """Money earned: positive, and not interest, refund, reversal, own transfer or a loan paid out."""
     return row.amount > 0 and row.category not in NOT_INCOME
@@ -91,11 +92,41 @@ def is_spending(row: Row) -> bool:
     return row.amount < 0 and row.category not in NOT_SPENDING
 
 
+class DaySums:
+    """Amounts of rows that ascend by day, summed over any span of days in O(log n) by running totals."""
+
+    __slots__ = ("_days", "_totals")
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._days = [row.day for row in rows]
+        self._totals = [0, *accumulate([row.amount for row in rows])]
+
+    def since(self, day: int) -> int:
+        """Sum on and after a day."""
+        return self._totals[-1] - self._totals[bisect_left(self._days, day)]
+
+    def by_day(self) -> dict[int, int]:
+        """Sum of each day that has a row, in ascending order."""
+        ends = dict(zip(self._days, self._totals[1:], strict=True))  # of a day's totals the last one stays
+        return dict(zip(ends, [after - before for before, after in pairwise((0, *ends.values()))], strict=True))
+
+    def windows(self, count: int, *, as_of: int) -> tuple[int, ...]:
+        """Sum per 30-day window, newest window first; W_k = [asof-30(k+1), asof-30k)."""
+        places = [bisect_left(self._days, as_of - WINDOW_DAYS * window) for window in range(count + 1)]
+        return tuple(self._totals[end] - self._totals[begin] for end, begin in pairwise(places))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
     """The rows before `as_of`, in chain order, with the end-of-day balances of at most the last year."""
 
     rows: tuple[Row, ...]
+    days: tuple[int, ...]
+    """The day of each row."""
+    amounts: tuple[int, ...]
+    """The amount of each row."""
+    shown: tuple[int | None, ...]
+    """The balance that each row shows."""
     as_of: int
     first_day: int
     end_day: int
@@ -106,9 +137,9 @@ class Series:
     lowest: int | None
     """Least end-of-day balance of the whole history."""
 
-    def since(self, days: int) -> Sequence[Row]:
+    def since(self, days: int) -> tuple[Row, ...]:
         """Rows of the last `days` days before as_of."""
-        return select_since(self.rows, self.as_of - days)
+        return self.rows[bisect_left(self.days, self.as_of - days) :]
 
     def balances(self, days: int) -> tuple[int, ...]:
         """End-of-day balances of the last `days` days (D_n), back to the first row or the year at most."""
@@ -119,34 +150,20 @@ class Series:
         """How many of the six 30-day windows before as_of lie wholly within the history."""
         return min(WINDOWS, (self.as_of - self.first_day) // WINDOW_DAYS)
 
-    def window_sums(self, rows: Sequence[Row]) -> tuple[int, ...]:
-        """Absolute amounts of `rows` summed per whole window, newest window first; W_k = [asof-30(k+1), asof-30k).
 
-        `rows` are some of this series', in its order.
-        """
-        count = self.windows()
-        sums = [0] * count
-        newest = self.as_of - 1
-        for row in select_since(rows, self.as_of - WINDOW_DAYS * count):
-            sums[(newest - row.day) // WINDOW_DAYS] += abs(row.amount)
-        return tuple(sums)
-
-
-def calculate_balances(rows: Sequence[Row]) -> list[int] | None:
+def calculate_balances(amounts: Sequence[int], shown: Sequence[int | None]) -> list[int] | None:
     """Balance after each row: what the row shows, else what its neighbours' amounts imply; None when none shows one.
 
     Filling in by arithmetic means that masking a low balance gains nothing.
     """
-    known = next((index for index, row in enumerate(rows) if row.balance is not None), None)
+    known = next(((index, balance) for index, balance in enumerate(shown) if balance is not None), None)
     if known is None:
         return None
-    shown = rows[known].balance
-    assert shown is not None
-    balance = shown - sum(row.amount for row in rows[: known + 1])
+    place, first = known
+    balance = first - sum(amounts[: place + 1])
     balances = []
-    for row in rows:
-        found = row.balance
-        balance = balance + row.amount if found is None else found
+    for amount, found in zip(amounts, shown, strict=True):
+        balance = balance + amount if found is None else found
         balances.append(balance)
     return balances
 
@@ -156,31 +173,33 @@ def calculate_series(rows: Sequence[Row], *, as_of: int, last_day: int) -> Serie
 
     Balances are carried forward up to the statement's own last day, never past as_of - 1.
     """
-    ordered = [row for row in rows if row.day < as_of]
-    if not ordered:
+    kept = [row for row in rows if row.day < as_of]
+    if not kept:
         return None
     # Two stable sorts by one integer make (day, seq), in half the time of one by pairs.
-    ordered.sort(key=_SEQ)
-    ordered.sort(key=_DAY)
-    kept = tuple(ordered)
-    first_day = kept[0].day
-    end_day = max(kept[-1].day, min(last_day, as_of - 1))
-    eod_day = max(first_day, as_of - YEAR_DAYS)
-    eod: list[int] = []
-    lowest: int | None = None
+    kept.sort(key=_SEQ)
+    kept.sort(key=_DAY)
     days = [row.day for row in kept]
-    nexts = [*days[1:], end_day + 1]
-    for balance, day, next_day in zip(calculate_balances(kept) or (), days, nexts, strict=False):
-        if next_day > day:
-            if lowest is None or balance < lowest:
-                lowest = balance
-            eod.extend([balance] * (next_day - max(eod_day, day)))
+    amounts = [row.amount for row in kept]
+    shown = [row.balance for row in kept]
+    first_day = days[0]
+    end_day = max(days[-1], min(last_day, as_of - 1))
+    eod_day = max(first_day, as_of - YEAR_DAYS)
+    # In ascending order; of a day's balances the last one stays.
+    ends = dict(zip(days, calculate_balances(amounts, shown) or (), strict=False))
+    eod: list[int] = []
+    for (day, balance), next_day in zip(ends.items(), [*list(ends)[1:], end_day + 1], strict=False):
+        if next_day > eod_day:
+            eod += [balance] * (next_day - max(eod_day, day))
     return Series(
-        rows=kept,
+        rows=tuple(kept),
+        days=tuple(days),
+        amounts=tuple(amounts),
+        shown=tuple(shown),
         as_of=as_of,
         first_day=first_day,
         end_day=end_day,
         eod_day=eod_day,
         eod=tuple(eod),
-        lowest=lowest,
+        lowest=min(ends.values(), default=None),
     )

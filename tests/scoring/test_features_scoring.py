@@ -14,10 +14,9 @@ from scoring.features import (
     check_statement,
     render_table,
 )
-from scoring.matching import AmountIndex
 from scoring.reasons import REASONS
 from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row
-from scoring.series import calculate_bps, calculate_median, calculate_sd, calculate_series, is_income
+from scoring.series import DaySums, calculate_bps, calculate_median, calculate_sd, calculate_series
 from tests.scoring.synthetic import AS_OF, make_rows
 
 INSTALMENT = 100_000
@@ -131,7 +130,7 @@ def test_a_window_holds_its_first_day_and_not_its_last() -> None:
     edges = [row(30, 1), row(31, 10), row(60, 100), row(61, 1_000), row(90, 10_000), row(91, 100_000), row(180, 5)]
     series = calculate_series(edges, as_of=AS_OF, last_day=AS_OF - 1)
     assert series is not None
-    assert series.window_sums(series.rows) == (1, 110, 11_000, 100_000, 0, 5)
+    assert DaySums(series.rows).windows(series.windows(), as_of=AS_OF) == (1, 110, 11_000, 100_000, 0, 5)
 
 
 def test_only_whole_windows_count_and_under_three_is_missing() -> None:
@@ -272,53 +271,6 @@ def test_reasons_are_specific_and_bilingual() -> None:
         assert reason.text_zh.endswith("。")
     assert len({reason.key for reason in REASONS.values()}) == len(REASONS)
     assert all(low < high for low, high in pairwise(REASONS))
-
-
-def search_roundtrip(rows: list[Row]) -> int | None:
-    """The feature by plain search, in quadratic time: each income takes the first outflow of the chain that fits."""
-    recent = sorted((one for one in rows if AS_OF - 180 <= one.day < AS_OF), key=lambda one: (one.day, one.seq))
-    income = [one for one in recent if is_income(one)]
-    outflows = [one for one in recent if one.amount < 0 and one.counterparty != NO_COUNTERPARTY]
-    returned = 0
-    for one in income:
-        for other in outflows:
-            near = abs(one.day - other.day) <= 3 and one.counterparty == other.counterparty
-            if near and abs(one.amount + other.amount) * 100 <= one.amount * 2:
-                returned += one.amount
-                outflows.remove(other)
-                break
-    return calculate_bps(returned, sum(one.amount for one in income))
-
-
-@st.composite
-def circulations(draw: st.DrawFn) -> list[Row]:
-    """Few parties, few days and amounts close to one another: many pairs fit, and which is taken matters."""
-    moves = st.tuples(
-        st.integers(1, 12) | st.integers(176, 184),
-        st.integers(95, 105) | st.integers(-105, -95) | st.sampled_from([-1, 1, -9_900, 10_000, -10_200]),
-        st.sampled_from([NO_COUNTERPARTY, b"\1" * 16, b"\2" * 16]),
-    )
-    found = draw(st.lists(moves, min_size=1, max_size=60))
-    return [row(age, amount, seq=seq, counterparty=party) for seq, (age, amount, party) in enumerate(found)]
-
-
-@given(rows=circulations())
-@settings(deadline=None, max_examples=400)
-def test_round_trips_are_those_a_plain_search_finds(rows: list[Row]) -> None:
-    """The quick matching pairs as the slow one does, to the last basis point."""
-    assert features_of(rows)["roundtrip"] == search_roundtrip(rows)
-
-
-@given(amounts=st.lists(st.integers(-5, 5), max_size=20), data=st.data())
-def test_an_amount_index_finds_the_first_in_a_range(amounts: list[int], data: st.DataObject) -> None:
-    """After any removals: the least position whose amount lies within both bounds, or None."""
-    index, left = AmountIndex(amounts), list(range(len(amounts)))
-    for position in data.draw(st.lists(st.sampled_from(left), max_size=20) if left else st.just([])):
-        index.remove(position)
-        left = [one for one in left if one != position]
-        low, high = data.draw(st.integers(-6, 6)), data.draw(st.integers(-6, 6))
-        assert index.find_first(low, high) == min((one for one in left if low <= amounts[one] <= high), default=None)
-    assert index.find_first(-9, 9) == min(left, default=None)
 
 
 def test_a_statement_made_to_be_slow_is_read_in_time() -> None:
