@@ -53,6 +53,12 @@ def find_member(node: NodePort, key: PublicKey) -> str | None:
     return None if account is None or row is None or not row.roles else find_name(node, account)
 
 
+def is_auditor(node: NodePort, account: bytes) -> bool:
+    """Whether an organisation watches and neither lends nor validates, by its roles today."""
+    row = find_row(node, ACCOUNTS, account)
+    return row is not None and bool(row.roles & Role.OBSERVER) and not row.roles & (Role.LENDER | Role.VALIDATOR)
+
+
 def list_roles(row: Account) -> list[str]:
     """Names of the roles an account holds."""
     return [str(role.name).lower() for role in Role if row.roles & role]

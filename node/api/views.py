@@ -11,7 +11,7 @@ from node.api.answers import Hex32, IsoDay, Minor, RejectionView
 from node.api.offers import OfferView, view_offer
 from node.api.ports import NodePort
 from node.api.reading import to_plain, view_day, view_every
-from node.api.state import find_exponent, find_name, find_row
+from node.api.state import find_exponent, find_name, find_row, is_auditor
 from node.api.submit import view_rejection
 from protocol.ids import ObjectId
 from protocol.ledger.cover import calculate_cover_needed
@@ -181,6 +181,8 @@ class AttestationView(msgspec.Struct, frozen=True, kw_only=True):
     """It confirms the application's own bins; one that does not is dissenting, and decides nothing."""
     struck: bool
     """Its attester was convicted of a false attestation since: it counts no more."""
+    auditor: bool
+    """Its attester watches and neither lends nor validates."""
 
 
 class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -366,6 +368,7 @@ def view_application(node: NodePort, application: ObjectId, row: Application, la
                 time_ms=one.time_ms,
                 own=one.commitment == committed[one.model],
                 struck=is_struck(node.ledger.books, one),
+                auditor=is_auditor(node, one.attester),
             )
             for one in row.attestations
         ],

@@ -14,7 +14,7 @@ from node.cli.remote import read_clock_ms, read_genesis
 from node.client.borrower import CONSENT_MS, list_lenders
 from node.client.consent import pick_underwriting
 from node.client.http import ApiError, NodeClient
-from node.client.network import Network, Organisation, read_network
+from node.client.network import Network, Organisation, list_auditors, read_network
 from protocol.ids import PublicKey
 
 
@@ -26,6 +26,13 @@ class Plan(NamedTuple):
     """Who is to read the statement."""
     decisions: int
     """Products that answer by themselves to what is asked for: so many decisions can be waited for."""
+    auditors: tuple[Organisation, ...] = ()
+    """Who is to read it as well and to attest, without lending."""
+
+    @property
+    def readers(self) -> tuple[Organisation, ...]:
+        """To all of these the statement is sealed."""
+        return (*self.lenders, *self.auditors)
 
 
 async def make_plan(
@@ -35,9 +42,12 @@ async def make_plan(
     currency: str,
     terms: dict[str, Any],
     lenders: tuple[str, ...],
+    auditors: tuple[str, ...] = (),
     genesis_path: Path | None,
 ) -> Plan:
-    """The plan, or the end of the command: wrong_network, lender_unknown, account_unknown, no_product."""
+    """The plan, or the end of the command: wrong_network, lender_unknown, auditor_unknown, account_unknown, or what
+    `_count_products` says.
+    """
     genesis = await read_network(client)
     if genesis_path is not None and read_genesis(genesis_path).calculate_chain_id() != genesis.calculate_chain_id():
         fail("wrong_network", f"The node belongs to another network than {genesis_path}: nothing was sent.")
@@ -46,6 +56,10 @@ async def make_plan(
     if unknown:
         names = ", ".join(one.name for one in known)
         fail("lender_unknown", f"{', '.join(unknown)} is no lender of this network: choose among {names}.")
+    watching = list_auditors(genesis)
+    if strangers := sorted(set(auditors) - {one.name for one in watching}):
+        names = ", ".join(one.name for one in watching) or "none yet"
+        fail("auditor_unknown", f"{', '.join(strangers)} is no auditor of this network that can attest: {names}.")
     try:
         await client.get(f"/v1/accounts/{key.hex()}")
     except ApiError as error:
@@ -53,7 +67,9 @@ async def make_plan(
             raise
         fail("account_unknown", "No account belongs to your key: open it with liushui account open. Nothing was sent.")
     chosen = tuple(one for one in known if not lenders or one.name in lenders)
-    return Plan(genesis, chosen, await _count_products(client, chosen, currency, terms))
+    also = tuple(one for one in watching if one.name in auditors)
+    decisions = await _count_products(client, chosen, currency, {**terms, "readers": len(chosen) + len(also)})
+    return Plan(genesis, chosen, decisions, also)
 
 
 async def _count_products(
@@ -81,12 +97,12 @@ async def _count_products(
         if one["amount_min"] <= terms["amount_minor"] <= one["amount_max"]
         and one["instalments_min"] <= terms["periods"] <= one["instalments_max"]
     ]
-    readable = [one for one in fitting if one["attestations_min"] <= len(lenders)]
+    readable = [one for one in fitting if one["attestations_min"] <= terms["readers"]]
     if fitting and not readable:
         least = min(one["attestations_min"] for one in fitting)
         fail(
             "readers_too_few",
-            f"Fitting products are decided by {least} lenders' equal readings: name more with --lender.",
+            f"Fitting products are decided by {least} equal readings: name more with --lender or --auditor.",
         )
     if not fitting and page["next"] is None:
         why = (
@@ -111,6 +127,8 @@ def show_consent(plan: Plan, language: str, *, automated: bool = True) -> None:
     until = datetime.fromtimestamp((read_clock_ms() + CONSENT_MS) // 1000, tz=UTC).date().isoformat()
     names = ", ".join(one.name for one in plan.lenders)
     click.echo(pick_underwriting(language, automated=automated), err=True)
-    click.echo(
-        f"贷款机构：{names}\n期限：{until}" if language == "zh" else f"Lenders: {names}\nUntil: {until}", err=True
-    )
+    told = f"贷款机构：{names}" if language == "zh" else f"Lenders: {names}"
+    if plan.auditors:
+        also = ", ".join(one.name for one in plan.auditors)
+        told += f"\n审计机构：{also}" if language == "zh" else f"\nAuditors: {also}"
+    click.echo(f"{told}\n期限：{until}" if language == "zh" else f"{told}\nUntil: {until}", err=True)

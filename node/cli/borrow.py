@@ -65,6 +65,7 @@ def _special_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--purpose", type=click.Choice(PURPOSES), default="other", show_default=True)
 @_special_options
 @click.option("--lender", "lenders", multiple=True, help="Let only this lender read; repeat for more. Default: all.")
+@click.option("--auditor", "auditors", multiple=True, help="Let this auditor read and attest as well; repeat for more.")
 @click.option(
     "--genesis",
     "genesis_path",
@@ -81,6 +82,7 @@ def apply(
     *,
     paths: tuple[Path, ...],
     lenders: tuple[str, ...],
+    auditors: tuple[str, ...],
     genesis_path: Path | None,
     yes: bool,
     key: KeyPlace,
@@ -102,9 +104,8 @@ def apply(
 
     seed = remote.open_key(*key)
     prepared = _prepare(paths, seed)
-    plan = _plan(
-        node_url, seed, prepared.statement.currency, terms=terms, lenders=lenders, genesis_path=genesis_path, lang=lang
-    )
+    places = {"lenders": lenders, "auditors": auditors, "genesis_path": genesis_path}
+    plan = _plan(node_url, seed, prepared.statement.currency, terms=terms, places=places, lang=lang)
     asking.show_consent(plan, lang, automated=not terms["no_automation"])
     if not yes:
         click.confirm("同意？" if lang == "zh" else "Do you agree?", abort=True, err=True)
@@ -133,8 +134,7 @@ def _plan(
     currency: str,
     *,
     terms: dict[str, Any],
-    lenders: tuple[str, ...],
-    genesis_path: Path | None,
+    places: dict[str, Any],
     lang: str,
 ) -> "Plan":
     from node.cli.asking import make_plan
@@ -143,7 +143,7 @@ def _plan(
     key = KeySigner(seed).public_key
 
     async def ask(client: "NodeClient") -> "Plan":
-        return await make_plan(client, key, currency=currency, terms=terms, lenders=lenders, genesis_path=genesis_path)
+        return await make_plan(client, key, currency=currency, terms=terms, **places)
 
     plan: Plan = _run(node_url, ask, lang)
     return plan
@@ -197,7 +197,7 @@ async def _make(
         prepared,
         wish,
         enc_key=enc_key,
-        lenders=plan.lenders,
+        lenders=plan.readers,
         models=list(load_models(genesis).values()),
         now_ms=read_clock_ms(),
         language=lang,

@@ -17,7 +17,7 @@ from node.cli.common import (
     passphrase_options,
 )
 from node.cli.desk import Desk, Party, signing
-from node.cli.nodekeys import adopt, change_passphrase, seal, unseal
+from node.cli.nodekeys import adopt, attester, change_passphrase, seal, unseal
 from node.cli.seats import seat_proof
 from node.cli.typed import DIRECTORY, FILE
 from node.cli.words import (
@@ -42,7 +42,7 @@ def keys() -> None:
 
 
 keys.add_command(seat_proof)
-for _command in (adopt, seal, unseal, change_passphrase, words_of, restore, export_key, import_key):
+for _command in (adopt, attester, seal, unseal, change_passphrase, words_of, restore, export_key, import_key):
     keys.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""`liushui keys adopt|seal|unseal|passphrase`: a node's keys, where they are held. No key is lost here.
+"""`liushui keys adopt|attester|seal|unseal|passphrase`: a node's keys, where they are held. No key is lost here.
 
 liushui keys seat-proof NAME --dir DIR --new      makes the next validator key beside the present one
 ... the validators seat it, its epoch begins ...
@@ -39,6 +39,34 @@ def adopt(*, directory: Path) -> None:
         fail("key_missing", f"{directory} holds no next validator key: make one with liushui keys seat-proof --new.")
     present, kept = adopted
     print_facts([("validator key", present.hex()), ("the old one lies in", kept)])
+
+
+@click.command()
+@click.option("--dir", "directory", type=DIRECTORY, required=True, help="Data directory of the node that is to attest.")
+@passphrase_options
+@json_option
+def attester(*, directory: Path, passphrase_file: Path | None, passphrase_fd: int | None, as_json: bool) -> None:
+    """Make an attester key for a node that has none, sealed like its other keys: an observer becomes an auditor by it.
+
+    The members vote it in; after that, and a restart, the node attests what it is granted and receipts what it erases.
+
+    Example: liushui keys attester --dir mynet/regulator
+    """
+    from node.keystore import KeyFileError, write_key
+    from protocol.crypto import KeySigner
+
+    held = _list_keys(directory)
+    if "attester" in held:
+        fail("key_held", f"{directory} holds an attester key already: another is made once that one is moved away.")
+    is_sealed = any(held.values())
+    passphrase = _make_passphrase(passphrase_file, passphrase_fd, "Passphrase", confirm=False) if is_sealed else None
+    try:
+        key = KeySigner(write_key(directory, "attester", passphrase=passphrase)).public_key
+    except KeyFileError as error:
+        fail(error.code, error.sentence)
+    except OSError as error:
+        fail("directory_unwritable", f"{directory} cannot be written: {error.strerror}.")
+    print_made({"attester key": key.hex(), "next": "liushui gov propose member NAME --attester-key KEY"}, as_json)
 
 
 def _make_passphrase(file: Path | None, descriptor: int | None, prompt: str, *, confirm: bool) -> "Passphrase":

@@ -51,7 +51,10 @@ def offers(*, application_id: str, node_url: str, lang: str, as_json: bool) -> N
 
 
 def print_application(found: dict[str, Any]) -> None:
-    """Decisions and offers, cheapest first."""
+    """Who confirmed the reading, decisions, and offers cheapest first."""
+    said = [_show_attester(one) for one in found["attestations"]]
+    if said:
+        click.echo("confirmed by " + ", ".join(dict.fromkeys(said)))
     for one in found["decisions"]:
         who = one["lender_name"] or one["lender"][:16]
         if one["outcome"] == "offer":
@@ -63,6 +66,14 @@ def print_application(found: dict[str, Any]) -> None:
     for one in found["offers"]:
         click.echo("")
         print_offer(one)
+
+
+def _show_attester(one: dict[str, Any]) -> str:
+    """Its name, and what a reader should know of it."""
+    name = one["attester_name"] or one["attester"][:16]
+    notes = [word for word, holds in (("auditor", one["auditor"]), ("dissents", not one["own"])) if holds]
+    notes += ["counts no more"] if one["struck"] else []
+    return f"{name} ({', '.join(notes)})" if notes else name
 
 
 def print_offer(one: dict[str, Any]) -> None:

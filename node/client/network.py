@@ -67,6 +67,11 @@ Standing = Genesis | Network
 Organisation = Member | Party
 
 
+def list_auditors(network: Standing) -> tuple[Organisation, ...]:
+    """Members that watch, do not lend, and can attest."""
+    return tuple(one for one in network.members if one.observer and not one.lender and one.attester_key is not None)
+
+
 async def read_network(client: NodeClient) -> Network:
     """What the node's books say is in force. Raises ClientError(answer_malformed) for what cannot be understood."""
     genesis = await client.get_genesis()

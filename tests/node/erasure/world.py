@@ -103,11 +103,10 @@ class Scene:
 
 
 @asynccontextmanager
-async def network(directory: Path, *, day_ms: int = DAY_MS) -> AsyncIterator[Scene]:
-    """A new network with funded lenders and borrowers; the observer is not started."""
-    testnet = make_testnet(
-        directory / "net", lenders=NAMES, observers=(OBSERVER,), time_ms=TimeMs(read_clock_ms()), day_ms=day_ms
-    )
+async def network(directory: Path, *, day_ms: int = DAY_MS, audits: bool = False) -> AsyncIterator[Scene]:
+    """A new network with funded lenders and borrowers; the observer, an auditor if told so, is not started."""
+    watchers = {"auditors" if audits else "observers": (OBSERVER,)}
+    testnet = make_testnet(directory / "net", lenders=NAMES, **watchers, time_ms=TimeMs(read_clock_ms()), day_ms=day_ms)
     with capture_logs() as logs:
         here = Network(testnet, cast("list[Any]", logs))
         async with AsyncExitStack() as stack:
