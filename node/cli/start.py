@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from node.cli.common import fail, passphrase_options, read_passphrase
+from node.cli.common import FailureError, fail, passphrase_options, read_passphrase
 
 if TYPE_CHECKING:
     from node.client.keyfile import Passphrase
@@ -51,16 +51,22 @@ def start(
     import asyncio
 
     from node.config import ConfigError, load_config
-    from node.runtime import run_node
+    from node.runtime import EXIT_NOT_STARTED, run_node
     from node.service import end_with_input
 
-    if until_input_ends and not stat.S_ISFIFO(os.fstat(STANDARD_INPUT).st_mode):
-        fail("input_no_pipe", "Standard input is no pipe, whose end could be noticed: leave --until-input-ends out.")
     try:
-        config = load_config(data_dir, environment=os.environ, overrides=overrides)
-    except ConfigError as error:
-        fail(error.code, error.sentence)
-    passphrase = _open_keys(Path(config.data_dir), passphrase_file, passphrase_fd)
+        if until_input_ends and not stat.S_ISFIFO(os.fstat(STANDARD_INPUT).st_mode):
+            fail(
+                "input_no_pipe", "Standard input is no pipe, whose end could be noticed: leave --until-input-ends out."
+            )
+        try:
+            config = load_config(data_dir, environment=os.environ, overrides=overrides)
+        except ConfigError as error:
+            fail(error.code, error.sentence)
+        passphrase = _open_keys(Path(config.data_dir), passphrase_file, passphrase_fd)
+    except FailureError as error:
+        error.exit_code = EXIT_NOT_STARTED  # what keeps a service manager from trying the same again and again
+        raise
 
     async def run() -> int:
         with end_with_input(STANDARD_INPUT) if until_input_ends else contextlib.nullcontext():

@@ -55,7 +55,7 @@ def test_a_sealed_node_starts_with_its_passphrase_alone_and_stops_clean(tmp_path
     settings.write_text(settings.read_text().replace("allow_unsealed_keys = true", "allow_unsealed_keys = false"))
     start = [*CLI, "start", "--data-dir", str(home)]
     refused = subprocess.run(start, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert (refused.returncode, "[passphrase_missing]" in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, "[passphrase_missing]" in refused.stderr) == (2, True), refused.stderr
     with secret.open("rb") as given, (tmp_path / "log").open("wb") as log:
         fd = given.fileno()
         running = subprocess.Popen(

@@ -20,6 +20,13 @@ def test_the_image_installs_pinned_hashes_only() -> None:
     assert not re.search(r"apt-get|curl|wget|uv pip", DOCKERFILE)
 
 
+def test_the_environment_comes_onto_the_path_after_what_needs_pip() -> None:
+    """It is made without pip: once its Python is the first on the PATH, `python -m pip` is no command any more."""
+    path = DOCKERFILE.index("PATH=/venv/bin")
+    assert path > DOCKERFILE.rindex("python -m pip")
+    assert path > DOCKERFILE.rindex("RUN /app/dev"), "the script installs as well"
+
+
 def test_the_image_runs_as_nobody_in_particular() -> None:
     """The last USER is not root, and what comes after it runs nothing as root."""
     users = re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)

@@ -17,6 +17,7 @@ from node.cli.sign import read_officer_seed
 from node.cli.words import make_words, read_words
 from node.config import load_config
 from node.keystore import list_keys, load_node_keys, read_public_key
+from node.runtime import EXIT_NOT_STARTED
 from protocol.crypto import KeySigner
 from protocol.ids import TimeMs
 from tests.node.cli.terminal import CHEAP, PASSPHRASE, write_secret
@@ -103,10 +104,13 @@ def test_a_node_that_cannot_open_its_keys_does_not_start(tmp_path: Path, secret:
         (("--passphrase-fd", "1", "--passphrase-file", secret), None),
     ):
         done = run("start", "--data-dir", home, *args)
-        assert done.exit_code == (2 if code is None else 1)
+        assert done.exit_code == EXIT_NOT_STARTED, "a service manager does not try it again"
         assert code is None or f"[{code}]" in done.output
     secret.chmod(0o640)
     assert "[passphrase_exposed]" in run("start", "--data-dir", home, "--passphrase-file", secret).output
+    (home / "config.toml").write_text("nonsense = 1\n")
+    done = run("start", "--data-dir", home, "--passphrase-file", secret)
+    assert (done.exit_code, "[config_invalid]" in done.output) == (EXIT_NOT_STARTED, True)
     assert started == []
 
 
