@@ -1,10 +1,15 @@
-"""What every test is given: logging as it was before. A node that a test runs in its own process sets it up anew."""
+"""What every test is given: English, and logging as it was before: a node in a test's own process sets it up anew."""
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
 import structlog
+
+for _name in ("LC_ALL", "LC_MESSAGES", "LANGUAGE"):
+    os.environ.pop(_name, None)
+os.environ["LANG"] = "C.UTF-8"  # whatever the developer speaks; processes inherit it
 
 
 @pytest.fixture(autouse=True)
