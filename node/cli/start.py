@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from node.cli.common import FailureError, fail, passphrase_options, read_passphrase
+from node.cli.common import EXIT_USAGE, FailureError, fail, passphrase_options, read_passphrase
 
 if TYPE_CHECKING:
     from node.client.keyfile import Passphrase
 
 STANDARD_INPUT: Final = 0
 CREDENTIAL: Final = "liushui-passphrase"
+
+
+class NotStartedError(FailureError):
+    """The node cannot start as things are: a service manager must not try the same again and again."""
+
+    exit_code = EXIT_USAGE
 
 
 @click.command()
@@ -51,7 +57,7 @@ def start(
     import asyncio
 
     from node.config import ConfigError, load_config
-    from node.runtime import EXIT_NOT_STARTED, run_node
+    from node.runtime import run_node
     from node.service import end_with_input
 
     try:
@@ -65,8 +71,7 @@ def start(
             fail(error.code, error.sentence)
         passphrase = _open_keys(Path(config.data_dir), passphrase_file, passphrase_fd)
     except FailureError as error:
-        error.exit_code = EXIT_NOT_STARTED  # what keeps a service manager from trying the same again and again
-        raise
+        raise NotStartedError(error.code, error.message) from error
 
     async def run() -> int:
         with end_with_input(STANDARD_INPUT) if until_input_ends else contextlib.nullcontext():
