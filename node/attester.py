@@ -18,6 +18,7 @@ import msgspec
 from node.api.ports import Busy, NodePort
 from node.api.state import find_row, list_rows
 from node.client.wallet import Wallet
+from node.featurereader import FeatureReader
 from node.keystore import NodeKeys
 from node.telemetry import get_logger
 from node.vault.appraise import calculate_bins, calculate_capacity30, calculate_vector, calculate_vector_root
@@ -135,11 +136,12 @@ class Attester:
         self._key = keys.attester.public_key
         self._now_ms = now_ms
         self.wallet = Wallet(keys.attester, node.chain_id, nonce_next=self._find_nonce(), now_ms=now_ms)
+        self._reader = FeatureReader(node, keys, now_ms=now_ms)
         self._turns = asyncio.Semaphore(AT_ONCE_MAX)
         self._tasks: dict[ObjectId, asyncio.Task[None]] = {}
         self._log = get_logger("attester")
         self.results: Counter[str] = Counter()
-        """What became of applications: `attested`, a refusal's code, or `failed`."""
+        """What became of applications: `attested`, `features_verified`, a refusal's code, or `failed`."""
 
     def _find_account(self) -> AccountId | None:
         """The member this key attests for today; None once the validators have put another key in its place."""
@@ -172,8 +174,13 @@ class Attester:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _list_open(self) -> list[ObjectId]:
-        """Open applications that were granted to this member and lack its attestation."""
-        return [ObjectId(key) for key, row in list_rows(self._node, APPLICATIONS) if self._find_wanted(row)]
+        """Open applications granted to this member: those that lack its attestation, and those by features alone."""
+        account = self._find_account()
+        return [
+            ObjectId(key)
+            for key, row in list_rows(self._node, APPLICATIONS)
+            if self._find_wanted(row) or self._reader.wants(row, account)
+        ]
 
     async def _read_opened(self, after: Height, until: Height) -> list[ObjectId]:
         """Applications opened in the blocks after one height, up to another."""
@@ -216,11 +223,14 @@ class Attester:
         attempt, began_s = 0, asyncio.get_running_loop().time()
         while True:
             row = find_row(self._node, APPLICATIONS, application)
-            if row is None or not self._find_wanted(row):
+            if row is None or not (self._find_wanted(row) or self._reader.wants(row, self._find_account())):
                 return
             try:
                 async with self._turns:
-                    done = await self._try_attest(application, row, began_s)
+                    if self._find_wanted(row):
+                        done = await self._try_attest(application, row, began_s)
+                    else:
+                        done = await self._try_read_features(application, row)
             except RefusalError as refusal:
                 self.results[refusal.code] += 1
                 self._log.warning("attestation_refused", application=application, reason=refusal.code)
@@ -283,6 +293,18 @@ class Attester:
             raise RefusalError("provider_unknown")
         self._tell_contradictions(row, finding, application)
         return await self._submit(application, finding, began_s)
+
+    async def _try_read_features(self, application: ObjectId, row: Application) -> bool:
+        """True when the features granted are read and verified, or are not what they should be."""
+        account = self._find_account()
+        assert account is not None, "wanted applications name this member"
+        if await self._reader.has_read(row, account):
+            return True
+        sidecars = await self._find_sidecars(application)
+        result = None if sidecars is None else await self._reader.try_read(application, row, account, sidecars)
+        if result is not None:
+            self.results[result] += 1
+        return result is not None
 
     def _tell_contradictions(self, row: Application, finding: Finding, application: ObjectId) -> None:
         """Who has said of these rows what they do not give: whoever runs this node may show it to the validators."""

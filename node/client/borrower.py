@@ -41,7 +41,7 @@ from protocol.transactions.lending import (
     SidecarCommitment,
 )
 from protocol.transactions.products import Segment
-from protocol.vault import VaultPlain
+from protocol.vault import VaultEnvelope, VaultPlain
 from scoring.features import check_statement
 from scoring.ingest.merge import merge
 from scoring.ingest.read import read_statement
@@ -220,16 +220,8 @@ def make_application(
         Sidecar(model=ModelId(model.id), salt=Digest(random(32)), bins=calculate_vector_bins(vector, model))
         for model in fitting
     )
-    request = msgspec.structs.replace(
-        request,
-        sidecars=tuple(SidecarCommitment(model=one.model, commitment=one.calculate_commitment()) for one in sidecars),
-        features=FeaturesCommitment(
-            root=Digest(features.envelope.root),
-            document=features.envelope.digest,
-            consent=apart[0].made if apart else None,
-        ),
-    )
-    asked = wallet.apply(request, sidecars)
+    named = apart[0].made if apart else None
+    asked = wallet.apply(_commit(request, features.envelope, sidecars, named), sidecars)
     group = (anchor, consent, *apart, asked)
     return Application(sealed, features, anchor.made, consent.made, asked.made, group)
 
@@ -251,6 +243,15 @@ def _pick_models(
     if reason := check_statement(plain.rows, as_of=wish.as_of, last_day=plain.last_day):
         raise BorrowError(reason, UNFIT[reason])
     return fitting
+
+
+def _commit(request: Apply, features: VaultEnvelope, sidecars: Sequence[Sidecar], consent: ObjectId | None) -> Apply:
+    """The request with what follows from the rows. `consent` names who reads features alone."""
+    return msgspec.structs.replace(
+        request,
+        sidecars=tuple(SidecarCommitment(model=one.model, commitment=one.calculate_commitment()) for one in sidecars),
+        features=FeaturesCommitment(root=Digest(features.root), document=features.digest, consent=consent),
+    )
 
 
 def _list_recipients(members: Sequence[Organisation]) -> list[Recipient]:

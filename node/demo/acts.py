@@ -230,8 +230,11 @@ class Stage:
         await self.must(LENDERS[1].name, pocket, "the borrowers' cash")
         self.say(f"{len(self.players)} borrowers opened accounts, one of them at the regulator's node")
 
-    def prepare(self, player: Player) -> Application:
-        """Make the statement file of today, read it, seal it and sign the application, all on the borrower's device."""
+    def prepare(self, player: Player, *, features_to: tuple[str, ...] = ()) -> Application:
+        """Make the statement file of today, read it, seal it and sign the application, all on the borrower's device.
+
+        Lenders named in `features_to` are granted its features alone, all others its rows.
+        """
         who, today = player.character, self.get_today()
         data = make_statement(
             who.profile,
@@ -244,6 +247,7 @@ class Stage:
         folder = self.network.testnet.directory / "statements"
         folder.mkdir(exist_ok=True)
         (folder / who.file).write_bytes(data)
+        lenders = list_lenders(self.genesis)
         return make_application(
             player.wallet,
             prepare_statement(data, name=who.file, secret=player.seed),
@@ -258,7 +262,8 @@ class Stage:
                 as_of=self.get_today(),
             ),
             enc_key=BoxKey(bytes(player.enc.public_key)),
-            lenders=list_lenders(self.genesis),
+            lenders=[one for one in lenders if one.name not in features_to],
+            features_to=[one for one in lenders if one.name in features_to],
             models=list(load_models(self.genesis).values()),
             now_ms=read_clock_ms(),
         )

@@ -43,6 +43,7 @@ STATUS_CLASSES: Final = ("2xx", "3xx", "4xx", "5xx")
 ANSWERS: Final = ("accepted", "known", "rejected", "busy")
 RESULTS: Final = (
     "attested",
+    "features_verified",
     "rejected",
     "failed",
     "several_documents",
@@ -68,6 +69,8 @@ RESULTS: Final = (
     "model_unknown",
     "document_scope",
     "features_root_differs",
+    "features_spec",
+    "score_differs",
     "commitment_differs",
     "sidecar_erased",
     "history_pruned",

@@ -4,9 +4,12 @@ The borrower's device and every attester call these same functions, so they agre
 lies. Only `scoring`'s verified zone is used; never a clock, a file or an own rule here.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from protocol.ids import Digest
+from protocol.batch import Sidecar
+from protocol.ids import Digest, ModelId
+from protocol.ledger.rows import Application
 from protocol.loans.calendar import Period, calculate_monthly_instalment
 from protocol.money import AMOUNT_MAX, Amount
 from protocol.transactions.lending import Apply
@@ -45,6 +48,38 @@ def calculate_vector_root(vector: FeaturesPlain) -> Digest:
 def calculate_vector_bins(vector: FeaturesPlain, model: PointsModel) -> tuple[int, ...]:
     """Bin index per feature of the model. Raises KeyError when the vector lacks one."""
     return model.calculate_bins({one.name: one.value for one in vector.values})
+
+
+def check_vector(
+    vector: FeaturesPlain, row: Application, sidecars: Sequence[Sidecar], models: Mapping[ModelId, PointsModel]
+) -> str | None:
+    """Why an application does not rest on an opened vector, or None.
+
+    Codes in this order: features_root_differs (the ledger commits to another), sidecar_missing (one was not given),
+    model_unknown, commitment_differs (the bins are not these features'), score_differs (points, PD, band or reasons).
+    """
+    request = row.request
+    if request.features is None or calculate_vector_root(vector) != request.features.root:
+        return "features_root_differs"
+    given = {one.model: one for one in sidecars}
+    for wanted, said in zip(request.sidecars, row.assessed, strict=True):
+        sidecar, model = given.get(wanted.model), models.get(wanted.model)
+        if sidecar is None:
+            return "sidecar_missing"
+        if model is None:
+            return "model_unknown"
+        bins = calculate_vector_bins(vector, model)
+        if Sidecar(model=wanted.model, salt=sidecar.salt, bins=bins).calculate_commitment() != wanted.commitment:
+            return "commitment_differs"
+        found = model.assess(bins)
+        if (found.points, found.pd_ppm, found.band, found.reasons) != (
+            said.points,
+            said.pd_ppm,
+            said.band,
+            said.reasons,
+        ):
+            return "score_differs"
+    return None
 
 
 def calculate_bins(plain: VaultPlain, request: Apply, model: PointsModel) -> tuple[int, ...]:
