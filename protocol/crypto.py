@@ -3,6 +3,7 @@ Ed25519 signatures, so a node that verified with another library could be forked
 never make keys here: randomness belongs to the shell.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
@@ -33,6 +34,18 @@ def calculate_hash(tag: str, *parts: bytes) -> Digest:
     for part in parts:
         hasher.update(part)
     return Digest(hasher.digest())
+
+
+def calculate_hashes(tag: str, first: bytes, parts: Iterable[bytes]) -> list[Digest]:
+    """`calculate_hash(tag, first, part)` of each part; what they begin with is hashed once."""
+    begun = _begin_hash(tag).copy()
+    begun.update(first)
+    begin, found = begun.copy, []
+    for part in parts:
+        hasher = begin()
+        hasher.update(part)
+        found.append(Digest(hasher.digest()))
+    return found
 
 
 def check_signature(key: PublicKey, message: bytes, signature: Signature) -> bool:

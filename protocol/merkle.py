@@ -29,9 +29,23 @@ def hash_pair(left: bytes, right: bytes) -> Digest:
     return Digest(hasher.digest())
 
 
+def _hash_leaves(leaves: Sequence[bytes]) -> list[Digest]:
+    """`hash_leaf` of each."""
+    begin, level = _LEAF.copy, []
+    for leaf in leaves:
+        hasher = begin()
+        hasher.update(leaf)
+        level.append(Digest(hasher.digest()))
+    return level
+
+
 def _fold(level: list[Digest]) -> list[Digest]:
     """One level up: pairs hashed, an odd last node carried as it is (equal to RFC 6962's split at a power of two)."""
-    above = [hash_pair(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+    begin, above = _PAIR.copy, []
+    for left, right in zip(level[::2], level[1::2], strict=False):
+        hasher = begin()
+        hasher.update(left + right)
+        above.append(Digest(hasher.digest()))
     if len(level) % 2:
         above.append(level[-1])
     return above
@@ -41,7 +55,7 @@ def calculate_root(leaves: Sequence[bytes]) -> Digest:
     """Merkle tree hash of RFC 6962 over the leaves' data; the hash of nothing for no leaves."""
     if not leaves:
         return EMPTY_ROOT
-    level = [hash_leaf(leaf) for leaf in leaves]
+    level = _hash_leaves(leaves)
     while len(level) > 1:
         level = _fold(level)
     return level[0]
@@ -51,7 +65,7 @@ def calculate_path(leaves: Sequence[bytes], index: int) -> tuple[Digest, ...]:
     """Audit path of leaf `index`, lowest sibling first (RFC 6962 section 2.1.1)."""
     assert 0 <= index < len(leaves)
     path: list[Digest] = []
-    level = [hash_leaf(leaf) for leaf in leaves]
+    level = _hash_leaves(leaves)
     while len(level) > 1:
         sibling = index ^ 1
         if sibling < len(level):

@@ -9,12 +9,13 @@ nor on the ledger.
 """
 
 from collections.abc import Sequence
+from operator import add
 from typing import Annotated
 
 import msgspec
 
 from protocol.codec import encode
-from protocol.crypto import Signer, calculate_hash, check_signature
+from protocol.crypto import Signer, calculate_hash, calculate_hashes, check_signature
 from protocol.ids import (
     AccountIdField,
     DayField,
@@ -32,7 +33,7 @@ from protocol.merkle import calculate_path, calculate_root
 from protocol.money import AMOUNT_MAX, CurrencyField
 from protocol.transactions.data import Purpose, Scope
 from protocol.transactions.lending import Apply
-from scoring.rows import Provenance, Row, encode_row
+from scoring.rows import Provenance, Row, encode_row, encode_rows
 
 ENVELOPE_VERSION = 2
 GRANT_TAG = b"LSG2"
@@ -154,10 +155,8 @@ def calculate_associated_data(scope: Scope, owner: PublicKey, root: Digest) -> D
 
 
 def _make_leaves(rows: Sequence[Row], salt_key: Digest) -> list[bytes]:
-    return [
-        calculate_hash("row-salt", salt_key, index.to_bytes(8, "big")) + encode_row(row)
-        for index, row in enumerate(rows)
-    ]
+    indices = [index.to_bytes(8, "big") for index in range(len(rows))]
+    return list(map(add, calculate_hashes("row-salt", salt_key, indices), map(encode_row, rows)))
 
 
 def calculate_rows_root(rows: Sequence[Row], salt_key: Digest) -> Digest:
@@ -196,7 +195,7 @@ def calculate_rows_mark(attester: PublicKey, rows: Sequence[Row], salt_key: Dige
 
     It stands on the ledger for ever, so the salt key keeps a guessed statement from being confirmed by it.
     """
-    return calculate_hash("rows-mark", attester, salt_key, b"".join(encode_row(row) for row in rows))
+    return calculate_hash("rows-mark", attester, salt_key, encode_rows(rows))
 
 
 def calculate_provider_bytes(plain: VaultPlain, *, account: Digest, time_ms: TimeMs) -> bytes:
@@ -205,7 +204,7 @@ def calculate_provider_bytes(plain: VaultPlain, *, account: Digest, time_ms: Tim
     The rows' hash is not the root that the ledger keeps: that one is salted by the borrower, so that the provider does
     not recognise on the ledger what its customer does with the statement. Only who opens it sees this signature.
     """
-    rows = calculate_hash("provider-rows", b"".join(encode_row(row) for row in plain.rows))
+    rows = calculate_hash("provider-rows", encode_rows(plain.rows))
     facts = (plain.currency, plain.opening_balance, plain.first_day, plain.last_day)
     return PROVIDER_TAG + encode((rows, *facts, account, time_ms))
 

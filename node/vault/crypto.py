@@ -10,6 +10,7 @@ says is compared by the caller. Never keep, print or log a data key, a row or a 
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import msgspec
@@ -20,7 +21,7 @@ from nacl.utils import random
 
 from protocol.codec import CodecError, decode, encode
 from protocol.crypto import Signer
-from protocol.ids import AccountId, BoxKey, Day, Digest, Signature, TimeMs
+from protocol.ids import AccountId, BoxKey, Digest, Signature, TimeMs
 from protocol.ids import PublicKey as SigningPublicKey
 from protocol.limits import DOCUMENT_BYTES_MAX, STATEMENT_ROWS_MAX
 from protocol.money import AMOUNT_MAX
@@ -40,7 +41,7 @@ from protocol.vault import (
     sign_grant,
 )
 from scoring.features import FEATURE_SPEC, FEATURES
-from scoring.rows import Provenance, decode_row, encode_row
+from scoring.rows import Provenance, are_in_range
 
 KEY_BYTES: Final = 32
 
@@ -212,20 +213,19 @@ def _decrypt(envelope: VaultEnvelope, scope: Scope, *, account: AccountId, key: 
 
 
 def check_plain(plain: VaultPlain) -> str | None:
-    """Why a document's own content cannot be believed, or None: row form, period, and what its grade claims."""
-    if not plain.first_day <= plain.last_day:
+    """Why a decoded document's own content cannot be believed, or None: row form, period, and what its grade claims."""
+    first, last, rows = plain.first_day, plain.last_day, plain.rows
+    if not first <= last:
         return "period_differs"
-    for row in plain.rows:
-        try:
-            decode_row(encode_row(row))
-        except ValueError:
-            return "rows_malformed"
-        if abs(row.amount) > AMOUNT_MAX or abs(row.balance or 0) > AMOUNT_MAX:
-            return "rows_malformed"
-        if not Day(plain.first_day) <= row.day <= plain.last_day:
-            return "period_differs"
-    if [row.seq for row in plain.rows] != list(range(len(plain.rows))):
+    money = [row.amount for row in rows]
+    money += [balance for row in rows if (balance := row.balance) is not None]
+    if not are_in_range(rows) or [row.seq for row in rows] != list(range(len(rows))):
         return "rows_malformed"
+    if money and not -AMOUNT_MAX <= min(money) <= max(money) <= AMOUNT_MAX:
+        return "rows_malformed"
+    days = [row.day for row in rows]
+    if days and not first <= min(days) <= max(days) <= last:
+        return "period_differs"
     if plain.provenance == Provenance.BALANCE_CHAIN and not _is_closed(plain):
         return "provenance_unproven"
     return check_provider(plain)
@@ -233,11 +233,7 @@ def check_plain(plain: VaultPlain) -> str | None:
 
 def _is_closed(plain: VaultPlain) -> bool:
     """Every balance is the one before plus the amount, from the opening balance on."""
-    expected = plain.opening_balance
-    if expected is None:
+    if plain.opening_balance is None:
         return False
-    for row in plain.rows:
-        expected += row.amount
-        if row.balance != expected:
-            return False
-    return True
+    due = accumulate([row.amount for row in plain.rows], initial=plain.opening_balance)
+    return [row.balance for row in plain.rows] == list(due)[1:]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.crypto import KeySigner, calculate_hash
+from protocol.crypto import KeySigner, calculate_hash, calculate_hashes
 from protocol.ids import AccountId, Digest, TimeMs
 from protocol.merkle import calculate_root, check_path
 from protocol.transactions.data import Purpose, Scope
@@ -22,7 +22,7 @@ from protocol.vault import (
     check_grant,
     sign_grant,
 )
-from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row, encode_row
+from scoring.rows import NO_COUNTERPARTY, Category, Channel, Row, encode_row, encode_rows
 
 OWNER, OTHER = KeySigner(bytes(range(32))), KeySigner(bytes(32))
 SALT_KEY = calculate_hash("salt key")
@@ -80,6 +80,25 @@ def test_any_change_of_a_row_changes_the_root(index: int, field: str) -> None:
     changed = msgspec.structs.replace(row, **{field: getattr(row, field) + 1})
     rows = (*ROWS[:index], changed, *ROWS[index + 1 :])
     assert calculate_rows_root(rows, SALT_KEY) != calculate_rows_root(ROWS, SALT_KEY)
+
+
+def test_the_root_is_that_of_salted_canonical_rows() -> None:
+    """Each leaf is H(salt key | index) and the row's canonical bytes; this root never changes for these rows."""
+    indices = [index.to_bytes(8, "big") for index in range(len(ROWS))]
+    salts = [calculate_hash("row-salt", SALT_KEY, index) for index in indices]
+    assert calculate_hashes("row-salt", SALT_KEY, indices) == salts
+    leaves = [salt + encode_row(row) for salt, row in zip(salts, ROWS, strict=True)]
+    assert calculate_rows_root(ROWS, SALT_KEY) == calculate_root(leaves)
+    assert (
+        calculate_rows_root(ROWS, SALT_KEY).hex() == "829d7d86f6b5fd16cd1ca21068b787f4a33c1a2b8e56cfe65eb25cee28d2f769"
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 65_535, 65_536])
+def test_rows_one_after_the_other_are_each_row_s_bytes(count: int) -> None:
+    """However long the head of a list of so many rows is."""
+    rows = (ROWS * (count // len(ROWS) + 1))[:count]
+    assert encode_rows(rows) == b"".join(map(encode_row, rows))
 
 
 def test_the_root_says_nothing_without_the_salt_key() -> None:
