@@ -132,6 +132,26 @@ class BanRoom:
         except BanFileError as error:
             self._log.warning("ban_not_kept", code=error.code, reason=error.sentence)
 
+    def list_bans(self) -> list[Ban]:
+        """Those in force. Raises BanFileError."""
+        now_ms = self._wall_ms()
+        return [one for one in read_bans(self._directory) if one.until_ms > now_ms]
+
+    async def put(self, peer: PublicKey, name: str, seconds: int) -> Ban:
+        """Ban a peer at once, because the operator says so. Raises BanFileError, and bans nobody then."""
+        until_ms = self._wall_ms() + 1_000 * seconds
+        ban = Ban(node_key=peer.hex(), name=name[:64], until_ms=until_ms, reason=OPERATOR)
+        await asyncio.to_thread(change_bans, self._directory, lambda bans: put_ban(bans, ban))
+        self.look()
+        return ban
+
+    async def lift(self, peer: PublicKey) -> bool:
+        """End all bans of a peer at once; whether there was one. Raises BanFileError."""
+        was_banned = any(one.node_key == peer.hex() for one in self.list_bans())
+        await asyncio.to_thread(change_bans, self._directory, lambda bans: lift_bans(bans, peer.hex()))
+        self.look()
+        return was_banned
+
     def look(self) -> None:
         """Bring the network in step with the file when that has changed."""
         try:
@@ -150,7 +170,10 @@ class BanRoom:
         for key in self._in_force.keys() - bans.keys():
             self._mesh.unban(PublicKey(bytes.fromhex(key)))
         for key, until_ms in bans.items():
-            if self._in_force.get(key) != until_ms:
+            known_ms = self._in_force.get(key)
+            if known_ms is not None and until_ms < known_ms:
+                self._mesh.unban(PublicKey(bytes.fromhex(key)))  # else the longer ban would stand
+            if known_ms != until_ms:
                 self._mesh.ban(PublicKey(bytes.fromhex(key)), (until_ms - now_ms) / 1_000)
         self._in_force = bans
 

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import signal
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -30,6 +31,7 @@ from node.metrics.readings import Readings, read_alerts, read_node
 from node.monitor.desk import AlertDesk, open_desk
 from node.monitor.webhook import SecretError
 from node.opening import StartError, open_everything
+from node.operating import OperatorDesk
 from node.proving import prove_transaction
 from node.service import Service
 from node.store.appendlog import LogError
@@ -120,6 +122,27 @@ class Node:
         """Encrypted documents this node keeps."""
         return self.core.opened.vault
 
+    @property
+    def operator(self) -> OperatorDesk:
+        """What whoever runs this node may see and do of its peers."""
+        core = self.core
+        named = {PublicKey(bytes.fromhex(one.node_key)): one.name for one in self._config.peers}
+        return OperatorDesk(
+            own=self.node_key,
+            bans=core.bans,
+            peers=self._list_peers(),
+            names={**named, **core.roster.names},
+            mesh=core.gossip,
+            find_height=core.sync.get_claim,
+            list_guests=lambda: core.gossip.guests.list_linked(time.monotonic()),
+        )
+
+    def _list_peers(self) -> list[PublicKey]:
+        """Members without a node of their own (authorities) are no peers to speak of."""
+        core = self.core
+        known = {bytes.fromhex(one.node_key) for one in self._config.peers}.union(core.roster.validators)
+        return [one for one in core.roster.everybody if one in known or core.gossip.is_connected(one)]
+
     async def submit(self, items: Sequence[BatchItem]) -> list[Submission]:
         """Check at the door and pool. Raises Busy."""
         meters = self.core.meters
@@ -158,13 +181,9 @@ class Node:
         core = self.core
         now, why = core.make_status(), core.why.describe()
         peers: list[PeerStatus] = []
-        known = {bytes.fromhex(one.node_key) for one in self._config.peers}.union(core.roster.validators)
-        for key in core.roster.everybody:  # members without a node of their own (authorities) are no peers to speak of
-            if key in known or core.gossip.is_connected(key):
-                link, height = core.gossip.get_status(key), core.sync.get_claim(key)
-                peers.append(
-                    PeerStatus(name=link.name, connected=link.connected, height=height, silent_ms=link.silent_ms)
-                )
+        for key in self._list_peers():
+            link, height = core.gossip.get_status(key), core.sync.get_claim(key)
+            peers.append(PeerStatus(name=link.name, connected=link.connected, height=height, silent_ms=link.silent_ms))
         return NodeStatus(
             name=self.name,
             role=self.role,
@@ -183,6 +202,7 @@ class Node:
             version=self._version,
             epoch=core.engine.epoch,
             voting_stopped=core.driver.silenced,
+            guests=len(core.gossip.guests.links),
             not_recomputed=core.executor.not_recomputed,
             gossip_bytes_sent=core.gossip.traffic.sent,
             gossip_bytes_received=core.gossip.traffic.received,

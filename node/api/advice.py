@@ -80,6 +80,10 @@ ACTIONS: Final[dict[str, tuple[str, str]]] = {
         "Try again once; if it stays so, tell the operator the time and the address.",
         "请重试一次；若仍如此，请将时间和地址告知运维人员。",
     ),
+    "bans_unusable": (
+        "Do what the detail says on the node's machine; nothing was changed.",
+        "请在节点所在机器上按说明处理；未作任何更改。",
+    ),
     "busy": (
         "Send the same again after Retry-After, or to another node.",
         "请在 Retry-After 之后原样重试，或换用其他节点。",
@@ -90,6 +94,9 @@ ACTIONS: Final[dict[str, tuple[str, str]]] = {
 
 DETAILS_ZH: Final[dict[str, str]] = {
     "This needs a token with the scope {}.": "此请求需要具有 {} 权限的令牌。",
+    "This key is the node's own.": "这是本节点自己的密钥。",
+    "This peer is not banned.": "该节点未被封禁。",
+    "Send application/json.": "请发送 application/json。",
     "Its time is over.": "令牌已过期。",
     "This node does not know it, or no longer.": "本节点不认识该令牌，或令牌已被撤销。",
     "Send Authorization: Bearer with a token that has the scope {}.": (

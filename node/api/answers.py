@@ -148,6 +148,8 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """To peers since this node started."""
     gossip_bytes_received: int
     peers: list[PeerView]
+    guests: int
+    """Nodes of nobody in the books that read from here now; a token with `monitor` sees which."""
 
 
 class ReadyView(msgspec.Struct, frozen=True, kw_only=True):

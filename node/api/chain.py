@@ -83,6 +83,7 @@ async def get_status(request: web.Request) -> web.Response:
             PeerView(name=one.name, connected=one.connected, height=one.height, silent_ms=one.silent_ms)
             for one in found.peers
         ],
+        guests=found.guests,
     )
     return respond(view, height=found.exec_height)
 

@@ -10,10 +10,11 @@ from node.api.answers import EventView
 from node.api.openapi import Endpoint
 from node.api.table.chain import CHAIN
 from node.api.table.lending import LENDING
+from node.api.table.operating import OPERATING
 from node.api.table.oversight import OVERSIGHT
 from node.api.table.proofs import PROOFS
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*CHAIN, *LENDING, *OVERSIGHT, *PROOFS)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (*CHAIN, *LENDING, *OVERSIGHT, *OPERATING, *PROOFS)
 STREAMED: Final = (
     EventView,
     goods.ExitView,

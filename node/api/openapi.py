@@ -30,6 +30,8 @@ class Endpoint(NamedTuple):
     answer: type | str
     """A type for JSON, or a media type for anything else."""
     request: type | str | None = None
+    packed: bool = False
+    """The body may be msgpack, too."""
     query: tuple[Query, ...] = ()
     problems: tuple[str, ...] = ()
     """Codes beside those that every address of its kind has (`list_codes`)."""
@@ -142,7 +144,7 @@ def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:
         operation["parameters"] = parameters
     if one.request is not None:
         taken = _content(one.request, by_kind)
-        if isinstance(one.request, type):
+        if one.packed:
             taken["application/msgpack"] = {"schema": _BINARY}
         operation["requestBody"] = {"required": True, "content": taken}
     if one.signed or one.may_sign or one.scope is not None:

@@ -18,6 +18,7 @@ from protocol.rejections import Rejection
 if TYPE_CHECKING:
     from node.metrics.readings import Readings
     from node.monitor.desk import AlertDesk
+    from node.operating import OperatorDesk
     from node.store.chain import ChainStore, StoredTransaction
     from node.vault.store import Vault
     from protocol.ledger.execute import Ledger
@@ -91,6 +92,8 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The consensus epoch: it ends when the validators change."""
     voting_stopped: str = ""
     """Code of why this node does not vote though it could (node.stops); empty while nothing keeps it from it."""
+    guests: int = 0
+    """Nodes of nobody in the books that read from here now."""
     not_recomputed: int = 0
     """Applications executed since the start whose erased bins could not be scored again: receipts say the result."""
 
@@ -129,6 +132,10 @@ class NodePort(Protocol):
     @property
     def vault(self) -> "Vault":
         """Encrypted documents this node keeps."""
+
+    @property
+    def operator(self) -> "OperatorDesk":
+        """What whoever runs this node may see and do of its peers."""
 
     @property
     def alerts(self) -> "AlertDesk | None":

@@ -71,6 +71,7 @@ KINDS: Final[dict[str, Kind]] = {
     "rejected": Kind(422, "The transaction was rejected.", "交易被拒绝。"),
     "quota_reached": Kind(429, "This account keeps as many documents here as it may.", "该账户的文件数量已达上限。"),
     "internal": Kind(500, "The node made a mistake; it has been logged.", "节点内部错误，已记录。", retryable=True),
+    "bans_unusable": Kind(500, "This node cannot read or keep its bans.", "本节点无法读取或保存封禁名单。"),
     "busy": Kind(503, "The node is busy; try again shortly.", "节点繁忙，请稍后重试。", retryable=True),
     "not_ready": Kind(503, "The node is not ready yet.", "节点尚未就绪。", retryable=True),
     "storage_full": Kind(507, "The node's disk is full; nothing was kept.", "节点磁盘已满，未保存。", retryable=True),

@@ -37,6 +37,7 @@ def status(*, node_url: str, why: bool, as_json: bool) -> None:
             ("view", f"{found['view']}, led by {found['leader'] or 'somebody unknown'}"),
             ("waits for", found["waiting_for"] or "nothing"),
             ("waiting transactions", found["pool_transactions"]),
+            ("guests", found["guests"] or None),
         ]
     )
     if found["peers"]:

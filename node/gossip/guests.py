@@ -55,6 +55,10 @@ class Guests:
         """Whether anybody may come in."""
         return self._places > 0
 
+    def list_linked(self, now_s: float) -> list[tuple[PublicKey, int]]:
+        """Each with the whole seconds it has been linked, in order of key."""
+        return [(key, int(now_s - link.since_s)) for key, link in sorted(self.links.items())]
+
     def has_room(self, peer: PublicKey) -> bool:
         """Whether there is a place for this one; it may take its own again."""
         return peer in self.links or len(self.links) < self._places

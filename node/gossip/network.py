@@ -126,7 +126,7 @@ class Gossip:
         self._probes: dict[PublicKey, tuple[Digest, asyncio.Future[KeyUse | None]]] = {}
         """By key that two processes proved: the newcomer's instance, and the word of the one held."""
         self._rates: dict[PublicKey, Rates] = {}
-        self._guests = Guests(is_open=identity.is_open)
+        self.guests = Guests(is_open=identity.is_open)
         self._fault: asyncio.Future[None] | None = None
         self._listener: Listener | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -184,7 +184,7 @@ class Gossip:
     async def stop(self) -> None:
         """Close every link and the port."""
         self._stopping = True
-        for link in (*self._links.values(), *self._guests.links.values()):
+        for link in (*self._links.values(), *self.guests.links.values()):
             link.drop(CloseCode.GOING_AWAY)
         if self._session is not None:
             await self._session.close()
@@ -197,7 +197,7 @@ class Gossip:
         """Queue a message for one peer; False when it cannot be reached (or was just dropped as too slow)."""
         if (link := self._links.get(peer)) is not None:
             return link.send(type(message), encode(message))
-        guest = self._guests.links.get(peer)
+        guest = self.guests.links.get(peer)
         return guest is not None and guest.send(type(message), encode(make_fit(message)))
 
     def broadcast(self, message: Message, peers: Sequence[PublicKey]) -> int:
@@ -213,7 +213,7 @@ class Gossip:
     def ban(self, peer: PublicKey, seconds: float) -> None:
         """End the link to a peer, take none for a while, and dial it as little."""
         self._penalise(peer, seconds)
-        for links in (self._links, self._guests.links):
+        for links in (self._links, self.guests.links):
             if (link := links.get(peer)) is not None:
                 link.drop(CloseCode.PENALTY)
 
@@ -264,7 +264,7 @@ class Gossip:
         for peer, link in list(self._links.items()):
             if not self._is_member(peer):
                 link.drop(CloseCode.STRANGER)
-        for guest, link in list(self._guests.links.items()):
+        for guest, link in list(self.guests.links.items()):
             if guest in self._identity.members:
                 link.drop(CloseCode.GOING_AWAY)  # it comes again, as a member
 
@@ -362,7 +362,7 @@ class Gossip:
             raise RefusedError(CloseCode.KEY_IN_USE)
         if self.is_banned(peer):
             raise RefusedError(CloseCode.PENALTY)
-        if not self._is_member(peer) and not self._guests.has_room(peer):
+        if not self._is_member(peer) and not self.guests.has_room(peer):
             raise RefusedError(CloseCode.FULL)
         held = self._links.get(peer)
         choice = choose_link(self._own, peer, None if held is None else held.facts, greeted.facts)
@@ -405,10 +405,10 @@ class Gossip:
 
     async def _serve_guest(self, link: Link) -> int:
         """Let one read that belongs to no member, and tell it again and again where we stand."""
-        peer, held = link.peer, self._guests.links.get(link.peer)
+        peer, held = link.peer, self.guests.links.get(link.peer)
         if held is not None:
             held.drop(CloseCode.DUPLICATE)
-        self._guests.links[peer] = link
+        self.guests.links[peer] = link
         self._log.info("guest_connected", peer=peer.hex()[:16])
         telling = asyncio.ensure_future(self._tell_guest(link))
         code: int = CloseCode.GOING_AWAY
@@ -419,8 +419,8 @@ class Gossip:
             self.closed[_name(code)] += 1
             if code in _CAUSES:
                 self._penalise(peer, PENALTY_S)
-            if self._guests.links.get(peer) is link:
-                del self._guests.links[peer]
+            if self.guests.links.get(peer) is link:
+                del self.guests.links[peer]
                 self._rates.pop(peer, None)  # guests come under ever new keys
                 self._log.info("guest_disconnected", peer=peer.hex()[:16], reason=_name(code))
         return code
@@ -431,7 +431,7 @@ class Gossip:
             await asyncio.sleep(STATUS_EVERY_S)
 
     async def _on_guest_message(self, peer: PublicKey, message: Message) -> None:
-        if self._guests.takes(message) and peer in self._guests.links:
+        if self.guests.takes(message) and peer in self.guests.links:
             await self._on_message(peer, message, share=SHARE)
         else:
             self.unheard += 1

@@ -62,6 +62,7 @@ CHAIN: Final = (
         "Submit signed transactions",
         SubmitAnswer,
         request=SubmitRequest,
+        packed=True,
         other=((202, SubmitAnswer), (422, SubmitRefused)),
         query=(
             Query("wait", "final: answer when executed.", one_of(("none", "final"), default="none")),

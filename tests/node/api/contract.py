@@ -19,13 +19,15 @@ from aiohttp.test_utils import TestServer
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
+from node.api.access import ApiSettings
 from node.api.app import make_app
 from node.api.events import KEEP_ALIVE_S
 from node.api.signing import HEADER, sign_request
 from node.client.http import NodeClient
+from node.tokens import Scope, TokenRoom, add_token, make_token
 from protocol.crypto import KeySigner, calculate_hash
 from protocol.ids import Height, TransactionId
-from tests.node.api.harness import DevNode, make_seed
+from tests.node.api.harness import DevNode, make_keys, make_seed
 from tests.node.api.test_reads import make_loan
 
 PARTS: Final = {
@@ -45,6 +47,7 @@ PARTS: Final = {
     "erasures": "data",
     "access-log": "data",
     "exposure": "tag",
+    "bans": "peer",
 }
 """Which id stands behind which part of an address."""
 FILTERS: Final = {"borrower": "account", "lender": "lender", "pool": "pool", "loan": "loan", "owner": "account"}
@@ -57,6 +60,8 @@ class World(NamedTuple):
     document: dict[str, Any]
     ids: dict[str, str]
     now_ms: Any
+    token: str
+    """Good for all."""
 
 
 class Outcome(NamedTuple):
@@ -86,15 +91,19 @@ class _BriefNode(DevNode):
 async def _serve(folder: Path, opened: "queue.Queue[Any]", closing: asyncio.Event) -> None:
     """The node with its API, from its loan on until the event."""
     node = await _BriefNode.open(folder)
+    secret, token = make_token("contract", tuple(Scope), node.now_ms())
+    add_token(folder, token)
+    settings = ApiSettings(tokens=TokenRoom(folder))
     try:
-        async with TestServer(make_app(node, now_ms=node.now_ms)) as server:
+        async with TestServer(make_app(node, settings, now_ms=node.now_ms)) as server:
             async with NodeClient(str(server.make_url("/")), timeout_s=30) as client:
                 ids = await make_loan(node, client)
                 document = await client.get("/v1/openapi.json")
             ids["tag"] = calculate_hash("tag", b"li-na").hex()
+            ids["peer"] = make_keys("jade").node.public_key.hex()
             ids["lender"] = node.make_officer("harbour").account.hex()
             node.brief = True
-            opened.put(World(str(server.make_url("")).rstrip("/"), document, ids, node.now_ms))
+            opened.put(World(str(server.make_url("")).rstrip("/"), document, ids, node.now_ms, secret))
             await closing.wait()
     finally:
         await node.close()
@@ -164,6 +173,10 @@ def _make_signing(world: World) -> type:
             return "signed"
 
         def set(self, case: Any, data: str, context: Any) -> None:
+            ways = {name for one in case.operation.definition.raw.get("security", ()) for name in one}
+            if "request_signature" not in ways:
+                case.headers["Authorization"] = f"Bearer {world.token}"
+                return
             wanted = case.as_transport_kwargs()
             request = requests.Request(wanted["method"], wanted["url"], params=wanted.get("params")).prepare()
             signer = owner if "/vault/" in case.path else officer

@@ -12,10 +12,13 @@ import msgspec
 from nacl.public import PrivateKey
 
 from node.api.ports import Busy, NodeStatus, Submission
+from node.bans import BanRoom
 from node.client.wallet import Intent, Wallet
+from node.gossip.network import LinkStatus
 from node.keystore import NodeKeys
 from node.metrics.readings import Readings
 from node.monitor.desk import AlertDesk
+from node.operating import OperatorDesk
 from node.setup import DEFAULT_POLICY
 from node.store.chain import ChainStore, StoredTransaction
 from node.vault.store import Vault
@@ -120,6 +123,23 @@ def make_genesis() -> Genesis:
     )
 
 
+class NoMesh:
+    """Nobody is linked; what is banned is known."""
+
+    def __init__(self) -> None:
+        self.guests: list[tuple[PublicKey, int]] = []
+        self.banned: dict[PublicKey, float] = {}
+
+    def get_status(self, peer: PublicKey) -> LinkStatus:
+        return LinkStatus("", connected=False, silent_ms=-1)
+
+    def ban(self, peer: PublicKey, seconds: float) -> None:
+        self.banned[peer] = seconds
+
+    def unban(self, peer: PublicKey) -> None:
+        self.banned.pop(peer, None)
+
+
 class DevNode:
     """A NodePort of one process. `full` makes it busy; `mute` leaves submissions waiting for ever."""
 
@@ -131,6 +151,8 @@ class DevNode:
         self.store, self.vault = store, vault
         self.full = self.mute = False
         self.alerts: AlertDesk | None = None
+        self.mesh = NoMesh()
+        self.operator: OperatorDesk
         self.busy_times, self.room = 0, 10**6
         self.sync_state = "participating"
         self.voting_stopped = ""
@@ -150,7 +172,18 @@ class DevNode:
     async def open(cls, folder: Path) -> "DevNode":
         genesis = make_genesis()
         store = await ChainStore.open(folder / "ledger.sqlite", genesis)
-        return cls(genesis, store, await Vault.open(folder / "vault.sqlite"))
+        made = cls(genesis, store, await Vault.open(folder / "vault.sqlite"))
+        names = {one.node_key: one.name for one in genesis.members if one.node_key is not None}
+        made.operator = OperatorDesk(
+            own=made.node_key,
+            bans=BanRoom(folder, made.mesh, lambda: made.clock_ms),
+            peers=[key for key in names if key != made.node_key],
+            names=names,
+            mesh=made.mesh,
+            find_height=lambda _peer: Height(0),
+            list_guests=lambda: made.mesh.guests,
+        )
+        return made
 
     async def close(self) -> None:
         async with self._making:

@@ -128,5 +128,19 @@ async def test_commands_read_what_is_private_with_a_token(desk: Desk, tmp_path: 
         assert (await desk.read("report", *shown))["currency"] == "CNY"
         assert (await desk.read("status", *shown))["name"] == "harbour"
         assert await desk.refuse("status", "--node", desk.url) == "token_missing"
+        key = make_keys("jade").node.public_key.hex()
+        for peer, time in (("jade", "12h"), (key, "30m")):
+            banned = await desk.run("peers", "ban", peer, "--for", time, *shown, "--node", desk.url)
+            assert banned.exit_code == 0, banned.output
+        assert list(desk.node.mesh.banned.values()) == [1_800.0]
+        listed = await desk.read("peers", "list", *shown)
+        assert [(one["name"], one["node_key"]) for one in listed["bans"]] == [("jade", key)]
+        assert "regulator" in [one["name"] for one in listed["peers"]]
+        lifted = await desk.run("peers", "unban", "jade", *shown, "--node", desk.url)
+        assert (lifted.exit_code, desk.node.mesh.banned) == (0, {})
+        for peer, code in (("jade", "peer_not_banned"), ("nobody", "peer_unknown")):
+            refused = await desk.run("peers", "unban", peer, *shown, "--node", desk.url)
+            assert (refused.exit_code, code in refused.output) == (1, True), refused.output
+        assert (await desk.run("peers", "ban", "jade", "--node", desk.url)).exit_code == 2
         for words in (("alerts",), ("report",), ("portfolio", "--signals")):
             assert (await desk.run(*words, "--node", desk.url)).exit_code == 2, words

@@ -99,9 +99,27 @@ def test_a_running_node_follows_the_file(tmp_path: Path) -> None:
     change_bans(tmp_path, lambda bans: put_ban(bans, longer))
     room.look()
     assert door.banned == {OTHER: 90.0}
+    sooner = Ban(node_key=OTHER.hex(), name="other", until_ms=35_000, reason=OPERATOR)
+    change_bans(tmp_path, lambda bans: put_ban(bans, sooner))
+    calls = door.calls
+    room.look()
+    assert (door.banned, door.calls - calls) == ({OTHER: 30.0}, 2), "lifted first: a mesh keeps the longer of two bans"
     change_bans(tmp_path, lambda bans: [])
     room.look()
     assert door.banned == {}
+
+
+async def test_what_is_done_at_a_running_node_holds_at_once_and_is_kept(tmp_path: Path) -> None:
+    """Without waiting for a look; after a restart it stands, and a lifted one does not."""
+    door = Door()
+    room = BanRoom(tmp_path, door, lambda: 5_000)
+    made = await room.put(OTHER, "other", 60)
+    assert (door.banned, made.until_ms, room.list_bans()) == ({OTHER: 60.0}, 65_000, [made])
+    again = Door()
+    BanRoom(tmp_path, again, lambda: 35_000).look()
+    assert again.banned == {OTHER: 30.0}
+    assert [await room.lift(peer) for peer in (OTHER, OTHER, LIAR)] == [True, False, False]
+    assert (door.banned, room.list_bans()) == ({}, [])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'[{"node_key": "zz"}]', b"\xff\xfe", b"[" * 100_000])

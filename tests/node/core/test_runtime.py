@@ -104,6 +104,12 @@ async def test_a_network_of_one_serves_its_clients_and_says_where_it_stands(tmp_
         assert (status.name, status.role, status.sync_state) == ("solo", "validator", "participating")
         assert (status.leader, status.pool_transactions) == ("solo", 0)
         assert [(peer.name, peer.connected, peer.silent_ms) for peer in status.peers] == [("eye", False, -1)]
+        (peer,) = node.operator.list_peers()
+        assert (peer.name, peer.connected, node.operator.list_guests(), status.guests) == ("eye", False, [], 0)
+        await node.operator.ban(peer.key, 60, by="test")
+        assert node.core.gossip.is_banned(peer.key), "at once, not with the next look at the file"
+        assert await node.operator.unban(peer.key, by="test")
+        assert not node.core.gossip.is_banned(peer.key)
         async with asyncio.timeout(30):
             while (raw := await node.make_receipt_file(answer.id)) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

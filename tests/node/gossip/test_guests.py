@@ -108,7 +108,7 @@ async def test_guests_have_few_places_and_a_place_that_is_left_is_free() -> None
         sockets = [await one.__aenter__() for one in held]
         for number, socket in enumerate(sockets):
             await come_in(socket, make_stranger(number))
-        await until(lambda: len(node.gossip._guests.links) == GUESTS_MAX)
+        await until(lambda: len(node.gossip.guests.links) == GUESTS_MAX)
         async with raw_socket(node.port) as late:
             await come_in(late, make_stranger(99))
             assert await read_close_code(late) == CloseCode.FULL
@@ -120,11 +120,11 @@ async def test_guests_have_few_places_and_a_place_that_is_left_is_free() -> None
             assert await read_close_code(sockets[0]) == CloseCode.DUPLICATE
         for one in held:
             await one.__aexit__(None, None, None)
-        await until(lambda: not node.gossip._guests.links)
+        await until(lambda: not node.gossip.guests.links)
         assert node.gossip._rates.keys() <= set(MEMBERS)
         async with raw_socket(node.port) as late:
             await come_in(late, make_stranger(99))
-            await until(lambda: len(node.gossip._guests.links) == 1)
+            await until(lambda: len(node.gossip.guests.links) == 1)
 
 
 async def test_a_guest_that_is_admitted_comes_again_as_a_member() -> None:
@@ -133,7 +133,7 @@ async def test_a_guest_that_is_admitted_comes_again_as_a_member() -> None:
     async with open_house(members) as node:
         async with raw_socket(node.port) as socket:
             await come_in(socket, guest)
-            await until(lambda: bool(node.gossip._guests.links))
+            await until(lambda: bool(node.gossip.guests.links))
             members[guest.signer.public_key] = "new"
             node.gossip.on_members_changed()
             assert await read_close_code(socket) == CloseCode.GOING_AWAY
