@@ -21,7 +21,7 @@ from node.client.wallet import Wallet
 from node.featurereader import FeatureReader
 from node.keystore import NodeKeys
 from node.telemetry import get_logger
-from node.vault.appraise import calculate_bins, calculate_capacity30, calculate_vector, calculate_vector_root
+from node.vault.appraise import Appraisal, appraise, calculate_vector_bins, calculate_vector_root
 from node.vault.crypto import OpenError, open_document
 from node.vault.store import VaultError
 from protocol.batch import Batch, Sidecar, calculate_transaction_id
@@ -37,7 +37,7 @@ from protocol.limits import PAGE_ITEMS_MAX
 from protocol.rejections import Rejection
 from protocol.transactions.data import Purpose
 from protocol.transactions.lending import Apply, Attest
-from protocol.vault import VaultEnvelope, VaultPlain, calculate_rows_mark
+from protocol.vault import FeaturesPlain, VaultEnvelope, VaultPlain, calculate_rows_mark
 from scoring.features import check_statement
 from scoring.points import PointsModel
 from scoring.selftest import run_selftest
@@ -98,31 +98,31 @@ def check_anchor(plain: VaultPlain, envelope: VaultEnvelope, data: Data, sealer:
     return None if plain.provenance == anchor.provenance else "provenance_differs"
 
 
-def check_features_root(plain: VaultPlain, request: Apply) -> str | None:
-    """Why the rows do not give the features an application commits to, or None.
+def check_features_root(vector: FeaturesPlain, request: Apply) -> str | None:
+    """Why the features that the rows give are not those an application commits to, or None.
 
     Who attests vouches for what readers of features alone are shown: they have no rows to see for themselves.
     """
     if request.features is None:
         return None
-    gives = calculate_vector_root(calculate_vector(plain, request))
-    return None if gives == request.features.root else "features_root_differs"
+    return None if calculate_vector_root(vector) == request.features.root else "features_root_differs"
 
 
 def calculate_attestation(
-    plain: VaultPlain, request: Apply, sidecar: Sidecar, model: PointsModel, *, application: ObjectId, key: PublicKey
+    appraisal: Appraisal, request: Apply, sidecar: Sidecar, model: PointsModel, *, application: ObjectId, mark: Digest
 ) -> Attest:
     """The attestation of one model's sidecar. Raises RefusalError(commitment_differs) when the rows say otherwise."""
     committed = {one.model: one.commitment for one in request.sidecars}.get(sidecar.model)
-    found = Sidecar(model=sidecar.model, salt=sidecar.salt, bins=calculate_bins(plain, request, model))
+    bins = calculate_vector_bins(appraisal.vector, model)
+    found = Sidecar(model=sidecar.model, salt=sidecar.salt, bins=bins)
     if committed is None or found.calculate_commitment() != committed:
         raise RefusalError("commitment_differs")
     return Attest(
         application=application,
         model=sidecar.model,
         commitment=committed,
-        capacity30=calculate_capacity30(plain, request),
-        rows_mark=calculate_rows_mark(key, plain.rows, Digest(plain.salt_key)),
+        capacity30=appraisal.capacity30,
+        rows_mark=mark,
     )
 
 
@@ -324,14 +324,16 @@ class Attester:
             raise RefusalError(reason)
         if reason := check_statement(plain.rows, as_of=request.as_of, last_day=plain.last_day):
             raise RefusalError(reason)
-        if reason := check_features_root(plain, request):
+        appraisal = appraise(plain, request)
+        if reason := check_features_root(appraisal.vector, request):
             raise RefusalError(reason)
+        mark = calculate_rows_mark(self._key, plain.rows, Digest(plain.salt_key))
         attestations = []
         for sidecar, model in case.sidecars:
             if model is None:
                 raise RefusalError("model_unknown")
             attestations.append(
-                calculate_attestation(plain, request, sidecar, model, application=case.application, key=self._key)
+                calculate_attestation(appraisal, request, sidecar, model, application=case.application, mark=mark)
             )
         provider = None if plain.provider is None else PublicKey(plain.provider.key)
         return Finding(tuple(attestations), len(plain.rows), provider)

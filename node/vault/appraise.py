@@ -5,7 +5,7 @@ lies. Only `scoring`'s verified zone is used; never a clock, a file or an own ru
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from protocol.batch import Sidecar
 from protocol.ids import Digest, ModelId
@@ -23,6 +23,7 @@ from protocol.vault import (
     calculate_features_salt_key,
 )
 from scoring.features import FEATURE_SPEC, calculate_features, calculate_net_cashflow30
+from scoring.features import appraise as appraise_rows
 from scoring.points import PointsModel
 
 _STEP: Final = 10 ** (len(str(AMOUNT_MAX)) - 2)
@@ -30,14 +31,36 @@ CAPACITY_MAX: Final = Amount(AMOUNT_MAX // _STEP * _STEP)
 """The largest amount of two significant digits: what a month's rows sum to may be no amount at all."""
 
 
-def calculate_vector(plain: VaultPlain, request: Apply) -> FeaturesPlain:
-    """Every feature for what `request` asks, as it stands in a features document, with the salt key of its root."""
+class Appraisal(NamedTuple):
+    """What a statement says for one request."""
+
+    vector: FeaturesPlain
+    """As `calculate_vector`."""
+    capacity30: Amount
+    """As `calculate_capacity30`."""
+
+
+def appraise(plain: VaultPlain, request: Apply) -> Appraisal:
+    """Vector and capacity from one look at the rows."""
+    found = appraise_rows(
+        plain.rows,
+        as_of=request.as_of,
+        last_day=plain.last_day,
+        instalment=_calculate_instalment(request),
+        principal=request.amount,
+    )
     values = tuple(
         FeatureValue(name=name, value=None if value is None else max(FEATURE_VALUE_MIN, min(FEATURE_VALUE_MAX, value)))
-        for name, value in calculate_request_features(plain, request).items()
+        for name, value in found.features.items()
     )
     salt_key = calculate_features_salt_key(Digest(plain.salt_key), request)
-    return FeaturesPlain(spec=FEATURE_SPEC, salt_key=salt_key, values=values)
+    vector = FeaturesPlain(spec=FEATURE_SPEC, salt_key=salt_key, values=values)
+    return Appraisal(vector, Amount(min(CAPACITY_MAX, found.net_cashflow30)))
+
+
+def calculate_vector(plain: VaultPlain, request: Apply) -> FeaturesPlain:
+    """Every feature for what `request` asks, as it stands in a features document, with the salt key of its root."""
+    return appraise(plain, request).vector
 
 
 def calculate_vector_root(vector: FeaturesPlain) -> Digest:
@@ -89,14 +112,19 @@ def calculate_bins(plain: VaultPlain, request: Apply, model: PointsModel) -> tup
 
 def calculate_request_features(plain: VaultPlain, request: Apply) -> dict[str, int | None]:
     """Every feature by its name, in the order of the table."""
-    period = Period(unit=request.period_unit, every=request.period_every)
     return calculate_features(
         plain.rows,
         as_of=request.as_of,
         last_day=plain.last_day,
-        instalment=calculate_monthly_instalment(request.amount, request.instalments, period),
+        instalment=_calculate_instalment(request),
         principal=request.amount,
     )
+
+
+def _calculate_instalment(request: Apply) -> int:
+    """A month's instalment of what is asked for."""
+    period = Period(unit=request.period_unit, every=request.period_every)
+    return calculate_monthly_instalment(request.amount, request.instalments, period)
 
 
 def calculate_capacity30(plain: VaultPlain, request: Apply) -> Amount:

@@ -320,7 +320,8 @@ async def test_a_capacity_beyond_any_amount_is_attested_as_the_largest(node: Dev
 
 async def test_what_the_door_will_never_take_is_refused_once(node: DevNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attestation that is malformed today is so tomorrow: the statement is opened once, not every few seconds."""
-    monkeypatch.setattr(attester, "calculate_capacity30", lambda *_: 2**53)
+    appraise = attester.appraise
+    monkeypatch.setattr(attester, "appraise", lambda *asked: appraise(*asked)._replace(capacity30=2**53))
     monkeypatch.setattr(attester, "RETRY_S", (0.01,))
     application = apply_for(node, await node.open_borrower("li-na"), read_sample(), make_wish())
     await send(node, application)
