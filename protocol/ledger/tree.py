@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import pairwise
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
@@ -22,9 +22,16 @@ from protocol.ids import Digest, DigestField
 from protocol.limits import PROVED_KEY_BYTES_MAX
 from protocol.merkle import hash_leaf
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+T = TypeVar("T")
+
 LEVELS = 4
 FANOUT = 16
 BUCKETS = FANOUT**LEVELS
+HASH_BYTES = 32
+CHILDREN_BYTES = FANOUT * HASH_BYTES
 ROWS_PER_STEP = 256
 """About a millisecond of hashing."""
 PATH_LENGTH = LEVELS * (FANOUT - 1)
@@ -33,6 +40,7 @@ BUCKET_ROWS_MAX = 65_536
 
 _KEY = sha256(b"\x07row-key")
 _VALUE = sha256(b"\x09row-value")
+_BUCKET = sha256(b"\x00")
 _NODE = sha256(b"\x02")
 """Hashers that have taken in a tag, to be copied. A node of sixteen has a prefix of its own: it can pass neither for a
 bucket nor for a node of a tree of pairs."""
@@ -54,6 +62,16 @@ def hash_row_value(value: bytes) -> bytes:
     hasher = _VALUE.copy()
     hasher.update(value)
     return hasher.digest()
+
+
+def _hash_each(begun: "_Hash", pieces: Iterable[bytes | bytearray]) -> list[Digest]:
+    """The hash of each piece by a hasher above: a loop and no calls, because a block changes thousands of rows."""
+    hashed: list[Digest] = []
+    for piece in pieces:
+        hasher = begun.copy()
+        hasher.update(piece)
+        hashed.append(Digest(hasher.digest()))
+    return hashed
 
 
 def _hash_bucket(pairs: Iterable[tuple[bytes, bytes]]) -> Digest:
@@ -110,20 +128,40 @@ def calculate_proved_root(proof: StateProof) -> Digest | None:
     return node
 
 
+def _cut(whole: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The whole in pieces of ROWS_PER_STEP."""
+    return (whole[start : start + ROWS_PER_STEP] for start in range(0, len(whole), ROWS_PER_STEP))
+
+
+def _put(bucket: list[bytes], key_hash: bytes, value_hash: bytes | None) -> None:
+    """Let a row of a bucket have a value; None takes it out."""
+    at = bisect_left(bucket, key_hash)
+    stands = at < len(bucket) and bucket[at].startswith(key_hash)
+    bucket[at : at + stands] = () if value_hash is None else (key_hash + value_hash,)
+
+
+def _set(level: bytearray, indices: Sequence[int], nodes: Sequence[Digest]) -> None:
+    for index, node in zip(indices, nodes, strict=True):
+        level[HASH_BYTES * index : HASH_BYTES * (index + 1)] = node
+
+
+def _list_nodes(level: bytearray) -> list[Digest]:
+    return [Digest(bytes(level[start : start + HASH_BYTES])) for start in range(0, len(level), HASH_BYTES)]
+
+
 class StateTree:
     """Hashes of all rows, updated by batches of changes."""
 
     def __init__(self) -> None:
         self._buckets: dict[int, list[bytes]] = {}
         """Of each bucket its pairs, key hash and value hash joined, in ascending order."""
-        self._levels: list[list[Digest]] = [
-            [_EMPTY_LEVELS[level]] * (BUCKETS // FANOUT**level) for level in range(LEVELS + 1)
-        ]
+        self._levels = [bytearray(_EMPTY_LEVELS[level] * (BUCKETS // FANOUT**level)) for level in range(LEVELS + 1)]
+        """The hashes of each level joined, buckets first: what lies under a node is one slice."""
 
     @property
     def root(self) -> Digest:
         """The state root."""
-        return self._levels[LEVELS][0]
+        return Digest(bytes(self._levels[LEVELS]))
 
     def update(self, changes: Iterable[tuple[int, bytes, bytes | None]]) -> Digest:
         """Take in changed rows (None: gone) and return the new root. Each dirty node is hashed once."""
@@ -134,31 +172,24 @@ class StateTree:
     def update_in_steps(self, changes: Iterable[tuple[int, bytes, bytes | None]]) -> Iterator[None]:
         """The same, pausing after every ROWS_PER_STEP rows or nodes; the root is nobody's until the last step."""
         touched: dict[int, None] = {}
-        for count, (table, key, value) in enumerate(changes, 1):
-            key_hash = hash_row_key(table, key)
-            index = key_hash[0] << 8 | key_hash[1]
-            bucket = self._buckets.get(index)
-            if bucket is None:
-                bucket = self._buckets[index] = []
-            at = bisect_left(bucket, key_hash)
-            stands = at < len(bucket) and bucket[at].startswith(key_hash)
-            pair = () if value is None else (key_hash + hash_row_value(value),)
-            bucket[at : at + stands] = pair
-            touched[index] = None
-            if count % ROWS_PER_STEP == 0:
-                yield
-        indices = sorted(touched)
-        leaves = self._levels[0]
-        for count, index in enumerate(indices, 1):
-            leaves[index] = hash_leaf(b"".join(self._buckets[index]))
-            if count % ROWS_PER_STEP == 0:
-                yield
+        for some in _cut(list(changes)):
+            keys = _hash_each(_KEY, [_TABLES[table] + key for table, key, _ in some])
+            values = _hash_each(_VALUE, [value or b"" for _, _, value in some])
+            for (_, _, value), key_hash, value_hash in zip(some, keys, values, strict=True):
+                index = key_hash[0] << 8 | key_hash[1]
+                _put(self._buckets.setdefault(index, []), key_hash, None if value is None else value_hash)
+                touched[index] = None
+            yield
+        dirty = sorted(touched)
+        for indices in _cut(dirty):
+            _set(self._levels[0], indices, _hash_each(_BUCKET, [b"".join(self._buckets[index]) for index in indices]))
+            yield
         for below, above in pairwise(self._levels):
-            indices = list(dict.fromkeys([index // FANOUT for index in indices]))
-            for count, index in enumerate(indices, 1):
-                above[index] = _hash_node(below[FANOUT * index : FANOUT * (index + 1)])
-                if count % ROWS_PER_STEP == 0:
-                    yield
+            dirty = list(dict.fromkeys([index // FANOUT for index in dirty]))
+            for indices in _cut(dirty):
+                children = [below[CHILDREN_BYTES * index : CHILDREN_BYTES * (index + 1)] for index in indices]
+                _set(above, indices, _hash_each(_NODE, children))
+                yield
 
     def prove(self, table: int, key: bytes, value: bytes | None) -> StateProof:
         """The proof of a row's value (canonical bytes), or of its absence, under the present root."""
@@ -175,7 +206,7 @@ class PastTree:
     def __init__(
         self,
         buckets: Mapping[int, Sequence[bytes]],
-        levels: Sequence[Sequence[Digest]],
+        levels: Sequence[bytearray],
         rows: Iterable[tuple[int, bytes, bytes | None]],
     ) -> None:
         self._present, self._levels = buckets, levels
@@ -184,9 +215,7 @@ class PastTree:
             key_hash = hash_row_key(table, key)
             index = int.from_bytes(key_hash[:2], "big")
             bucket = self._buckets.setdefault(index, list(buckets.get(index, ())))
-            at = bisect_left(bucket, key_hash)
-            stands = at < len(bucket) and bucket[at].startswith(key_hash)
-            bucket[at : at + stands] = () if value is None else (key_hash + hash_row_value(value),)
+            _put(bucket, key_hash, None if value is None else hash_row_value(value))
         self._nodes = [{index: hash_leaf(b"".join(bucket)) for index, bucket in self._buckets.items()}]
         for level in range(LEVELS):
             above = dict.fromkeys(index // FANOUT for index in self._nodes[level])
@@ -194,14 +223,14 @@ class PastTree:
 
     def _read_children(self, level: int, above: int) -> list[Digest]:
         """Nodes of a level that stand under node `above` of the next."""
-        here, first = self._nodes[level], FANOUT * above
-        present = self._levels[level][first : first + FANOUT]
-        return [here.get(index, node) for index, node in enumerate(present, first)]
+        here = self._nodes[level]
+        present = _list_nodes(self._levels[level][CHILDREN_BYTES * above : CHILDREN_BYTES * (above + 1)])
+        return [here.get(index, node) for index, node in enumerate(present, FANOUT * above)]
 
     @property
     def root(self) -> Digest:
         """Its state root."""
-        return self._nodes[LEVELS].get(0, self._levels[LEVELS][0])
+        return self._nodes[LEVELS].get(0, Digest(bytes(self._levels[LEVELS])))
 
     def prove(self, table: int, key: bytes, value: bytes | None) -> StateProof:
         """The proof of a row's value (canonical bytes), or of its absence, under its root."""
