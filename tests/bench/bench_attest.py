@@ -4,7 +4,8 @@
 
 Only consensus and the wire are left out: ledger, store, vault, access log and the appraisal's thread are the real ones.
 The time runs from the saved block to the moment the attester hands its attestation to the node. Times are the wall's,
-on one machine; the goal is 200 ms.
+on one machine; the goal is 200 ms. On a busy machine the clock counts others' work too: processor time is what the
+attester costs.
 """
 
 import argparse
@@ -43,25 +44,27 @@ def stretch(prepared: Prepared, rows: int) -> Prepared:
     return prepared._replace(plain=msgspec.structs.replace(plain, rows=tuple(made)))
 
 
-async def measure(rows: int, count: int) -> list[float]:
-    """Milliseconds from final to submitted, one per application."""
+async def measure(rows: int, count: int) -> tuple[list[float], list[float]]:
+    """Milliseconds from final to submitted, one per application, by the clock and of the processor."""
     with tempfile.TemporaryDirectory() as folder:
         node = await DevNode.open(Path(folder))
         await node.open_market()
         prepared = stretch(read_sample(), rows)
         found: list[float] = []
-        final_s = 0.0
+        spent: list[float] = []
+        final_s = final_cpu_s = 0.0
         submit = node.submit
 
         async def watch(items: list[BatchItem]) -> list[Submission]:
-            nonlocal final_s
+            nonlocal final_s, final_cpu_s
             decoded = decode_transaction(items[-1].transaction)
             kind = type(decoded.body.payload) if isinstance(decoded, Transaction) else None
             if kind is Attest:
                 found.append((time.perf_counter() - final_s) * 1_000)
+                spent.append((time.process_time() - final_cpu_s) * 1_000)
             answers = await submit(items)
             if kind is Apply:
-                final_s = time.perf_counter()
+                final_s, final_cpu_s = time.perf_counter(), time.process_time()
             return answers
 
         node.submit = watch  # type: ignore[method-assign, assignment]
@@ -76,7 +79,7 @@ async def measure(rows: int, count: int) -> list[float]:
                     await asyncio.sleep(0.001)
                 await asyncio.sleep(0.05)
         await node.close()
-        return found
+        return found, spent
 
 
 def main() -> None:
@@ -85,10 +88,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=566)
     parser.add_argument("--count", type=int, default=20)
     given = parser.parse_args()
-    found = sorted(asyncio.run(measure(given.rows, given.count)))
+    found, spent = map(sorted, asyncio.run(measure(given.rows, given.count)))
     middle, late = found[len(found) // 2], found[min(len(found) - 1, len(found) * 95 // 100)]
     print(f"about {given.rows} rows, {len(found)} applications, goal {GOAL_MS} ms from final to submitted")
     print(f"median {middle:.0f} ms, 95 % {late:.0f} ms, longest {found[-1]:.0f} ms")
+    print(f"processor time: median {spent[len(spent) // 2]:.0f} ms")
 
 
 if __name__ == "__main__":
