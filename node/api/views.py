@@ -20,6 +20,7 @@ from protocol.ledger.rows import Application, Decision, Pool, Product
 from protocol.ledger.state import BUDGETS, DECISIONS, OFFERS, PRODUCTS
 from protocol.ledger.verdicts import is_struck
 from protocol.limits import DECISIONS_PER_LENDER_MAX, GRANTEES_MAX
+from protocol.transactions.lending import FeaturesCommitment
 from protocol.transactions.products import LeaseKind, LineKind, MerchantKind, RevenueKind, TermKind
 from scoring.reasons import REASONS
 
@@ -185,6 +186,17 @@ class AttestationView(msgspec.Struct, frozen=True, kw_only=True):
     """Its attester watches and neither lends nor validates."""
 
 
+class FeaturesView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an application commits to for readers who see no rows."""
+
+    root: Hex32
+    """Merkle root over the salted features; whoever attests has confirmed it from the rows."""
+    document: Hex32
+    """The sealed vector in the vault."""
+    consent: Hex32 | None
+    """Under which features alone were granted with the application; null when they were not."""
+
+
 class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):
     """An application with its scores, decisions, and offers cheapest first."""
 
@@ -203,6 +215,7 @@ class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):
     as_of: IsoDay
     data: list[Hex32]
     consent: Hex32
+    features: FeaturesView | None
     opened_ms: int
     expires_ms: int
     assessed: list[AssessedView]
@@ -317,6 +330,13 @@ def view_decision(node: NodePort, product: ObjectId, row: Decision, language: st
     )
 
 
+def _view_features(features: FeaturesCommitment | None) -> FeaturesView | None:
+    if features is None:
+        return None
+    consent = None if features.consent is None else features.consent.hex()
+    return FeaturesView(root=features.root.hex(), document=features.document.hex(), consent=consent)
+
+
 def view_application(node: NodePort, application: ObjectId, row: Application, language: str) -> ApplicationView:
     """An application with all that came of it."""
     request = row.request
@@ -347,6 +367,7 @@ def view_application(node: NodePort, application: ObjectId, row: Application, la
         as_of=view_day(request.as_of),
         data=[one.hex() for one in request.data],
         consent=request.consent.hex(),
+        features=_view_features(request.features),
         opened_ms=row.opened_ms,
         expires_ms=row.expires_ms,
         assessed=[

@@ -3,8 +3,9 @@ themselves.
 
     LSEV1 LF | canonical [application, VaultPlain]       the file that a grantee shows
 
-The rows must hash to the root that the ledger keeps; then everything follows: net cash flow, bins, points. An
-attestation is false when it confirms bins whose points the rows do not give, or states another cash flow. Bins are
+The rows must hash to the root that the ledger keeps; then everything follows: net cash flow, features, bins, points.
+An attestation is false when it confirms bins whose points the rows do not give, states another cash flow, or stands
+under an application whose features' root is not that of the rows' features: who attests confirms it. Bins are
 compared by their points, because their salt is not shown: bins that differ and score alike are not told apart. Nothing
 of the node asked is believed here but what its own books say. Never a rule of the ledger.
 """
@@ -14,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from node.vault.appraise import calculate_bins, calculate_capacity30
+from node.vault.appraise import calculate_bins, calculate_capacity30, calculate_vector, calculate_vector_root
 from protocol.codec import CodecError, decode, encode
 from protocol.ids import ZERO_DIGEST, Day, Digest, ModelId, ObjectId, ObjectIdField
 from protocol.loans.terms import PeriodUnit
@@ -57,7 +58,7 @@ class Judged(NamedTuple):
     """Of the application's bins, as the ledger scored them."""
     points_given: int
     verdict: str
-    """true, false_cash_flow, false_bins, or dissenting: it does not confirm the application's bins."""
+    """true, false_cash_flow, false_bins, false_features, or dissenting: it does not confirm the application's bins."""
 
 
 def encode_shown(shown: Shown) -> bytes:
@@ -85,9 +86,10 @@ def judge(
     known = (anchor["rows_root"], anchor["currency"], [anchor["first_day"], anchor["last_day"]])
     if application["data"] != [anchor["id"]] or (root.hex(), plain.currency, period) != known:
         raise EvidenceFault("rows_root_differs", "These are not the rows that the application rests on.")
-    request = _read_request(application)
+    request = read_request(application)
     scored = {one["model"]: int(one["points"]) for one in application["assessed"]}
     gives, found = calculate_capacity30(plain, request), []
+    features, features_root = application["features"], calculate_vector_root(calculate_vector(plain, request)).hex()
     for one in application["attestations"]:
         model = models[one["model"]]
         points = model.assess(calculate_bins(plain, request, model)).points
@@ -98,6 +100,8 @@ def judge(
             verdict = "false_bins"
         elif gives != one["capacity30"]:
             verdict = "false_cash_flow"
+        elif features is not None and features["root"] != features_root:
+            verdict = "false_features"
         found.append(
             Judged(
                 attester=one["attester"],
@@ -119,7 +123,7 @@ def read_models(network: dict[str, Any]) -> dict[str, PointsModel]:
     return {key: model for key, model in found.items() if ModelId(model.id).hex() == key}
 
 
-def _read_request(view: dict[str, Any]) -> Apply:
+def read_request(view: dict[str, Any]) -> Apply:
     """As much of the application as the figures depend on; the rest is left empty."""
     return Apply(
         segment=Segment[view["segment"].upper()],

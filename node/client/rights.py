@@ -8,8 +8,6 @@ Sealed data is opened here, on the owner's device, and nowhere else. Never a rul
 """
 
 from collections.abc import Sequence
-from datetime import date
-from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
 from nacl.exceptions import CryptoError
@@ -18,21 +16,18 @@ from nacl.public import PrivateKey, SealedBox
 from node.client.access import check_access_view
 from node.client.borrower import Prepared
 from node.client.http import ApiError, NodeClient
+from node.client.judging import read_request
 from node.client.network import Network
 from node.client.wallet import Intent, Wallet
-from node.vault.appraise import calculate_bins
+from node.vault.appraise import calculate_vector, calculate_vector_bins, calculate_vector_root
 from node.vault.crypto import Recipient, Sealed, add_grants, open_document, seal_document
 from protocol.ids import AccountId, BoxKey, Day, Digest, ObjectId, TimeMs
-from protocol.loans.calendar import Period, calculate_monthly_instalment
-from protocol.loans.terms import PeriodUnit
 from protocol.money import Currency
 from protocol.transactions.data import ConsentGrant, DataErase, Purpose, Scope
 from protocol.vault import VaultEnvelope, VaultPlain, calculate_rows_root
-from scoring.features import calculate_features
 from scoring.points import decode_model
 
 EXPORT_VERSION: Final = 1
-UNITS: Final = {"d": PeriodUnit.DAY, "w": PeriodUnit.WEEK, "m": PeriodUnit.MONTH}
 
 
 class Rectified(NamedTuple):
@@ -207,32 +202,22 @@ def _show_application(application: Any, plain: VaultPlain | None, models: dict[s
     """An application with scores, reasons and decisions, and the way from the rows to them computed again."""
     if plain is None:
         return {"application": application, "features": None, "scores": []}
-    every = str(application["every"])
-    request: Any = SimpleNamespace(
-        amount=application["amount"],
-        instalments=application["instalments"],
-        period_unit=UNITS[every[-1]],
-        period_every=int(every[:-1]),
-        as_of=Day(_read_day(application["as_of"])),
-    )
-    period = Period(unit=request.period_unit, every=request.period_every)
-    features = calculate_features(
-        plain.rows,
-        as_of=request.as_of,
-        last_day=plain.last_day,
-        instalment=calculate_monthly_instalment(request.amount, request.instalments, period),
-        principal=request.amount,
-    )
+    request = read_request(application)
+    vector = calculate_vector(plain, request)
+    root, committed = calculate_vector_root(vector).hex(), application["features"]
     scores = []
     for said in application["assessed"]:
         model = decode_model(models[said["model"]]["text"].encode("ascii"))
-        bins = calculate_bins(plain, request, model)
+        bins = calculate_vector_bins(vector, model)
         result = model.assess(bins)
         again = (result.points, result.pd_ppm, result.band, list(result.reasons))
         told = (said["points"], said["pd_ppm"], said["band"], [one["code"] for one in said["reasons"]])
         scores.append({"model": said["model"], "bins": list(bins), "points": result.points, "equal": again == told})
-    return {"application": application, "features": features, "scores": scores}
-
-
-def _read_day(text: str) -> int:
-    return date.fromisoformat(text).toordinal()
+    return {
+        "application": application,
+        "features": {one.name: one.value for one in vector.values},
+        "features_salt_key": vector.salt_key.hex(),
+        "features_root": root,
+        "features_committed": None if committed is None else committed["root"] == root,
+        "scores": scores,
+    }

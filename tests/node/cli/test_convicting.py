@@ -46,6 +46,12 @@ async def test_an_opened_statement_shows_who_lied(desk: Desk) -> None:
     view["attestations"][1]["own"] = False
     judged = judge(plain, view, anchor, read_models(network))
     assert [one.verdict for one in judged] == ["false_bins", "dissenting"]
+    view["assessed"][0]["points"] -= 1
+    view["features"]["root"] = "00" * 32  # as if it had committed to features that the rows do not give
+    judged = judge(plain, view, anchor, read_models(network))
+    assert [one.verdict for one in judged] == ["false_features", "dissenting"]
+    view["features"] = None
+    assert judge(plain, view, anchor, read_models(network))[0].verdict == "true", "no root claims nothing"
     rows = plain.plain.rows
     edited = (*rows[:-1], msgspec.structs.replace(rows[-1], amount=rows[-1].amount + 1))
     forged = msgspec.structs.replace(plain, plain=msgspec.structs.replace(plain.plain, rows=edited))

@@ -43,6 +43,7 @@ async def test_everything_about_data_is_taken_away_in_one_file(desk: Desk) -> No
     assert score["model"] in file["models"]
     assert len(score["bins"]) == len(json.loads(file["models"][score["model"]])["table"])
     assert one["features"]["hist_days"] > 0
+    assert (one["features_root"], one["features_committed"]) == (one["application"]["features"]["root"], True)
     assert [entry["reader_name"] for entry in file["access_log"]["node"]["entries"]] == ["harbour"]
     assert file["access_log"]["holds"] is True
     assert [consent["purpose"] for consent in file["consents"]] == ["underwrite"]
@@ -67,7 +68,7 @@ async def test_more_readers_are_granted_listed_and_withdrawn(desk: Desk) -> None
         "consent", "grant", made["data"], "--reader", "jade", "--purpose", "research", "--days", "5", "--yes"
     )
     items = (await desk.sign("consent", "list"))["items"]
-    assert {one["purpose"] for one in items} == {"underwrite", "research"}
+    assert {(one["purpose"], one["scope"]) for one in items} == {("underwrite", "raw"), ("research", "raw")}
     consent = ObjectId(bytes.fromhex(given["consent"]))
     row = desk.node.ledger.books.state.need(CONSENTS, consent)
     assert row.grant.purpose is Purpose.RESEARCH
