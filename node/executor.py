@@ -12,7 +12,7 @@ import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from consensus.chain import Floor, make_point
 from node.gossip.fetch import NobodyHasItError
@@ -32,12 +32,20 @@ from protocol.ledger.records import Receipt
 from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction, is_bare
 
+T = TypeVar("T")
+
 SLICE_S: Final = 0.005
 DUE_PER_SLICE: Final = 20
 """Events of a day-roll between two looks at the clock: about two milliseconds."""
 BLOCKS_GATHERED_MAX: Final = 16
 SAVED_TOGETHER_MAX: Final = 1_024
 """Transactions in blocks that are saved at once, the last block's apart: what readers of the books may wait for."""
+SAVED_BEHIND_MAX: Final = 4_096
+"""The same while this node is behind: a row that many blocks change is written once. A crash costs half a second."""
+BLOCKS_BEHIND_MAX: Final = 64
+"""And so many blocks, which may be empty."""
+SAVED_BEHIND_S: Final = 0.25
+"""How long executed blocks wait for more to be saved with, while this node is behind."""
 DEAD_KEPT_MAX: Final = 4_096
 
 
@@ -100,6 +108,14 @@ class _Slice:
         if self.is_over:
             await asyncio.sleep(0)
             self._until_s = time.monotonic() + SLICE_S
+
+
+async def _is_ready(task: "asyncio.Task[T]", until_s: float) -> bool:
+    """Whether a task has ended, now or by a time of the loop's clock that may have passed."""
+    left_s = until_s - asyncio.get_running_loop().time()
+    if not task.done() and left_s > 0:
+        await asyncio.wait((task,), timeout=left_s)
+    return task.done()
 
 
 class Executor:
@@ -171,9 +187,12 @@ class Executor:
             self._filled.clear()
             await self._filled.wait()
 
-    def _gather_ahead(self) -> None:
-        """Begin to obtain the batches of the next blocks, so that a node that follows does not wait for each."""
-        for final in itertools.islice(self._queue, BLOCKS_GATHERED_MAX):
+    def _gather_ahead(self, executed: int = 0) -> None:
+        """Begin to obtain the batches of the next blocks, so that a node that follows does not wait for each.
+
+        So many of the queue are `executed` and not saved.
+        """
+        for final in itertools.islice(self._queue, executed, executed + BLOCKS_GATHERED_MAX):
             height = final.block.header.height
             if height not in self._gathering:
                 self._gathering[height] = asyncio.ensure_future(self._gather(final.block))
@@ -217,23 +236,32 @@ class Executor:
         return found
 
     async def _execute_some(self) -> list[_Executed]:
-        """Execute the next block, and those behind it that are ready too, within bounds."""
+        """Execute the next block, and those behind it that are ready too, within bounds.
+
+        A node with more blocks to execute than it gathers is behind: nobody waits for its books, and it waits a moment
+        for more blocks.
+        """
+        behind = len(self._queue) > BLOCKS_GATHERED_MAX
+        blocks_max, count_max = (
+            (BLOCKS_BEHIND_MAX, SAVED_BEHIND_MAX) if behind else (len(self._queue), SAVED_TOGETHER_MAX)
+        )
         done: list[_Executed] = []
-        count = 0
-        while len(done) < len(self._queue) and count < SAVED_TOGETHER_MAX:
-            self._gather_ahead()
+        count, until_s = 0, 0.0
+        while len(done) < min(blocks_max, len(self._queue)) and count < count_max:
+            self._gather_ahead(len(done))
             final = self._queue[len(done)]
             needed = find_unknown(self._ledger.rules, final.block.header.height, self._ledger.rules_known)
             if needed is not None and not done:
                 raise needed
             if needed is not None:
                 break  # what comes before is saved first
-            gathering = self._gathering.get(final.block.header.height)
-            if done and (gathering is None or not gathering.done()):
+            gathering = self._gathering[final.block.header.height]
+            if done and not await _is_ready(gathering, until_s):
                 break
-            assert gathering is not None, "the first one is gathered"
             done.append(await self._execute(final, await gathering))
             count += len(done[-1].outcome.transactions)
+            if behind and len(done) == 1:
+                until_s = asyncio.get_running_loop().time() + SAVED_BEHIND_S
             if self._pictures is not None and self._pictures.is_due(final.block.header.height):
                 break
         return done

@@ -42,7 +42,7 @@ from protocol.validators import ValidatorSet, make_validator_set
 DATABASE: Final = "ledger.sqlite"
 VAULT: Final = "vault.sqlite"
 PAYLOADS: Final = "payload.log"
-COLLECTOR: Final = (10_000, 20, 10)  # objects, rounds, rounds: hardly anything here refers back to itself
+COLLECTOR: Final = (50_000, 20, 10)  # objects (10 MB), rounds, rounds: hardly anything here refers back to itself
 ROOTS_RECALLED: Final = 64  # heights: a header proposed before a restart names one of these
 
 

@@ -171,6 +171,45 @@ async def test_only_so_many_transactions_are_saved_together(monkeypatch: pytest.
     assert max(len(size) for size in sizes) > 1, "some were saved together"
 
 
+async def test_a_node_that_is_behind_saves_more_at_once_and_waits_a_moment_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More blocks wait than are gathered: one that comes late is still saved with those before it, within bounds."""
+    monkeypatch.setattr(executor_module, "BLOCKS_GATHERED_MAX", 3)
+    monkeypatch.setattr(executor_module, "BLOCKS_BEHIND_MAX", 4)
+    monkeypatch.setattr(executor_module, "SAVED_TOGETHER_MAX", 1)
+    monkeypatch.setattr(executor_module, "SAVED_BEHIND_S", 30.0)
+    here = Bench()
+    here.may_save.set()
+    blocks = [here.block(1) for _ in range(6)]
+    late = here.missing[blocks[1].batches[0].digest] = asyncio.Event()
+    async with here.running() as executor:
+        executor.enqueue(blocks, FINALIZATION)
+        await until(lambda: here.world.ledger.height == blocks[0].header.height)
+        await asyncio.sleep(0)
+        assert not here.saves, "it waits for the next one"
+        late.set()
+        await until(lambda: len(here.told) == 6)
+    assert [len(save) for save in here.saves] == [4, 1, 1]
+
+
+async def test_a_node_that_is_behind_saves_what_it_has_when_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that nobody brings holds up its own block alone here too."""
+    monkeypatch.setattr(executor_module, "BLOCKS_GATHERED_MAX", 1)
+    monkeypatch.setattr(executor_module, "SAVED_BEHIND_S", 0.01)
+    here = Bench()
+    here.may_save.set()
+    blocks = [here.block(1) for _ in range(3)]
+    late = here.missing[blocks[1].batches[0].digest] = asyncio.Event()
+    async with here.running() as executor:
+        executor.enqueue(blocks, FINALIZATION)
+        await until(lambda: len(here.told) == 1)
+        await executor.wait_settled()
+        late.set()
+        await until(lambda: len(here.told) == 3)
+    assert len(here.saves[0]) == 1
+
+
 async def test_a_blocks_commitment_lets_others_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two pieces of it everybody has a turn, so that a vote never waits for all of a large block."""
     monkeypatch.setattr(executor_module, "SLICE_S", -1.0)
