@@ -265,3 +265,19 @@ def test_the_pages_name_commands_and_options_that_exist(page: str) -> None:
             words.pop(0)
         options = {name for each in command.params for name in each.opts}
         assert {word for word in words if word.startswith("-")} <= options, line
+
+
+def test_an_observer_is_given_an_attester_key_once(tmp_path: Path, secret: Path) -> None:
+    """Sealed with the passphrase of its other keys, told by its public half, and never made a second time."""
+    home = tmp_path / "eye"
+    made = run("init", "eye", "--data-dir", home, "--role", "observer", "--observer", "--passphrase-file", secret)
+    assert json.loads(made.output)["attester_key"] is None
+    order = ("keys", "attester", "--dir", home, "--passphrase-file", secret, "--json")
+    told = json.loads(run(*order).stdout)
+    assert list_keys(home)["attester"] is True
+    public = read_public_key(home, "attester")
+    assert public is not None
+    assert told["attester key"] == public.hex()
+    again = run(*order)
+    assert (again.exit_code, json.loads(again.stdout)["error"]["code"]) == (1, "key_held")
+    assert run("keys", "attester", "--dir", tmp_path / "none").exit_code != 0

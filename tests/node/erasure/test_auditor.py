@@ -15,6 +15,7 @@ from tests.node.core.chaintools import until
 from tests.node.erasure.world import NAMES, network
 
 
+@pytest.mark.long
 async def test_an_auditor_attests_is_shown_as_one_and_receipts_what_it_erased(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
