@@ -34,6 +34,7 @@ END_S: Final = 15.0
 POLL_S: Final = 0.02
 ENDS: Final = {1: "node_failed", 2: "start_refused"}
 """Exit codes of a node that ends by itself, and what its log says then."""
+RELEASE: Final = "node.cli.main"
 PORTS: Final = range(20_000, 32_000)
 
 
@@ -72,6 +73,8 @@ class Processes:
     def __init__(self, testnet: Testnet) -> None:
         self.testnet = testnet
         self.places: dict[str, NodePlace] = {place.name: place for place in testnet.nodes}
+        self.releases: dict[str, str] = {}
+        """Modules that run a node instead of this release, by its name."""
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._logs: dict[str, IO[Any]] = {}
 
@@ -130,7 +133,7 @@ class Processes:
         log = self._get_log(name).open("ab")
         self._logs[name] = log
         self._running[name] = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "node.cli.main", "start", "--data-dir", str(directory),
+            sys.executable, "-m", self.releases.get(name, RELEASE), "start", "--data-dir", str(directory),
             stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
             env={key: value for key, value in os.environ.items() if not key.startswith("LIUSHUI_")},
         )  # fmt: skip
@@ -209,9 +212,9 @@ class Processes:
         await self.spawn(name)
         return await self.read_end(name, {2: "start_refused"})
 
-    async def read_end(self, name: str, events: dict[int, str]) -> dict[str, Any]:
+    async def read_end(self, name: str, events: dict[int, str], timeout_s: float = END_S) -> dict[str, Any]:
         """What a node says that ends by itself: its last error in the log, which must fit its exit code."""
-        code = await self.wait_end(name)
+        code = await self.wait_end(name, timeout_s)
         said = [json.loads(line) for line in self.read_log(name) if line.startswith("{")]
         last: dict[str, Any] = next((one for one in reversed(said) if one["level"] == "error"), {})
         assert (code, last.get("event")) in events.items(), f"{name} ended with code {code}: {last}"
