@@ -2,8 +2,8 @@
 
     python -m tests.e2e.faults.newrelease start --data-dir DIR
 
-There are no such rules yet, so they are the present ones under the next number: what is tried is how a network goes from
-one to the other. Never part of what is shipped.
+There are no such rules yet, so they are the present ones under the next number: what is tried is how a network goes
+from one to the other. Never part of what is shipped.
 """
 
 import sys
