@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from protocol.limits import HISTORY_BLOCKS, SNAPSHOT_BEHIND, SNAPSHOT_INTERVAL
+from protocol.limits import API_UNITS_PER_S, HISTORY_BLOCKS, SNAPSHOT_BEHIND, SNAPSHOT_INTERVAL
 
 CONFIG_FILE = "config.toml"
 ENVIRONMENT_PREFIX = "LIUSHUI_"
@@ -67,6 +67,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     status_for: Literal["everybody", "tokens"] = "everybody"
     """Who may read /v1/status and /metrics: whoever reaches the API's port, or only bearer tokens with the scope
     `monitor` (node.tokens). /livez and /readyz answer everybody."""
+    api_units_per_s: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = API_UNITS_PER_S
+    """What one address, or one token, may ask of the API in the long run, in plain reads; heavier ones count several
+    times, submissions not at all. Behind a proxy everybody is one address. 0: no limit."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = True
     verify_processes: Annotated[int, msgspec.Meta(ge=-1, le=32)] = -1

@@ -51,7 +51,7 @@ class Gatekeeper:
 
     def admit(self, address: str) -> bool:
         """Whether a connection from here is served; then `leave` must follow."""
-        key = _find_key(address)
+        key = find_address_key(address)
         is_full = self._open.total() >= self._bounds.connections or self._open[key] >= self._bounds.per_address
         if not self._may_arrive(key) or is_full:
             self.refused += 1
@@ -61,7 +61,7 @@ class Gatekeeper:
 
     def leave(self, address: str) -> None:
         """A connection that was admitted has ended."""
-        key = _find_key(address)
+        key = find_address_key(address)
         self._open[key] -= 1
         if not self._open[key]:
             del self._open[key]
@@ -81,7 +81,7 @@ class Gatekeeper:
         return True
 
 
-def _find_key(address: str) -> bytes:
+def find_address_key(address: str) -> bytes:
     """What counts as one address; all that is unreadable counts as one."""
     try:
         packed = ipaddress.ip_address(address.partition("%")[0]).packed

@@ -38,13 +38,15 @@ class Buckets:
 class Requests:
     """What the API of one node was asked, by the address as it stands in the table, never as it was typed."""
 
-    __slots__ = ("answered", "reading")
+    __slots__ = ("answered", "limited", "reading")
 
     def __init__(self) -> None:
         self.answered: Counter[tuple[str, str]] = Counter()
         """By (address, class of status)."""
         self.reading = Buckets(WORK_S)
         """Of reads that wait for nothing."""
+        self.limited = 0
+        """Refused because their caller had asked for more than its share."""
 
 
 class Meters:

@@ -289,7 +289,12 @@ class Node:
         )
 
     def _make_settings(self) -> ApiSettings:
-        return ApiSettings(tokens=TokenRoom(Path(self._config.data_dir)), status_for=self._config.status_for)
+        config = self._config
+        return ApiSettings(
+            tokens=TokenRoom(Path(config.data_dir)),
+            status_for=config.status_for,
+            units_per_s=config.api_units_per_s,
+        )
 
     async def _serve_api(self) -> int:
         host, port = self._config.api_host, self._config.api_port

@@ -76,6 +76,10 @@ ACTIONS: Final[dict[str, tuple[str, str]]] = {
         "Erase documents that are not needed, or use another node.",
         "请删除不需要的文件，或使用其他节点。",
     ),
+    "too_many_requests": (
+        "Wait as long as Retry-After says, then go on more slowly.",
+        "请按 Retry-After 等待，然后放慢请求。",
+    ),
     "internal": (
         "Try again once; if it stays so, tell the operator the time and the address.",
         "请重试一次；若仍如此，请将时间和地址告知运维人员。",
@@ -97,6 +101,7 @@ DETAILS_ZH: Final[dict[str, str]] = {
     "This key is the node's own.": "这是本节点自己的密钥。",
     "This peer is not banned.": "该节点未被封禁。",
     "Send application/json.": "请发送 application/json。",
+    "This caller's share of the node is used up for now.": "该调用方在本节点的份额暂已用完。",
     "Its time is over.": "令牌已过期。",
     "This node does not know it, or no longer.": "本节点不认识该令牌，或令牌已被撤销。",
     "Send Authorization: Bearer with a token that has the scope {}.": (

@@ -19,7 +19,8 @@ from node.api.openapi import Endpoint, Handler, make_document
 from node.api.parameters import check_parameters
 from node.api.ports import NodePort
 from node.api.problems import problem_middleware
-from node.api.reading import NODE, NOW_MS, SCOPE, read_clock_ms, require_caller
+from node.api.reading import NODE, NOW_MS, SCOPE, read_clock_ms, read_steady_ms, require_caller
+from node.api.throttle import THROTTLE, Throttle, throttle_middleware
 from node.meters import Requests
 from node.tokens import Scope
 from protocol.ids import TimeMs
@@ -70,11 +71,13 @@ def make_app(
 ) -> web.Application:
     """The application over a node. `now_ms` judges the time of signed requests and of tokens."""
     endpoints = list_endpoints(settings)
-    middlewares = [meter_middleware, problem_middleware, settled_middleware]
+    middlewares = [meter_middleware, problem_middleware, throttle_middleware, settled_middleware]
     app = web.Application(middlewares=middlewares, client_max_size=REQUEST_BODY_BYTES_MAX)
     app[NODE] = node
     app[REQUESTS] = Requests()
     app[TOKENS] = settings.tokens
+    costs = {(one.method, one.path): one.cost for one in endpoints}
+    app[THROTTLE] = Throttle(settings.units_per_s, costs, read_steady_ms) if settings.units_per_s else None
     app[ROUTES] = tuple(dict.fromkeys(one.path for one in endpoints))
     app[NOW_MS] = now_ms
     app[tryit.DOCUMENT] = msgspec.json.encode(make_openapi(node.status().version, settings))

@@ -44,6 +44,8 @@ class Endpoint(NamedTuple):
     """A signature is asked for in some cases."""
     scope: Scope | None = None
     """A bearer token with this scope is asked for; instead of a signature, where there could be one."""
+    cost: int = 1
+    """Units of a caller's allowance (`node.api.throttle`); 0: it is not counted."""
     closable: bool = False
     """The settings can ask for a token with the scope `monitor`."""
 
@@ -124,7 +126,8 @@ def list_codes(one: Endpoint) -> tuple[str, ...]:
     showing: tuple[str, ...] = () if one.scope is None else ("token_invalid", "insufficient_scope")
     if one.scope is not None and not signing:
         showing = ("token_missing", *showing)
-    return tuple(dict.fromkeys(("internal", "malformed_request", *ids, *signing, *showing, *one.problems)))
+    limited = ("too_many_requests",) if one.cost else ()
+    return tuple(dict.fromkeys(("internal", "malformed_request", *limited, *ids, *signing, *showing, *one.problems)))
 
 
 def _make_operation(one: Endpoint, by_kind: dict[type, Any]) -> dict[str, Any]:

@@ -70,6 +70,9 @@ KINDS: Final[dict[str, Kind]] = {
     "upgrade_required": Kind(426, "This address is for websockets.", "该地址仅供 websocket 使用。"),
     "rejected": Kind(422, "The transaction was rejected.", "交易被拒绝。"),
     "quota_reached": Kind(429, "This account keeps as many documents here as it may.", "该账户的文件数量已达上限。"),
+    "too_many_requests": Kind(
+        429, "This caller asks for more than its share.", "该调用方的请求超出其份额。", retryable=True
+    ),
     "internal": Kind(500, "The node made a mistake; it has been logged.", "节点内部错误，已记录。", retryable=True),
     "bans_unusable": Kind(500, "This node cannot read or keep its bans.", "本节点无法读取或保存封禁名单。"),
     "busy": Kind(503, "The node is busy; try again shortly.", "节点繁忙，请稍后重试。", retryable=True),

@@ -34,6 +34,11 @@ def read_clock_ms() -> TimeMs:
     return TimeMs(time.time_ns() // 1_000_000)
 
 
+def read_steady_ms() -> int:
+    """Milliseconds of a clock that never steps: for allowances."""
+    return time.monotonic_ns() // 1_000_000
+
+
 def get_node(request: web.Request) -> NodePort:
     """The node this application serves."""
     return request.app[NODE]

@@ -103,9 +103,42 @@ class NodeClient:
         now_ms: Callable[[], TimeMs] | None = None,
         timeout_s: float | None = None,
     ) -> bytes:
-        """The bytes of a successful answer. Raises ApiError or NodeUnreachable."""
+        """The bytes of a successful answer. Raises ApiError or NodeUnreachable.
+
+        When this caller has asked for more than its share, nothing was done: it waits and asks again, up to a bound.
+        """
+        patience = _Patience(self._patience_s)
+        while True:
+            try:
+                return await self._call_once(
+                    method,
+                    path,
+                    query or {},
+                    body,
+                    content_type=content_type,
+                    signer=signer,
+                    now_ms=now_ms,
+                    timeout_s=timeout_s,
+                )
+            except ApiError as error:
+                if error.code != "too_many_requests" or patience.is_over(error.retry_after_s):
+                    raise
+                await patience.wait(error.retry_after_s)
+
+    async def _call_once(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: bytes | None,
+        *,
+        content_type: str,
+        signer: Signer | None,
+        now_ms: Callable[[], TimeMs] | None,
+        timeout_s: float | None,
+    ) -> bytes:
         assert self._session is not None, "enter the client before calling"
-        url = (self.url / path.lstrip("/")).with_query(query or {})
+        url = (self.url / path.lstrip("/")).with_query(query)
         headers = {} if body is None else {"Content-Type": content_type}
         if signer is not None:
             assert now_ms is not None, "a signed request names its time"
@@ -246,7 +279,7 @@ class NodeClient:
 
 
 class _Patience:
-    """When a busy node is asked again: at the time it names, or later and later; until the time is up."""
+    """When a node that was busy, or asked too much of, is asked again: when it says, or later and later."""
 
     def __init__(self, patience_s: float, chance: Callable[[], float] = random.random) -> None:
         self._chance = chance

@@ -251,6 +251,7 @@ def make_catalog(routes: tuple[str, ...]) -> tuple[Metric, ...]:
             "Requests, by address as it stands in the API's table, and class of status.",
             (Label("route", (*routes, OTHER)), Label("status", STATUS_CLASSES)),
         ),
+        Metric("api_limited", "counter", "Requests refused because their caller had asked for more than its share."),
         Metric("api_read_seconds", "histogram", "Answering a read that waits for nothing.", bounds=WORK_S),
     )
     return (*CONSENSUS, *TRANSACTIONS, *EXECUTION, *NETWORK, *api, *STORAGE, *ALERTS, *PROCESS)

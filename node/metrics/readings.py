@@ -76,6 +76,7 @@ def read_requests(requests: Requests, into: Readings) -> None:
     """What the API counted."""
     for (route, status), count in requests.answered.items():
         into.put("api_requests", count, route, status)
+    into.put("api_limited", requests.limited)
     into.put_buckets("api_read_seconds", requests.reading)
 
 

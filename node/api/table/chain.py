@@ -25,7 +25,7 @@ from protocol.ledger.rows import ProposalState
 _WAIT: Final = {"type": "integer", "minimum": 0, "maximum": WAIT_MS_MAX, "default": WAIT_MS_DEFAULT}
 
 CHAIN: Final = (
-    Endpoint("GET", "/livez", chain.get_live, "The process answers", LiveView),
+    Endpoint("GET", "/livez", chain.get_live, "The process answers", LiveView, cost=0),
     Endpoint(
         "GET",
         "/readyz",
@@ -33,9 +33,10 @@ CHAIN: Final = (
         "Whether the node can serve, and why not",
         ReadyView,
         other=((503, ReadyView),),
+        cost=0,
     ),
-    Endpoint("GET", "/metrics", get_metrics, "Counts and gauges for Prometheus", "text/plain", closable=True),
-    Endpoint("GET", "/v1/openapi.json", tryit.get_openapi, "This document", "application/json"),
+    Endpoint("GET", "/metrics", get_metrics, "Counts and gauges for Prometheus", "text/plain", closable=True, cost=20),
+    Endpoint("GET", "/v1/openapi.json", tryit.get_openapi, "This document", "application/json", cost=2),
     Endpoint("GET", "/v1/docs", tryit.get_docs, "This document as a page to try it, offline", "text/html"),
     Endpoint("GET", "/v1/docs/docs.js", tryit.get_docs_script, "The page's script", "text/javascript"),
     Endpoint("GET", "/v1/docs/docs.css", tryit.get_docs_style, "The page's style", "text/css"),
@@ -44,7 +45,12 @@ CHAIN: Final = (
     ),
     Endpoint("GET", "/v1/genesis", chain.get_genesis, "The network's founding document", Genesis),
     Endpoint(
-        "GET", "/v1/network", network.get_network, "Policy, members, models and pauses in force", network.NetworkView
+        "GET",
+        "/v1/network",
+        network.get_network,
+        "Policy, members, models and pauses in force",
+        network.NetworkView,
+        cost=3,
     ),
     Endpoint(
         "GET",
@@ -53,6 +59,7 @@ CHAIN: Final = (
         "What the validators vote on",
         ListView,
         query=(*PAGE, Query("state", "In this state.", one_of(ProposalState))),
+        cost=10,
     ),
     Endpoint("GET", "/v1/proposals/{id}", network.get_proposal, "A proposal", network.ProposalView, problems=READ),
     Endpoint(
@@ -75,6 +82,7 @@ CHAIN: Final = (
             "rejected",
             "busy",
         ),
+        cost=0,
     ),
     Endpoint(
         "GET",
@@ -92,6 +100,7 @@ CHAIN: Final = (
         "A receipt file that verifies offline",
         "application/octet-stream",
         problems=(*READ, "receipt_not_ready"),
+        cost=5,
     ),
     Endpoint(
         "GET",
@@ -100,6 +109,7 @@ CHAIN: Final = (
         "A block",
         BlockView,
         problems=("not_found", "history_pruned"),
+        cost=2,
     ),
     Endpoint(
         "GET",
@@ -109,6 +119,7 @@ CHAIN: Final = (
         "text/event-stream",
         query=EVENTS,
         problems=("busy", "history_pruned"),
+        cost=10,
     ),
     Endpoint(
         "GET",
@@ -118,6 +129,7 @@ CHAIN: Final = (
         WEBSOCKET,
         query=EVENTS,
         problems=("upgrade_required", "busy", "history_pruned"),
+        cost=10,
     ),
     Endpoint(
         "GET", "/v1/accounts/{id}", books.get_account, "An account, by id or key", books.AccountView, problems=READ
@@ -129,6 +141,7 @@ CHAIN: Final = (
         "Shares of an account that wait to leave pools, or left",
         ListView,
         query=PAGE,
+        cost=10,
     ),
     Endpoint(
         "GET",

@@ -21,6 +21,7 @@ LENDING: Final = (
         "Lenders' pools",
         ListView,
         query=PAGE,
+        cost=10,
     ),
     Endpoint("GET", "/v1/pools/{id}", books.get_pool, "A pool", views.PoolView, problems=READ),
     Endpoint(
@@ -30,6 +31,7 @@ LENDING: Final = (
         "Products",
         ListView,
         query=PAGE,
+        cost=10,
     ),
     Endpoint("GET", "/v1/products/{id}", books.get_product, "A product", views.ProductView, problems=READ),
     Endpoint(
@@ -46,6 +48,7 @@ LENDING: Final = (
         problems=("not_permitted",),
         may_sign=True,
         scope=Scope.READ_PRIVATE,
+        cost=10,
     ),
     Endpoint(
         "GET",
@@ -54,9 +57,16 @@ LENDING: Final = (
         "An application with scores, decisions, reasons and offers",
         views.ApplicationView,
         problems=READ,
+        cost=5,
     ),
     Endpoint(
-        "GET", "/v1/offers/{id}", books.get_offer, "An offer with its whole cost", offers.OfferView, problems=READ
+        "GET",
+        "/v1/offers/{id}",
+        books.get_offer,
+        "An offer with its whole cost",
+        offers.OfferView,
+        problems=READ,
+        cost=5,
     ),
     Endpoint(
         "GET",
@@ -70,9 +80,16 @@ LENDING: Final = (
             Query("lender", "Of this account.", HEX),
             Query("state", "In this state.", one_of(LoanState)),
         ),
+        cost=10,
     ),
     Endpoint(
-        "GET", "/v1/loans/{id}", loans.get_loan, "A loan, its schedule and history", loanviews.LoanView, problems=READ
+        "GET",
+        "/v1/loans/{id}",
+        loans.get_loan,
+        "A loan, its schedule and history",
+        loanviews.LoanView,
+        problems=READ,
+        cost=5,
     ),
     Endpoint(
         "GET",
@@ -82,6 +99,7 @@ LENDING: Final = (
         ListView,
         query=(PAGE[0], Query("after", "Position height-index to go on behind.", POSITION)),
         problems=(*READ, "history_pruned"),
+        cost=10,
     ),
     Endpoint(
         "GET",
@@ -91,6 +109,7 @@ LENDING: Final = (
         ListView,
         query=PAGE,
         problems=READ,
+        cost=10,
     ),
     Endpoint(
         "GET",
@@ -100,6 +119,7 @@ LENDING: Final = (
         ListView,
         query=PAGE,
         problems=READ,
+        cost=10,
     ),
     Endpoint(
         "GET",
@@ -108,6 +128,7 @@ LENDING: Final = (
         "What paying on a lease's residual from today would be",
         offers.QuoteView,
         problems=(*READ, "no_terms"),
+        cost=5,
     ),
     Endpoint("GET", "/v1/disputes/{id}", loans.get_dispute, "A dispute", loans.DisputeView, problems=READ),
     Endpoint("GET", "/v1/amendments/{id}", loans.get_amendment, "An amendment", loans.AmendmentView, problems=READ),
@@ -118,6 +139,7 @@ LENDING: Final = (
         "What accepting an amendment today would sign",
         offers.QuoteView,
         problems=(*READ, "no_terms"),
+        cost=5,
     ),
     Endpoint(
         "GET",
@@ -126,6 +148,7 @@ LENDING: Final = (
         "Credit lines",
         ListView,
         query=(*PAGE, Query("borrower", "Of this account.", HEX)),
+        cost=10,
     ),
     Endpoint("GET", "/v1/lines/{id}", goods.get_line, "A credit line", goods.LineView, problems=READ),
     Endpoint(
@@ -139,6 +162,7 @@ LENDING: Final = (
             Query("instalments", "In how many it is repaid.", _AMOUNT, required=True),
         ),
         problems=(*READ, "no_terms"),
+        cost=5,
     ),
     Endpoint(
         "GET",
@@ -147,6 +171,7 @@ LENDING: Final = (
         "Registered things",
         ListView,
         query=(*PAGE, Query("owner", "Whose title this account holds.", HEX)),
+        cost=10,
     ),
     Endpoint("GET", "/v1/assets/{id}", goods.get_asset, "A registered thing", goods.AssetView, problems=READ),
 )

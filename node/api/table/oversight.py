@@ -25,6 +25,7 @@ OVERSIGHT: Final = (
             Query("format", "csv for a table.", one_of(("json", "csv"), default="json")),
         ),
         problems=READ,
+        cost=20,
     ),
     Endpoint(
         "GET",
@@ -35,6 +36,7 @@ OVERSIGHT: Final = (
         problems=("not_found", "not_permitted"),
         signed=True,
         scope=Scope.READ_PRIVATE,
+        cost=20,
     ),
     Endpoint(
         "GET",
@@ -45,6 +47,7 @@ OVERSIGHT: Final = (
         problems=("not_permitted",),
         signed=True,
         scope=Scope.READ_PRIVATE,
+        cost=20,
     ),
     Endpoint(
         "GET",
@@ -55,6 +58,7 @@ OVERSIGHT: Final = (
         problems=(*READ, "not_permitted"),
         signed=True,
         scope=Scope.READ_PRIVATE,
+        cost=2,
     ),
     Endpoint(
         "GET",
@@ -72,6 +76,7 @@ OVERSIGHT: Final = (
         problems=("not_found", "not_permitted"),
         signed=True,
         scope=Scope.READ_PRIVATE,
+        cost=10,
     ),
     Endpoint(
         "GET",
@@ -83,11 +88,12 @@ OVERSIGHT: Final = (
         problems=("not_found", "busy", "not_permitted"),
         signed=True,
         scope=Scope.READ_PRIVATE,
+        cost=10,
     ),
-    Endpoint("GET", "/v1/trial-balance", reports.get_trial_balance, "All books", reports.TrialBalanceView),
-    Endpoint("GET", "/v1/data", rights.list_data, "Anchors of statements", ListView, query=(*PAGE, OWNER)),
+    Endpoint("GET", "/v1/trial-balance", reports.get_trial_balance, "All books", reports.TrialBalanceView, cost=20),
+    Endpoint("GET", "/v1/data", rights.list_data, "Anchors of statements", ListView, query=(*PAGE, OWNER), cost=10),
     Endpoint("GET", "/v1/data/{id}", rights.get_data, "A statement's anchor on the ledger", DataView, problems=READ),
-    Endpoint("GET", "/v1/consents", rights.list_consents, "Who may read what", ListView, query=(*PAGE, OWNER)),
+    Endpoint("GET", "/v1/consents", rights.list_consents, "Who may read what", ListView, query=(*PAGE, OWNER), cost=10),
     Endpoint(
         "GET",
         "/v1/erasures",
@@ -95,6 +101,7 @@ OVERSIGHT: Final = (
         "Orders to erase data, with the receipts given and missing",
         ListView,
         query=(*PAGE, OWNER, Query("state", "In this state.", one_of(rights.STATES))),
+        cost=10,
     ),
     Endpoint(
         "GET", "/v1/erasures/{id}", rights.get_erasure, "The order to erase data", rights.ErasureView, problems=READ
@@ -115,6 +122,7 @@ OVERSIGHT: Final = (
             "storage_full",
         ),
         signed=True,
+        cost=20,
     ),
     Endpoint(
         "GET",
@@ -124,6 +132,7 @@ OVERSIGHT: Final = (
         "application/msgpack",
         problems=READ,
         signed=True,
+        cost=20,
     ),
     Endpoint(
         "GET",
@@ -133,5 +142,6 @@ OVERSIGHT: Final = (
         AccessLogView,
         problems=READ,
         signed=True,
+        cost=10,
     ),
 )

@@ -24,5 +24,6 @@ PROOFS: Final = (
         ),
         problems=("not_permitted", "proof_not_ready"),
         may_sign=True,
+        cost=20,
     ),
 )
