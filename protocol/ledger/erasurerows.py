@@ -26,7 +26,7 @@ class Erasure(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid
     wake_ms: TimeMsField | None = None
     """When it is looked at again: the end of what it waits for, or of the time for receipts."""
     holders: tuple[AccountIdField, ...] = ()
-    """Each owes a receipt: members whose node signed by itself when it fell due, and those that were ever granted it."""
+    """Each owes a receipt: members whose node signed by itself as it fell due, and whoever was ever granted it."""
     receipts: tuple[Erased, ...] = ()
     overdue: bool = False
     """The time for receipts is over, and some were missing."""
