@@ -18,8 +18,8 @@ from node.verifier import Verifier
 from protocol.batch import Batch, BatchRef, calculate_batch_digest, calculate_transaction_id
 from protocol.codec import CodecError, decode, encode
 from protocol.ids import BatchDigest, PublicKey, TransactionId
-from protocol.limits import BATCH_BYTES_MAX, TRANSACTION_BYTES_MAX
-from protocol.messages import BatchReply, GetBatch, Message, PushBatch
+from protocol.limits import BATCH_BYTES_MAX, BATCHES_PER_REPLY_MAX, FRAME_BYTES_MAX, TRANSACTION_BYTES_MAX
+from protocol.messages import Batches, BatchReply, GetBatch, GetBatches, Message, PushBatch
 from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction, is_bare
 
@@ -29,6 +29,8 @@ PUSH_GRACE_S: Final = 0.02  # a batch that a proposal names is usually on its wa
 LOOK_AGAIN_MS: Final = 1_000  # how often it is asked what is to be pushed again
 SIGNATURES_PER_S: Final = 4_096  # of pushed batches, per peer: under a quarter of one core (55 us each)
 SIGNATURES_AT_ONCE: Final = 8_192  # what a peer that was quiet may cause in one go
+REPLIES_MAX: Final = 4 * BATCHES_PER_REPLY_MAX  # asked for and waiting for verification; a dropped one is asked again
+REPLY_BYTES: Final = FRAME_BYTES_MAX // 2  # of several batches in one frame: a vote never waits longer behind it
 BATCH_WEIGHT_MAX: Final = BATCH_BYTES_MAX + TRANSACTION_BYTES_MAX + 65_536
 
 
@@ -52,8 +54,8 @@ class Named(NamedTuple):
 class BatchStore(Protocol):
     """What is asked of the database."""
 
-    async def read_batch(self, digest: BatchDigest) -> bytes | None:
-        """Canonical bytes of a batch that a saved block orders."""
+    async def read_batches(self, digests: Sequence[BatchDigest]) -> dict[BatchDigest, bytes]:
+        """Canonical bytes of those batches that saved blocks order."""
 
 
 class Mesh(Protocol):
@@ -103,6 +105,9 @@ class BatchRoom:
         self._waiters: dict[BatchDigest, asyncio.Event] = {}
         self._final: Counter[BatchDigest] = Counter()
         """Wanted for execution: copies without sidecars will do."""
+        self._asking: dict[PublicKey, list[BatchDigest]] = {}
+        """What is asked of whom in this turn of the loop: what goes to one peer is one message."""
+        self._turn = 0
         self._fetcher: Fetcher[BatchDigest, HeldBatch | BatchInvalidError] = Fetcher(self._ask, mesh.get_connected)
         self.pushes_dropped = 0
         self.set_validators(validators, is_pushed_to=is_pushed_to)
@@ -260,53 +265,69 @@ class BatchRoom:
 
     # ------------------------------------------------------------------ batches that blocks order
 
-    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = (), *, in_haste: bool = False) -> HeldBatch:
+    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = ()) -> HeldBatch:
         """The batch a block orders, held from now on. Raises BatchInvalidError, or NobodyHasItError to ask again.
 
-        Unless `in_haste`, a validator first waits a moment for a push that is on its way. In haste is who executes what
-        is final; nobody else is given a batch whose sidecars are erased.
+        A validator first waits a moment for a push that is on its way. Nobody is given a batch whose sidecars are
+        erased here: that is for who executes what is final.
         """
-        if not in_haste:
-            held = await self._obtain(ref, first, in_haste=False)
-            if held.bare:
-                raise NobodyHasItError
-            return held
-        self._final[ref.digest] += 1
-        try:
-            return await self._obtain(ref, first, in_haste=True)
-        finally:
-            self._final[ref.digest] -= 1
-            if not self._final[ref.digest]:
-                del self._final[ref.digest]
-
-    async def _obtain(self, ref: BatchRef, first: Sequence[PublicKey], *, in_haste: bool) -> HeldBatch:
         digest = ref.digest
-        if (held := self._mempool.get(digest)) is not None:
-            return held
-        if self._grace_s and not in_haste and await self._has_come(digest):
-            held = self._mempool.get(digest)
-            if held is not None:
-                return held
-        if (saved := await self._read_saved(digest)) is not None:
-            stored = await self._verify(saved, OWN, may_be_bare=in_haste)
-            if isinstance(stored, HeldBatch):
-                return stored  # executed before: not held anew
+        if self._grace_s and self._mempool.get(digest) is None:
+            await self._has_come(digest)
+        held = self._mempool.get(digest) or (await self._read_saved((digest,), may_be_bare=False)).get(digest)
+        held = held or await self._fetch(digest, first)
+        if held.bare:
+            raise NobodyHasItError
+        return held
+
+    async def obtain_final(self, refs: Sequence[BatchRef]) -> list[HeldBatch]:
+        """The batches that a final block orders, in order; raises as `obtain` does. Their sidecars may be erased.
+
+        One look into the store and one message to a peer, another one for each block, instead of so many: a node that
+        follows obtains every batch of the network this way.
+        """
+        digests = [ref.digest for ref in refs]
+        found = {one: held for one in digests if (held := self._mempool.get(one)) is not None}
+        self._final.update(digests)
+        try:
+            found |= await self._read_saved([one for one in digests if one not in found], may_be_bare=True)
+            peers, self._turn = self._mesh.get_connected(), self._turn + 1
+            first = (peers[self._turn % len(peers)],) if peers else ()
+            missing = [one for one in digests if one not in found]
+            found |= zip(missing, await asyncio.gather(*(self._fetch(one, first) for one in missing)), strict=True)
+        finally:
+            self._final.subtract(digests)
+            self._final = +self._final
+        return [found[one] for one in digests]
+
+    async def _fetch(self, digest: BatchDigest, first: Sequence[PublicKey]) -> HeldBatch:
         found = await self._fetcher.fetch(digest, first)
         if isinstance(found, BatchInvalidError):
             raise found
         return found
 
-    async def _read_saved(self, digest: BatchDigest) -> Batch | None:
-        """A batch of a saved block; None also for one that the disk has damaged, since peers hold it too."""
+    async def _read_saved(self, digests: Sequence[BatchDigest], *, may_be_bare: bool) -> dict[BatchDigest, HeldBatch]:
+        """Those of saved blocks: they were executed before, and are not held anew."""
+        saved: dict[BatchDigest, HeldBatch] = {}
+        for digest, batch in (await self._read_batches(digests)).items():
+            held = await self._verify(batch, OWN, may_be_bare=may_be_bare)
+            if isinstance(held, HeldBatch):
+                saved[digest] = held
+        return saved
+
+    async def _read_batches(self, digests: Sequence[BatchDigest]) -> dict[BatchDigest, Batch]:
+        """Batches of saved blocks, without those that the disk has damaged, since peers hold them too."""
         try:
-            raw = await self._store.read_batch(digest)
-            return None if raw is None else decode(raw, Batch)
+            return {one: decode(raw, Batch) for one, raw in (await self._store.read_batches(digests)).items()}
         except CodecError:
-            return None
+            pass
         except StoreError as error:
             if error.code != "database_damaged":
                 raise
-            return None
+        whole: dict[BatchDigest, Batch] = {}
+        for one in digests if len(digests) > 1 else ():
+            whole |= await self._read_batches((one,))
+        return whole
 
     async def _has_come(self, digest: BatchDigest) -> bool:
         waiter = self._waiters.setdefault(digest, asyncio.Event())
@@ -327,13 +348,33 @@ class BatchRoom:
             self._mempool.add_wanted(held)
 
     def _ask(self, peer: PublicKey, digest: BatchDigest) -> bool:
-        return self._mesh.send(peer, GetBatch(digest=digest))
+        if not self._mesh.is_connected(peer):
+            return False
+        if not self._asking:
+            asyncio.get_running_loop().call_soon(self._send_asked)
+        self._asking.setdefault(peer, []).append(digest)
+        return True
+
+    def _send_asked(self) -> None:
+        asking, self._asking = self._asking, {}
+        for peer, digests in asking.items():
+            for start in range(0, len(digests), BATCHES_PER_REPLY_MAX):
+                some = tuple(digests[start : start + BATCHES_PER_REPLY_MAX])
+                if not self._mesh.send(peer, GetBatches(digests=some) if len(some) > 1 else GetBatch(digest=some[0])):
+                    for digest in some:
+                        self._fetcher.offer(digest, peer, None)
 
     def on_reply(self, peer: PublicKey, message: BatchReply) -> None:
         """A peer's answer; unasked ones are not looked at."""
-        if self._fetcher.is_wanted(message.digest) and len(self._replies) < INBOX_MAX:
+        if self._fetcher.is_wanted(message.digest) and len(self._replies) < REPLIES_MAX:
+            self._fetcher.heed(message.digest)
             self._replies.append((peer, message))
             self._replied.set()
+
+    def on_replies(self, peer: PublicKey, message: Batches) -> None:
+        """Several answers of a peer."""
+        for reply in message.replies:
+            self.on_reply(peer, reply)
 
     async def _take_replies(self) -> None:
         while True:
@@ -356,9 +397,25 @@ class BatchRoom:
 
     async def on_get(self, peer: PublicKey, message: GetBatch) -> None:
         """Hand a copy to a peer, or say that there is none."""
-        held = self._mempool.get(message.digest)
-        batch = held.batch if held is not None else await self._read_saved(message.digest)
-        self._mesh.send(peer, BatchReply(digest=message.digest, batch=batch))
+        found = await self._find_copies((message.digest,))
+        self._mesh.send(peer, BatchReply(digest=message.digest, batch=found.get(message.digest)))
+
+    async def on_get_several(self, peer: PublicKey, message: GetBatches) -> None:
+        """Hand copies to a peer: the first there is, and more while the frame has room."""
+        found = await self._find_copies(message.digests)
+        replies: list[BatchReply] = []
+        room = REPLY_BYTES
+        for digest in message.digests:
+            batch = found.get(digest)
+            weight = 0 if batch is None else len(encode(batch))
+            fits = weight <= room or room == REPLY_BYTES
+            room -= weight if fits else 0
+            replies.append(BatchReply(digest=digest, batch=batch if fits else None))
+        self._mesh.send(peer, Batches(replies=tuple(replies)))
+
+    async def _find_copies(self, digests: Sequence[BatchDigest]) -> dict[BatchDigest, Batch]:
+        held = {one: there.batch for one in digests if (there := self._mempool.get(one)) is not None}
+        return held | await self._read_batches([one for one in digests if one not in held])
 
     async def close(self) -> None:
         """End all searches."""

@@ -26,7 +26,7 @@ from node.upgrading import find_unknown
 from protocol.batch import BatchRef, Sidecar
 from protocol.block import Block, Header
 from protocol.certificate import Certificate
-from protocol.ids import Height, PublicKey, TransactionId
+from protocol.ids import Height, TransactionId
 from protocol.ledger.execute import Execution, Ledger
 from protocol.ledger.records import Receipt
 from protocol.rejections import Rejection
@@ -52,8 +52,8 @@ DEAD_KEPT_MAX: Final = 4_096
 class BatchSource(Protocol):
     """What is asked of the batch room."""
 
-    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = (), *, in_haste: bool = False) -> HeldBatch:
-        """The batch a block orders."""
+    async def obtain_final(self, refs: Sequence[BatchRef]) -> list[HeldBatch]:
+        """The batches that a final block orders."""
 
 
 class OutcomeSource(Protocol):
@@ -198,7 +198,7 @@ class Executor:
                 self._gathering[height] = asyncio.ensure_future(self._gather(final.block))
 
     async def _gather(self, block: Block) -> list[HeldBatch]:
-        held = list(await asyncio.gather(*(self._obtain(ref) for ref in block.batches)))
+        held = await self._obtain(block)
         bare = [
             transaction.id
             for batch in held
@@ -305,13 +305,13 @@ class Executor:
         outcome = Outcome(block, digest, final.finalization, self._point.mountains, batches, execution, executed)
         return _Executed(outcome, dead)
 
-    async def _obtain(self, ref: BatchRef) -> HeldBatch:
+    async def _obtain(self, block: Block) -> list[HeldBatch]:
         while True:
             try:
-                return await self._batches.obtain(ref, in_haste=True)
+                return await self._batches.obtain_final(block.batches)
             except NobodyHasItError:
-                # A quorum held it when the block was notarized: somebody will come back with it.
-                self._log.warning("batch_missing", digest=ref.digest, height=self.height + 1)
+                # A quorum held them when the block was notarized: somebody will come back with them.
+                self._log.warning("batch_missing", height=block.header.height)
 
     async def _save(self, done: Sequence[_Executed]) -> None:
         began_s = time.monotonic()

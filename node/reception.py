@@ -24,6 +24,7 @@ from protocol.certificate import Certificate, Vote
 from protocol.ids import BlockDigest, Epoch, Height, PublicKey, ValidatorIndex, View
 from protocol.limits import SYNC_BLOCKS_PER_REPLY_MAX, SYNC_HEADERS_PER_REPLY_MAX
 from protocol.messages import (
+    Batches,
     BatchReply,
     BlockReply,
     Blocks,
@@ -31,6 +32,7 @@ from protocol.messages import (
     ChunkReply,
     DocumentReply,
     GetBatch,
+    GetBatches,
     GetBlock,
     GetBlocks,
     GetCertificates,
@@ -138,6 +140,7 @@ class Reception:
             Status: self._on_status,
             PushBatch: batches.on_push,
             BatchReply: batches.on_reply,
+            Batches: batches.on_replies,
             BlockReply: duties.on_block_reply,
             Blocks: self._on_blocks,
             DocumentReply: documents.on_reply,
@@ -145,6 +148,7 @@ class Reception:
             GetBlock: lambda peer, message: self._serve(peer, self._answer_block(peer, message)),
             GetBlocks: lambda peer, message: self._serve(peer, self._answer_blocks(peer, message)),
             GetBatch: lambda peer, message: self._serve(peer, batches.on_get(peer, message)),
+            GetBatches: lambda peer, message: self._serve(peer, batches.on_get_several(peer, message)),
             GetDocument: lambda peer, message: self._serve(peer, self._answer_document(peer, message)),
             GetSnapshots: snapshots.on_get_snapshots,
             GetManifest: snapshots.on_get_manifest,

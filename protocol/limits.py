@@ -60,6 +60,7 @@ BATCHES_HELD_MAX: Final = 4_096  # unfinalised batches in memory
 GUESTS_MAX: Final = 16  # nodes that only read and belong to no member, where a node is open to them
 PEER_QUEUE_FRAMES_MAX: Final = 2_048  # frames waiting for one slow peer before it is dropped
 SYNC_BLOCKS_PER_REPLY_MAX: Final = 64
+BATCHES_PER_REPLY_MAX: Final = 64  # all of one block; half a frame is filled with them, and at least one
 SYNC_HEADERS_PER_REPLY_MAX: Final = 1_024  # at most 0.3 MiB beside the blocks' 0.2: one frame
 PAST_BLOCKS_MAX: Final = 32  # blocks whose replaced rows are kept for proofs; a state is named 16 later at most
 PAST_ROWS_MAX: Final = 512  # replaced rows that a proof goes back over: about three milliseconds of hashing

@@ -25,6 +25,7 @@ from protocol.ids import (
     ViewField,
 )
 from protocol.limits import (
+    BATCHES_PER_REPLY_MAX,
     DOCUMENT_BYTES_MAX,
     SNAPSHOT_CHUNK_BYTES_MAX,
     SNAPSHOTS_KEPT,
@@ -248,6 +249,18 @@ class OutcomeReply(msgspec.Struct, frozen=True, array_like=True, kw_only=True, f
     recorded: RecordedReceipt | None
 
 
+class GetBatches(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=28):
+    """Ask for several batches by digest: whoever executes what is final wants all of a block."""
+
+    digests: Annotated[tuple[BatchDigestField, ...], msgspec.Meta(min_length=1, max_length=BATCHES_PER_REPLY_MAX)]
+
+
+class Batches(msgspec.Struct, frozen=True, array_like=True, kw_only=True, forbid_unknown_fields=True, tag=29):
+    """Several batches asked for; no batch for one that the node does not hold, or has no room for in this frame."""
+
+    replies: Annotated[tuple[BatchReply, ...], msgspec.Meta(min_length=1, max_length=BATCHES_PER_REPLY_MAX)]
+
+
 Message = (
     Propose
     | Vote
@@ -276,6 +289,8 @@ Message = (
     | ChunkReply
     | GetOutcome
     | OutcomeReply
+    | GetBatches
+    | Batches
 )
 """Any frame between nodes."""
 

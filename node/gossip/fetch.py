@@ -32,6 +32,8 @@ class _Search(Generic[V]):
         """Done when what is sought was found, or denied by whoever is being asked. A future and no task: a node that
         catches up asks thousands of times."""
         self.asked: PublicKey | None = None
+        self.heeded = 0
+        """Answers that have come and are being checked: whoever was asked is not silent."""
         self.ever_asked: dict[PublicKey, bool] = {}
 
 
@@ -73,12 +75,19 @@ class Fetcher(Generic[K, V]):
             task = held[1]
         return await asyncio.shield(task)
 
+    def heed(self, key: K) -> None:
+        """An answer has come: nobody else is asked until it was checked and offered."""
+        held = self._searches.get(key)
+        if held is not None:
+            held[0].heeded += 1
+
     def offer(self, key: K, peer: PublicKey, value: V | None) -> None:
         """A peer's checked answer; None when it does not have it (or brought something else)."""
         held = self._searches.get(key)
         if held is None:
             return
         search = held[0]
+        search.heeded = max(0, search.heeded - 1)
         if value is not None:
             if not search.found.done():
                 search.found.set_result(value)
@@ -127,6 +136,8 @@ class Fetcher(Generic[K, V]):
         if not search.found.done():
             search.news = asyncio.get_running_loop().create_future()
             await asyncio.wait((search.news,), timeout=timeout_s)
+            while search.heeded and not search.news.done():
+                await asyncio.wait((search.news,), timeout=timeout_s)
         return search.found.done()
 
 

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 from node.allowance import Allowance
 from protocol.certificate import Certificate, Vote
 from protocol.codec import CodecError
-from protocol.limits import DOCUMENT_BYTES_MAX, FRAME_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX
+from protocol.limits import BATCHES_PER_REPLY_MAX, DOCUMENT_BYTES_MAX, FRAME_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX
 from protocol.messages import (
+    Batches,
     BatchReply,
     BlockReply,
     Blocks,
@@ -23,6 +24,7 @@ from protocol.messages import (
     ChunkReply,
     DocumentReply,
     GetBatch,
+    GetBatches,
     GetBlock,
     GetBlocks,
     GetCertificates,
@@ -92,6 +94,8 @@ KINDS: Final[dict[type[object], Kind]] = {
     PushBatch: Kind(Priority.BATCH, FRAME_BYTES_MAX, 400, 2_048),
     GetBatch: Kind(Priority.BATCH, _ASKING, 2_000, 8_192),
     BatchReply: Kind(Priority.BATCH, FRAME_BYTES_MAX, 2_000, 8_192),
+    GetBatches: Kind(Priority.BATCH, _ASKING + 34 * BATCHES_PER_REPLY_MAX, 200, 1_024),
+    Batches: Kind(Priority.BATCH, FRAME_BYTES_MAX, 200, 1_024),
     GetDocument: Kind(Priority.DOCUMENT, _ASKING, 20, 128),
     DocumentReply: Kind(Priority.DOCUMENT, DOCUMENT_BYTES_MAX + _REPLY_HEAD, 20, 128),
     GetBlocks: Kind(Priority.SYNC, _ASKING, 200, 1_024),

@@ -16,8 +16,10 @@ from protocol.batch import Batch
 from protocol.ids import PublicKey
 from protocol.limits import GUESTS_MAX
 from protocol.messages import (
+    Batches,
     BatchReply,
     GetBatch,
+    GetBatches,
     GetBlock,
     GetBlocks,
     GetCertificates,
@@ -29,18 +31,24 @@ from protocol.messages import (
 )
 
 HEARD: Final = frozenset(
-    {GetBlocks, GetBlock, GetBatch, GetCertificates, GetOutcome, GetSnapshots, GetManifest, GetChunk}
+    {GetBlocks, GetBlock, GetBatch, GetBatches, GetCertificates, GetOutcome, GetSnapshots, GetManifest, GetChunk}
 )
 SHARE: Final = 8
 STATUS_EVERY_S: Final = 2.0
 
 
 def make_fit(message: Message) -> Message:
-    """What a guest gets of a message: a batch without its sidecars, which its digest does not cover."""
-    if not isinstance(message, BatchReply) or message.batch is None:
-        return message
-    items = tuple(msgspec.structs.replace(item, sidecars=()) for item in message.batch.items)
-    return msgspec.structs.replace(message, batch=Batch(items=items))
+    """What a guest gets of a message: batches without their sidecars, which their digests do not cover."""
+    if isinstance(message, Batches):
+        return Batches(replies=tuple(map(_strip, message.replies)))
+    return _strip(message) if isinstance(message, BatchReply) else message
+
+
+def _strip(reply: BatchReply) -> BatchReply:
+    if reply.batch is None:
+        return reply
+    items = tuple(msgspec.structs.replace(item, sidecars=()) for item in reply.batch.items)
+    return msgspec.structs.replace(reply, batch=Batch(items=items))
 
 
 class Guests:

@@ -34,7 +34,7 @@ from node.store.parts import (
     shorten,
 )
 from node.store.schema import PRAGMAS, READER_PRAGMAS, SCHEMA_VERSION, TABLES
-from node.store.sidecars import COUNT_OF_DATA, KEPT_FROM, READ, empty_journal, erase_of_data, erase_up_to, join_batch
+from node.store.sidecars import COUNT_OF_DATA, KEPT_FROM, READ_OF, empty_journal, erase_of_data, erase_up_to, join_batch
 from protocol.batch import Batch, calculate_transaction_id
 from protocol.block import Block, Header, calculate_genesis_digest
 from protocol.certificate import Certificate
@@ -197,6 +197,10 @@ class ChainStore:
         except sqlite3.Error as error:
             raise explain(error, None) from error
 
+    async def _fetch_of(self, sql: str, keys: Sequence[bytes]) -> list[sqlite3.Row]:
+        """Rows of a query about several keys, which stand at its `{places}`."""
+        return await self._fetch(sql.format(places=", ".join("?" * len(keys))), tuple(keys)) if keys else []
+
     async def load_tip(self) -> SavedTip:
         """The last saved block; at height 0 the exec_root is empty, since only the ledger knows the genesis state."""
         base = await self._read_meta("base")
@@ -302,10 +306,17 @@ class ChainStore:
 
     async def read_batch(self, digest: BatchDigest) -> bytes | None:
         """Canonical bytes of a batch that a saved block orders, with those of its sidecars that are not erased."""
-        rows = await self._fetch("SELECT raw FROM batches WHERE digest = ?", (digest,))
-        left = await self._fetch(READ, (digest,))
+        return (await self.read_batches((digest,))).get(digest)
+
+    async def read_batches(self, digests: Sequence[BatchDigest]) -> dict[BatchDigest, bytes]:
+        """The same of several, by digest; what no saved block orders is left out."""
+        query = "SELECT digest, raw FROM batches WHERE digest IN ({places})"
+        found = {row[0]: row[1] for row in await self._fetch_of(query, digests)}
+        left: dict[bytes, list[tuple[int, bytes]]] = {digest: [] for digest in found}
+        for digest, position, raw in await self._fetch_of(READ_OF, tuple(found)):
+            left[digest].append((position, raw))
         try:
-            return join_batch(rows[0][0], [(row[0], row[1]) for row in left]) if rows else None
+            return {digest: join_batch(raw, left[digest]) for digest, raw in found.items()}
         except CodecError as error:
             raise _damaged(error) from error
 

@@ -37,7 +37,9 @@ TABLES: Final = (
         position INTEGER NOT NULL,
         PRIMARY KEY (data, batch, position)) WITHOUT ROWID""",
 )
-READ: Final = "SELECT position, raw FROM sidecars WHERE batch = ? ORDER BY position"
+READ_OF: Final = "SELECT batch, position, raw FROM sidecars WHERE batch IN ({places}) ORDER BY batch, position"
+"""Of so many batches as have a place."""
+_READ: Final = "SELECT position, raw FROM sidecars WHERE batch = ? ORDER BY position"
 KEPT_FROM: Final = "sidecars_from"
 """Key in `meta`: the first height whose bins were not erased for their age."""
 ERASED: Final = b"\0"
@@ -120,7 +122,7 @@ def read_whole_batch(connection: sqlite3.Connection, digest: bytes) -> bytes | N
     None when it is not there. Raises CodecError for what was never written so.
     """
     row = connection.execute("SELECT raw FROM batches WHERE digest = ?", (digest,)).fetchone()
-    return None if row is None else join_batch(row[0], connection.execute(READ, (digest,)).fetchall())
+    return None if row is None else join_batch(row[0], connection.execute(_READ, (digest,)).fetchall())
 
 
 def erase_of_data(connection: sqlite3.Connection, data: ObjectId) -> int:

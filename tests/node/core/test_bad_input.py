@@ -34,6 +34,7 @@ from protocol.ids import (
     View,
 )
 from protocol.messages import (
+    Batches,
     BatchReply,
     BlockReply,
     Blocks,
@@ -41,6 +42,7 @@ from protocol.messages import (
     ChunkReply,
     DocumentReply,
     GetBatch,
+    GetBatches,
     GetBlock,
     GetBlocks,
     GetCertificates,
@@ -224,12 +226,14 @@ def make_nonsense(chain_id: ChainId) -> list[Message]:
         *(BlockReply(digest=NOWHERE, block=block) for block in (*blocks, None)),
         PushBatch(batch=batch),
         BatchReply(digest=BatchDigest(NOWHERE), batch=batch),
+        Batches(replies=(BatchReply(digest=BatchDigest(NOWHERE), batch=batch),) * 2),
         DocumentReply(digest=Digest(NOWHERE), envelope=b"\xc1"),
         GetCertificates(epoch=Epoch(7), view_from=View(HUGE)),
         GetBlocks(height_from=Height(HUGE), count=64),
         GetBlocks(height_from=Height(0), count=1),
         GetBlock(digest=NOWHERE),
         GetBatch(digest=BatchDigest(NOWHERE)),
+        GetBatches(digests=(BatchDigest(NOWHERE),) * 2),
         GetDocument(digest=Digest(NOWHERE)),
         GetSnapshots(),
         Snapshots(offers=(SnapshotOffer(height=Height(HUGE), digest=Digest(NOWHERE)),) * 2),
@@ -270,5 +274,15 @@ async def test_a_member_that_talks_nonsense_is_heard_out_and_changes_nothing(
         assert net.nodes["ada"].mempool.transactions == 0
 
 
-_ANSWERS = {Certificates, Blocks, BlockReply, BatchReply, DocumentReply, Snapshots, ManifestReply, ChunkReply}
+_ANSWERS = {
+    Certificates,
+    Blocks,
+    BlockReply,
+    BatchReply,
+    Batches,
+    DocumentReply,
+    Snapshots,
+    ManifestReply,
+    ChunkReply,
+}
 _GREETINGS = {Hello, *(kind for kind in Message.__args__ if kind.__name__ == "HelloProof")}

@@ -7,18 +7,20 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from node import batches as batches_module
 from node.allowance import Allowance
 from node.batches import (
     BATCH_WEIGHT_MAX,
     INBOX_BYTES_MAX,
     INBOX_MAX,
     PUSH_GRACE_S,
+    REPLY_BYTES,
     SIGNATURES_AT_ONCE,
     SIGNATURES_PER_S,
     BatchInvalidError,
     BatchRoom,
 )
-from node.gossip.fetch import Fetcher, NobodyHasItError
+from node.gossip.fetch import REPLY_FIRST_S, Fetcher, NobodyHasItError
 from node.mempool import HeldBatch, Mempool
 from node.store.chain import StoreError
 from node.verifier import REMEMBERED_MAX, Opening, Verdict, Verifier
@@ -32,7 +34,7 @@ from protocol.batch import (
 )
 from protocol.crypto import KeySigner
 from protocol.ids import BatchDigest, ChainId, Digest, ModelId, PublicKey, TransactionId
-from protocol.messages import BatchReply, GetBatch, Message, PushBatch
+from protocol.messages import Batches, BatchReply, GetBatch, GetBatches, Message, PushBatch
 from protocol.rejections import Rejection
 from protocol.transactions.envelope import Transaction, sign_transaction
 from tests.node.core.chaintools import CHAIN, SENDER, make_held, make_item, make_transaction, until
@@ -80,10 +82,10 @@ class Around:
     def is_connected(self, peer: PublicKey) -> bool:
         return peer in self.connected
 
-    async def read_batch(self, digest: BatchDigest) -> bytes | None:
+    async def read_batches(self, digests: Sequence[BatchDigest]) -> dict[BatchDigest, bytes]:
         if self.fault is not None:
             raise self.fault
-        return self.stored.get(digest)
+        return {one: self.stored[one] for one in digests if one in self.stored}
 
     def asked(self) -> list[PublicKey]:
         """Who was asked for a batch, in order."""
@@ -248,7 +250,7 @@ async def test_a_peer_whose_batches_carry_many_signatures_waits_and_others_and_a
         await asyncio.sleep(0.05)
         assert here.held_calls == 2, "A is in debt by as much as it may spend in one go"
         held = make_held([make_item(5)])
-        wanted = asyncio.create_task(here.room.obtain(held.ref, (A,), in_haste=True))
+        wanted = asyncio.create_task(here.room.obtain(held.ref, (A,)))
         await until(lambda: here.asked() == [A])
         here.room.on_reply(A, BatchReply(digest=held.digest, batch=held.batch))
         assert (await wanted).digest == held.digest
@@ -286,6 +288,8 @@ async def test_a_batch_on_its_way_is_awaited_and_not_asked_for() -> None:
     """A push that arrives within the grace costs no request."""
     async with around() as here:
         held = make_held([make_item(1)])
+        assert here.room._grace_s == PUSH_GRACE_S
+        here.room._grace_s = 30.0
         wanted = asyncio.create_task(here.room.obtain(held.ref, (A,)))
         await asyncio.sleep(PUSH_GRACE_S / 4)
         here.room.on_push(A, PushBatch(batch=held.batch))
@@ -351,6 +355,80 @@ async def test_unasked_replies_are_not_looked_at_and_copies_are_handed_from_pool
         assert here.asked() == []
 
 
+async def test_batches_of_a_final_block_are_asked_for_in_one_message_and_those_of_the_next_of_another() -> None:
+    """They come in order, whoever brought which; those that are held or saved here are not asked for."""
+    async with around() as here:
+        pooled, stored, *others = (make_held([make_item(i)]) for i in range(6))
+        here.mempool.add_batch(pooled)
+        here.stored[stored.digest] = stored.raw
+        refs = [one.ref for one in (others[0], pooled, others[1], stored, others[2])]
+        wanted = asyncio.create_task(here.room.obtain_final(refs))
+        await until(lambda: len(here.sent) == 1)
+        ((peer, message),) = here.sent
+        assert message == GetBatches(digests=tuple(one.digest for one in others[:3]))
+        brought = [BatchReply(digest=one.digest, batch=one.batch) for one in others[:2]]
+        here.room.on_replies(peer, Batches(replies=(*brought, BatchReply(digest=others[2].digest, batch=None))))
+        await until(lambda: len(here.sent) == 2)
+        other, message = here.sent[1]
+        assert other != peer
+        assert message == GetBatch(digest=others[2].digest)
+        here.room.on_reply(other, BatchReply(digest=others[2].digest, batch=others[2].batch))
+        assert [one.digest for one in await wanted] == [ref.digest for ref in refs]
+        following = asyncio.create_task(here.room.obtain_final([others[3].ref]))
+        await until(lambda: len(here.sent) == 3)
+        assert here.sent[2][0] != peer
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_several_batches_are_handed_out_as_far_as_a_frame_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first there is goes whatever it weighs, others while there is room; what is left out is said not to be."""
+    async with around() as here:
+        held = [make_held([make_item(i)]) for i in range(4)]
+        for one in held[:2]:
+            here.mempool.add_batch(one)
+        here.stored = {one.digest: one.raw for one in held[2:]}
+        nowhere = BatchDigest(bytes(32))
+        message = GetBatches(digests=(nowhere, *(one.digest for one in held)))
+        for room, count in ((1, 1), (2 * len(held[0].raw), 2), (REPLY_BYTES, 4)):
+            monkeypatch.setattr(batches_module, "REPLY_BYTES", room)
+            await here.room.on_get_several(C, message)
+            there = [BatchReply(digest=one.digest, batch=one.batch) for one in held[:count]]
+            gone = [BatchReply(digest=one.digest, batch=None) for one in held[count:]]
+            expected = Batches(replies=(BatchReply(digest=nowhere, batch=None), *there, *gone))
+            assert here.sent.pop() == (C, expected)
+
+
+async def test_one_damaged_row_does_not_keep_the_others_of_its_block_from_being_read() -> None:
+    """Each is then read by itself."""
+    async with around() as here:
+        good, bad = make_held([make_item(1)]), make_held([make_item(2)])
+        here.stored = {good.digest: good.raw, bad.digest: b"\xc1"}
+        await here.room.on_get_several(C, GetBatches(digests=(bad.digest, good.digest)))
+        replies = (BatchReply(digest=bad.digest, batch=None), BatchReply(digest=good.digest, batch=good.batch))
+        assert here.sent == [(C, Batches(replies=replies))]
+
+
+async def test_nobody_else_is_asked_while_an_answer_is_being_checked() -> None:
+    """Verifying what came takes longer than a peer may be silent; what proves wrong is asked for elsewhere."""
+    asked: list[PublicKey] = []
+
+    def ask(peer: PublicKey, key: bytes) -> bool:
+        asked.append(peer)
+        return True
+
+    fetcher: Fetcher[bytes, int] = Fetcher(ask, lambda: (A, B))
+    wanted = asyncio.create_task(fetcher.fetch(b"x", (A,)))
+    await until(lambda: asked == [A])
+    fetcher.heed(b"x")
+    await asyncio.sleep(1.5 * REPLY_FIRST_S)
+    assert asked == [A]
+    fetcher.offer(b"x", A, None)
+    await until(lambda: asked == [A, B])
+    fetcher.offer(b"x", B, 1)
+    assert await wanted == 1
+
+
 async def test_a_search_gives_up_in_time_and_two_who_want_the_same_share_it() -> None:
     """Nobody connected, or nobody has it: NobodyHasItError, and nothing stays behind."""
     asked: list[PublicKey] = []
@@ -389,10 +467,10 @@ async def test_a_damaged_row_is_asked_of_peers_and_a_failing_disk_is_a_fault() -
         batch = Batch(items=(make_item(1),))
         held = make_held([make_item(1)])
         here.fault = StoreError("database_damaged", "a row is damaged")
-        wanted = asyncio.create_task(here.room.obtain(held.ref, in_haste=True))
+        wanted = asyncio.create_task(here.room.obtain_final([held.ref]))
         await until(lambda: here.asked() != [])
         here.room.on_reply(here.asked()[0], BatchReply(digest=held.digest, batch=batch))
-        assert (await wanted).digest == held.digest
+        assert (await wanted)[0].digest == held.digest
         here.fault = StoreError("disk_failed", "the disk failed")
         with pytest.raises(StoreError):
-            await here.room.obtain(make_held([make_item(2)]).ref, in_haste=True)
+            await here.room.obtain_final([make_held([make_item(2)]).ref])

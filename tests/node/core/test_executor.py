@@ -19,7 +19,7 @@ from protocol.batch import Batch, BatchItem, BatchRef
 from protocol.block import Block, Header
 from protocol.certificate import Certificate, VoteKind
 from protocol.codec import encode
-from protocol.ids import ZERO_DIGEST, BatchDigest, BlockDigest, Epoch, Height, PublicKey, TimeMs, View
+from protocol.ids import ZERO_DIGEST, BatchDigest, BlockDigest, Epoch, Height, TimeMs, View
 from protocol.ledger.execute import Execution
 from protocol.money import Amount
 from protocol.transactions.envelope import Transaction
@@ -64,10 +64,11 @@ class Bench:
         )
         self.height = int(ledger.height)
 
-    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = (), *, in_haste: bool = False) -> HeldBatch:
-        if ref.digest in self.missing:
-            await self.missing[ref.digest].wait()
-        return self.held[ref.digest]
+    async def obtain_final(self, refs: Sequence[BatchRef]) -> list[HeldBatch]:
+        for ref in refs:
+            if ref.digest in self.missing:
+                await self.missing[ref.digest].wait()
+        return [self.held[ref.digest] for ref in refs]
 
     async def save_blocks(self, outcomes: Sequence[Outcome], genesis_rows: Sequence[Any]) -> None:
         await self.may_save.wait()

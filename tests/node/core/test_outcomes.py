@@ -147,8 +147,8 @@ class Follower:
             on_executed=lambda _execution, _block: None,
         )
 
-    async def obtain(self, ref: BatchRef, first: Sequence[PublicKey] = (), *, in_haste: bool = False) -> HeldBatch:
-        return self.held[ref.digest]
+    async def obtain_final(self, refs: Sequence[BatchRef]) -> list[HeldBatch]:
+        return [self.held[ref.digest] for ref in refs]
 
     async def save_blocks(self, outcomes: Sequence[Outcome], genesis_rows: Sequence[Any]) -> None:
         self.saves += outcomes
@@ -280,8 +280,8 @@ class Batches:
             is_pushed_to=False,
         )
 
-    async def read_batch(self, digest: BatchDigest) -> bytes | None:
-        return None
+    async def read_batches(self, digests: Sequence[BatchDigest]) -> dict[BatchDigest, bytes]:
+        return {}
 
     def get_connected(self) -> tuple[PublicKey, ...]:
         return (PEER,)
@@ -305,7 +305,7 @@ async def test_an_erased_copy_is_for_execution_and_never_for_a_vote() -> None:
     held = HeldBatch(here.bare, (history.transaction,), OWN, 0, encode(here.bare))
     intake = asyncio.create_task(here.room.run_intake())
     try:
-        found = await here.room.obtain(held.ref, in_haste=True)
+        (found,) = await here.room.obtain_final([held.ref])
         assert found.bare
         assert found.transactions[0].id == history.transaction.id
         with pytest.raises(NobodyHasItError):

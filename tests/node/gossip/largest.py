@@ -24,6 +24,7 @@ from protocol.ledger.records import Assessed, ExecLink, Made, Receipt
 from protocol.limits import (
     BATCH_BYTES_MAX,
     BATCH_TRANSACTIONS_MAX,
+    BATCHES_PER_REPLY_MAX,
     BLOCK_BATCHES_MAX,
     BLOCK_TRANSACTIONS_MAX,
     DOCUMENT_BYTES_MAX,
@@ -41,6 +42,7 @@ from protocol.messages import (
     ChunkReply,
     DocumentReply,
     GetBatch,
+    GetBatches,
     GetBlock,
     GetBlocks,
     GetCertificates,
@@ -155,6 +157,7 @@ LARGEST: Final[tuple[Message, ...]] = (
     GetKeyUse(other=Digest(BYTES)),
     KeyUse(node_key=PublicKey(BYTES), instance=Digest(BYTES), other=Digest(BYTES), signature=SIGNATURE),
     GetBatch(digest=_DIGEST),
+    GetBatches(digests=(_DIGEST,) * BATCHES_PER_REPLY_MAX),
     GetDocument(digest=_DIGEST),
     DocumentReply(digest=_DIGEST, envelope=bytes(DOCUMENT_BYTES_MAX)),
     GetBlocks(height_from=Height(U53), count=SYNC_BLOCKS_PER_REPLY_MAX, known=Height(U53)),
@@ -166,4 +169,4 @@ LARGEST: Final[tuple[Message, ...]] = (
     GetOutcome(transaction=TransactionId(BYTES), height=Height(U53), named=Height(U53)),
     OutcomeReply(transaction=TransactionId(BYTES), recorded=RECORDED),
 )
-"""Missing are those that a whole frame bounds and nothing else: PushBatch, BatchReply, Blocks, ManifestReply."""
+"""Missing are those that a whole frame bounds alone: PushBatch, BatchReply, Batches, Blocks, ManifestReply."""

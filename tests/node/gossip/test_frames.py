@@ -11,12 +11,12 @@ from node.gossip.handshake import make_hello
 from protocol.codec import CodecError, encode
 from protocol.ids import BatchDigest
 from protocol.limits import DOCUMENT_BYTES_MAX, FRAME_BYTES_MAX
-from protocol.messages import BatchReply, Blocks, GetBatch, GetSnapshots, ManifestReply, Message, PushBatch
+from protocol.messages import Batches, BatchReply, Blocks, GetBatch, GetSnapshots, ManifestReply, Message, PushBatch
 from tests.node.gossip.largest import LARGEST
 from tests.node.gossip.test_handshake_rules import CHALLENGE, ONE
 from tests.node.gossip.test_mesh import QUESTION, SIGNERS, greet_by_hand, raw_socket, station, until
 
-WHOLE_FRAME = {PushBatch, BatchReply, Blocks, ManifestReply}
+WHOLE_FRAME = {PushBatch, BatchReply, Batches, Blocks, ManifestReply}
 
 
 def name_kind(value: object) -> str:

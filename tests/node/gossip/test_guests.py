@@ -15,7 +15,7 @@ from protocol.codec import encode
 from protocol.crypto import KeySigner
 from protocol.ids import BatchDigest, Digest, ModelId, PublicKey
 from protocol.limits import GUESTS_MAX
-from protocol.messages import BatchReply, DocumentReply, GetBatch, HelloProof, PushBatch, decode_message
+from protocol.messages import Batches, BatchReply, DocumentReply, GetBatch, HelloProof, PushBatch, decode_message
 from tests.node.gossip.largest import LARGEST
 from tests.node.gossip.test_mesh import (
     MEMBERS,
@@ -97,7 +97,9 @@ async def test_a_guest_gets_batches_without_bins_and_their_digest_holds() -> Non
         assert [one.sidecars for one in got.batch.items] == [(), ()]
         assert calculate_batch_digest([calculate_transaction_id(one.transaction) for one in got.batch.items]) == digest
         assert decode_message(await member.receive_bytes()) == reply
-    assert make_fit(BatchReply(digest=digest, batch=None)) == BatchReply(digest=digest, batch=None)
+    nothing = BatchReply(digest=digest, batch=None)
+    assert make_fit(nothing) == nothing
+    assert make_fit(Batches(replies=(reply, nothing))) == Batches(replies=(make_fit(reply), nothing))
     assert make_fit(PushBatch(batch=batch)) == PushBatch(batch=batch)
 
 

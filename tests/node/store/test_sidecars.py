@@ -97,6 +97,9 @@ async def test_a_batch_is_read_as_it_was_saved(scene: Scene) -> None:
     assert await scene.store.read_batch(digest) == scene.raw[digest]
     plain = await scene.save(scene.make_plain())
     assert await scene.store.read_batch(plain) == scene.raw[plain]
+    wanted = (BatchDigest(bytes(32)), digest, plain)
+    assert await scene.store.read_batches(wanted) == {one: scene.raw[one] for one in (digest, plain)}
+    assert await scene.store.read_batches(()) == {}
     connection = sqlite3.connect(scene.path)
     try:
         assert all(SECRET not in row[0] for row in connection.execute("SELECT raw FROM batches"))

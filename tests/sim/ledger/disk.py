@@ -276,9 +276,9 @@ class SimStore:
                 return one.block.header.height, one.finalization
         return None
 
-    async def read_batch(self, digest: BatchDigest) -> bytes | None:
-        """A batch that a saved block orders."""
-        return self._disk.batches.get(digest)
+    async def read_batches(self, digests: Sequence[BatchDigest]) -> dict[BatchDigest, bytes]:
+        """Batches that saved blocks order."""
+        return {one: raw for one in digests if (raw := self._disk.batches.get(one)) is not None}
 
     async def find_transaction(self, transaction_id: TransactionId) -> StoredTransaction | None:
         """An executed transaction."""

@@ -13,7 +13,7 @@ from protocol.block import Block, calculate_batches_root
 from protocol.certificate import VoteKind, calculate_vote_bytes
 from protocol.codec import encode
 from protocol.ids import BatchDigest
-from protocol.messages import BatchReply, GetBatch, Message, Propose, PushBatch
+from protocol.messages import Batches, BatchReply, GetBatch, GetBatches, Message, Propose, PushBatch
 from tests.sim.ledger.node import LedgerNode
 
 TICK_MS = 300
@@ -72,6 +72,10 @@ class Liar(LedgerNode):
             del self.seen[:-SEEN_MAX]
         if isinstance(message, GetBatch) and (batch := self.made.get(BatchDigest(message.digest))) is not None:
             self.world.network.send(self, source, BatchReply(digest=message.digest, batch=batch))
+            return
+        if isinstance(message, GetBatches) and any(BatchDigest(one) in self.made for one in message.digests):
+            replies = [BatchReply(digest=one, batch=self.made.get(BatchDigest(one))) for one in message.digests]
+            self.world.network.send(self, source, Batches(replies=tuple(replies)))
             return
         super().hear(source, message)
 
