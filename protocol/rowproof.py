@@ -199,6 +199,14 @@ def _check_progress(proof: RowProof, exec_root: Digest, known: Trusted) -> RowFa
     return RowFault.CONFLICT if against else None
 
 
+def is_conflict(one: Trusted, other: Trusted) -> bool:
+    """Whether what two proofs showed to be final cannot both be: then more validators sign falsely than may."""
+    states = one.height == other.height > 0 and one.exec_root != other.exec_root
+    first, second = one.header, other.header
+    blocks = first is not None and second is not None and first.height == second.height and first != second
+    return states or blocks
+
+
 def _describe(
     proof: RowProof, exec_root: Digest, genesis: Genesis, validators: ValidatorSet, known: Trusted
 ) -> VerifiedRows:

@@ -114,7 +114,7 @@ def node_option(function: F) -> F:
         envvar=NODE_ENVIRONMENT,
         default=NODE_DEFAULT,
         show_default=True,
-        callback=_check_url,
+        callback=check_url,
         help="Address of a node's API.",
     )(function)
 
@@ -184,7 +184,8 @@ def passphrase_options(function: F) -> F:
     )(function)
 
 
-def _check_url(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def check_url(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """An address as typed, without a slash at its end."""
     if not value.startswith(("http://", "https://")):
         raise click.BadParameter(f"{value!r} is not an address like {NODE_DEFAULT}.")
     return value.rstrip("/")

@@ -81,7 +81,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "tx": Entry("node.cli.tx:tx", "Send, draft and co-sign any transaction type."),
     "receipt": Entry("node.cli.receipt:receipt", "Say what became of a transaction, and fetch its receipt."),
     "audit": Entry("node.cli.audit:audit", "Check a node's whole database again, from the genesis on."),
-    "verify": Entry("node.cli.verify:verify", "Verify a receipt offline, with no node at all."),
+    "verify": Entry("node.cli.verify:verify", "Verify a receipt, or a proof of rows, offline, with no node at all."),
+    "light": Entry("node.cli.light:light", "Read balances, loans and pools from nodes that need not be trusted."),
     "completion": Entry("node.cli.completion:completion", "Print what makes a shell complete commands and options."),
 }
 

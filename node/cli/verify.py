@@ -1,4 +1,4 @@
-"""`liushui verify`: what a receipt file proves, with no node, no network and no trust in who handed it over."""
+"""`liushui verify`: what a receipt or a proof of rows proves, with no node and no trust in who handed it over."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from node.cli.common import UnverifiedError, fail, json_option, print_facts, pri
 
 
 @click.command()
-@click.argument("receipt", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("path", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--genesis",
     "genesis_path",
@@ -18,16 +18,23 @@ from node.cli.common import UnverifiedError, fail, json_option, print_facts, pri
     help="The network's genesis.json, from a place you trust.",
 )
 @json_option
-def verify(*, receipt: Path, genesis_path: Path, as_json: bool) -> None:
-    """Verify RECEIPT against the genesis: signatures, execution, finalization. Exit code 4 when it does not hold."""
-    from protocol.genesis import GenesisError, decode_genesis
-    from protocol.receipt import RECEIPT_FILE_BYTES_MAX, ReceiptFault, verify_receipt_file
+def verify(*, path: Path, genesis_path: Path, as_json: bool) -> None:
+    """Verify FILE, a receipt or a proof of rows, against the genesis: signatures, execution, finalization.
 
-    raw = _read(receipt, RECEIPT_FILE_BYTES_MAX + 1)
+    Exit code 4 when it does not hold.
+    """
+    from protocol.genesis import GenesisError, decode_genesis
+    from protocol.receipt import ReceiptFault, verify_receipt_file
+    from protocol.rowproof import ROW_PROOF_BYTES_MAX, is_row_proof
+
+    raw = _read(path, ROW_PROOF_BYTES_MAX + 1)
     try:
         genesis = decode_genesis(_read(genesis_path, 16_777_216))
     except GenesisError as error:
         fail("genesis_invalid", f"{genesis_path}: {error}.")
+    if is_row_proof(raw):
+        _verify_rows(raw, genesis, as_json)
+        return
     proved = verify_receipt_file(raw, genesis)
     if isinstance(proved, ReceiptFault):
         raise UnverifiedError(proved.code, proved.sentence)
@@ -40,6 +47,36 @@ def verify(*, receipt: Path, genesis_path: Path, as_json: bool) -> None:
         f" in {_tell_epoch(proved.epoch)}."
     )
     print_facts((name, ", ".join(value) if isinstance(value, list) else value) for name, value in facts.items())
+
+
+def _verify_rows(raw: bytes, genesis: Any, as_json: bool) -> None:
+    from node.cli.lightwords import format_time, plain
+    from node.client.light import decode_rows
+    from protocol.ledger.state import TABLES
+    from protocol.rowproof import RowFault, verify_row_proof
+
+    proved = verify_row_proof(raw, genesis)
+    if isinstance(proved, RowFault):
+        raise UnverifiedError(proved.code, proved.sentence)
+    rows = {f"{TABLES[number].name}:{key.hex() or '-'}": row for (number, key), row in decode_rows(proved).items()}
+    facts: dict[str, Any] = {
+        "network": genesis.name,
+        "height": proved.height,
+        "named_by_header": proved.header.height,
+        "header_time": format_time(proved.last.time_ms),
+        "epoch": proved.last.epoch,
+        "signed_by": list(proved.signers),
+    }
+    if as_json:
+        print_json({"verified": True, **facts, "rows": {name: plain(row) for name, row in rows.items()}})
+        return
+    click.echo(
+        f"Proved: after height {proved.height} these rows stood so, and a quorum of the network's validators finalised"
+        f" it in {_tell_epoch(proved.last.epoch)}."
+    )
+    print_facts((name, ", ".join(value) if isinstance(value, list) else value) for name, value in facts.items())
+    for name, row in rows.items():
+        click.echo(f"{name}: {'not there' if row is None else _tell(row)}")
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -90,5 +127,7 @@ def _tell(fact: Any) -> str:
             return value.hex()
         return [plain(each) for each in value] if isinstance(value, tuple) else value
 
+    if not isinstance(fact, msgspec.Struct):
+        return str(fact)
     fields = ((field.name, getattr(fact, field.name)) for field in msgspec.structs.fields(fact))
     return f"{type(fact).__name__}({', '.join(f'{name}={plain(value)}' for name, value in fields)})"
