@@ -4,7 +4,8 @@ Every request is signed. Alerts are numbered as this node raised them; another l
 here, and never an alert for a key that may not see it.
 """
 
-import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -12,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from node.api.answers import Hex32, IsoDay
-from node.api.events import KEEP_ALIVE_S, SLOW_WRITE_S, STREAMS, STREAMS_MAX
+from node.api.events import KEEP_ALIVE_S, counted, write_or_part
 from node.api.ports import NodePort
 from node.api.problems import ProblemError
 from node.api.reading import get_limit, get_node, get_number, parse_hex32, require_caller, respond
@@ -188,35 +189,27 @@ async def stream_alerts(request: web.Request) -> web.StreamResponse:
     if given is not None and not (given.isascii() and given.isdecimal() and len(given) <= 16):
         raise ProblemError("malformed_request", "A position in this stream is an alert's serial.")
     position = _get_after(request, desk.store.newest) if given is None else int(given)
-    streams = request.app[STREAMS]
-    if len(streams) >= STREAMS_MAX:
-        raise ProblemError("busy", f"This node serves {STREAMS_MAX} streams at once.", retry_after_ms=5_000)
-    task = asyncio.current_task()
-    assert task is not None, "handlers run in a task"
-    streams.add(task)
     response = web.StreamResponse(
         status=HTTPStatus.OK, headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
     )
-    try:
+    with counted(request), suppress(ConnectionResetError, ConnectionAbortedError):  # clients go, as clients do
         await response.prepare(request)
-        await _pump(response, desk, wanted, position)
-    except (ConnectionResetError, ConnectionAbortedError, TimeoutError):
-        if request.transport is not None:
-            request.transport.close()  # gone, or took nothing for too long: it resumes behind its last serial
-    finally:
-        streams.discard(task)
+        await response.write(b"retry: 1000\n\n")
+        async for text, reached in _read_on(desk, wanted, position):
+            if not await write_or_part(request, response, text, str(reached)):
+                break
     return response
 
 
-async def _pump(response: web.StreamResponse, desk: AlertDesk, wanted: Wanted, position: int) -> None:
-    await response.write(b"retry: 1000\n\n")
+async def _read_on(desk: AlertDesk, wanted: Wanted, position: int) -> AsyncIterator[tuple[bytes, int]]:
+    """Alerts for this reader as they are raised, each piece with the serial up to which it brings him."""
     while True:
         newest = await desk.store.wait_beyond(position, KEEP_ALIVE_S)
         if newest <= position:
-            text = b": still here\n\n"
-        else:
-            found = await desk.store.read(position, PAGE_ITEMS_MAX)
-            position = found[-1].serial if found else newest
-            text = b"".join(format_alert(view_alert(one)) for one in found if wanted.take(one))
+            yield b": still here\n\n", position
+            continue
+        found = await desk.store.read(position, PAGE_ITEMS_MAX)
+        position = found[-1].serial if found else newest
+        text = b"".join(format_alert(view_alert(one)) for one in found if wanted.take(one))
         if text:
-            await asyncio.wait_for(response.write(text), SLOW_WRITE_S)
+            yield text, position

@@ -128,19 +128,23 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
                 position = (events[-1].height, events[-1].index)
             else:
                 text = b": still here\n\n"
-            if text and not await _write(request, response, text, position):
+            if text and not await write_or_part(request, response, text, f"{position[0]}-{position[1]}"):
                 break
     return response
 
 
-async def _write(request: web.Request, response: web.StreamResponse, text: bytes, position: Position) -> bool:
-    """False when the client took nothing for too long: it finds the farewell behind what is already on its way."""
+async def write_or_part(request: web.Request, response: web.StreamResponse, text: bytes, resume_after: str) -> bool:
+    """Send a piece of a stream of server-sent events, which brings the client up to the position `resume_after`.
+
+    False when the client took nothing for too long: it finds the farewell behind what is already on its way.
+    """
     try:
         await asyncio.wait_for(response.write(text), SLOW_WRITE_S)
     except TimeoutError:
         transport = request.transport
         if transport is not None:
-            farewell = b'event: dropped\ndata: {"reason":"slow_client","resume_after":"%d-%d"}\n\n' % position
+            said = msgspec.json.encode({"reason": "slow_client", "resume_after": resume_after})
+            farewell = b"event: dropped\ndata: %s\n\n" % said
             transport.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(farewell), farewell))
             transport.close()
             asyncio.get_running_loop().call_later(FAREWELL_S, transport.abort)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import re
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,14 @@ import pytest
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
+from node.api import alerts, events
 from node.api.alerts import AlertPage, AlertView
 from node.api.app import make_app
+from node.api.signing import sign_request
 from node.client.http import ApiError, NodeClient
 from node.config import NodeConfig
 from node.monitor.desk import AlertDesk, open_desk
-from node.monitor.records import AlertRecord, make_loan_alert
+from node.monitor.records import AlertRecord, StoredAlert, make_loan_alert
 from protocol.crypto import KeySigner
 from protocol.ids import Height, ObjectId, TimeMs
 from scoring.warning import Alert
@@ -146,6 +150,52 @@ async def test_the_stream_resumes_behind_a_serial(desk: tuple[DevNode, AlertDesk
     with pytest.raises(ApiError) as caught:
         await collect(client, node, "harbour", 1, resume="x")
     assert caught.value.code == "malformed_request"
+
+
+async def test_a_slow_reader_is_told_where_to_resume(
+    desk: tuple[DevNode, AlertDesk, NodeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes nothing finds the word `dropped` behind what was on its way, with the serial of the last alert."""
+    monkeypatch.setattr(events, "SLOW_WRITE_S", 0.2)
+    node, opened, client = desk
+    (one, *_) = await opened.store.read(0, 1)
+
+    async def wait_beyond(position: int, within_s: float) -> int:
+        await asyncio.sleep(0)
+        return position + 200
+
+    async def read_again(position: int, limit: int) -> list[StoredAlert]:
+        return [one._replace(serial=position + number) for number in range(1, limit + 1)]
+
+    monkeypatch.setattr(opened.store, "wait_beyond", wait_beyond)
+    monkeypatch.setattr(opened.store, "read", read_again)
+    parted = asyncio.Event()
+
+    async def note(*given: Any) -> bool:
+        goes_on = await events.write_or_part(*given)
+        if not goes_on:
+            parted.set()
+        return goes_on
+
+    monkeypatch.setattr(alerts, "write_or_part", note)
+    path = "/v1/alerts/stream?after=0"
+    signature = sign_request(sign_as("harbour"), "GET", path, node.now_ms())
+    loop, taken = asyncio.get_running_loop(), b""
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        raw.setblocking(False)
+        await loop.sock_connect(raw, (client.url.host, client.url.port))
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nLiushui-Signature: {signature}\r\n\r\n"
+        await loop.sock_sendall(raw, head.encode())
+        async with asyncio.timeout(60):
+            await parted.wait()
+            while chunk := await loop.sock_recv(raw, 1_048_576):
+                taken += chunk
+    told = re.findall(rb'event: dropped\ndata: {"reason":"slow_client","resume_after":"(\d+)"}', taken)
+    serials = [int(found) for found in re.findall(rb"\nid: (\d+)\n", taken)]
+    assert serials == list(range(1, len(serials) + 1))
+    assert [int(found) for found in told] == [serials[-1]]
+    assert taken.endswith(b"0\r\n\r\n")
 
 
 async def test_an_alert_is_kept_once_and_loses_its_evidence_when_the_statement_is_erased(
