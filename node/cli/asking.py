@@ -12,7 +12,7 @@ import click
 from node.cli.common import fail
 from node.cli.remote import read_clock_ms, read_genesis
 from node.client.borrower import CONSENT_MS, list_lenders
-from node.client.consent import pick_underwriting
+from node.client.consent import FEATURES_TEXTS, pick_underwriting
 from node.client.http import ApiError, NodeClient
 from node.client.network import Network, Organisation, list_auditors, read_network
 from protocol.ids import PublicKey
@@ -28,6 +28,8 @@ class Plan(NamedTuple):
     """Products that answer by themselves to what is asked for: so many decisions can be waited for."""
     auditors: tuple[Organisation, ...] = ()
     """Who is to read it as well and to attest, without lending."""
+    apart: tuple[Organisation, ...] = ()
+    """Who is to read its features alone."""
 
     @property
     def readers(self) -> tuple[Organisation, ...]:
@@ -43,10 +45,11 @@ async def make_plan(
     terms: dict[str, Any],
     lenders: tuple[str, ...],
     auditors: tuple[str, ...] = (),
+    features_to: tuple[str, ...] = (),
     genesis_path: Path | None,
 ) -> Plan:
-    """The plan, or the end of the command: wrong_network, lender_unknown, auditor_unknown, account_unknown, or what
-    `_count_products` says.
+    """The plan, or the end of the command: wrong_network, lender_unknown, auditor_unknown, member_unknown,
+    reader_twice, account_unknown, or what `_count_products` says.
     """
     genesis = await read_network(client)
     if genesis_path is not None and read_genesis(genesis_path).calculate_chain_id() != genesis.calculate_chain_id():
@@ -66,10 +69,22 @@ async def make_plan(
         if error.code != "not_found":
             raise
         fail("account_unknown", "No account belongs to your key: open it with liushui account open. Nothing was sent.")
-    chosen = tuple(one for one in known if not lenders or one.name in lenders)
+    apart = _pick_apart(genesis, features_to, {*lenders, *auditors})
+    # Who is named for features alone is not among "all lenders".
+    chosen = tuple(one for one in known if (one.name in lenders if lenders else one.name not in features_to))
     also = tuple(one for one in watching if one.name in auditors)
     decisions = await _count_products(client, chosen, currency, {**terms, "readers": len(chosen) + len(also)})
-    return Plan(genesis, chosen, decisions, also)
+    return Plan(genesis, chosen, decisions, also, apart)
+
+
+def _pick_apart(genesis: Network, names: tuple[str, ...], others: set[str]) -> tuple[Organisation, ...]:
+    """Members that are to read features alone."""
+    known = {one.name: one for one in genesis.members}
+    if strangers := sorted(set(names) - set(known)):
+        fail("member_unknown", f"{', '.join(strangers)} is no member of this network: see liushui status.")
+    if twice := sorted(set(names) & others):
+        fail("reader_twice", f"{', '.join(twice)} would read the statement and its features: name it once.")
+    return tuple(known[name] for name in dict.fromkeys(names))
 
 
 async def _count_products(
@@ -131,4 +146,8 @@ def show_consent(plan: Plan, language: str, *, automated: bool = True) -> None:
     if plan.auditors:
         also = ", ".join(one.name for one in plan.auditors)
         told += f"\n审计机构：{also}" if language == "zh" else f"\nAuditors: {also}"
+    if plan.apart:
+        names = ", ".join(one.name for one in plan.apart)
+        words = FEATURES_TEXTS["underwrite"][language]
+        told += f"\n\n{words}\n" + (f"指标阅读机构：{names}" if language == "zh" else f"Readers of features: {names}")
     click.echo(f"{told}\n期限：{until}" if language == "zh" else f"{told}\nUntil: {until}", err=True)

@@ -56,6 +56,27 @@ def _special_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
+def _reader_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Options that say who reads what."""
+    for option in (
+        click.option(
+            "--features-to",
+            "features_to",
+            multiple=True,
+            metavar="MEMBER",
+            help="Let this member read the features alone, no rows; repeat for more.",
+        ),
+        click.option(
+            "--auditor", "auditors", multiple=True, help="Let this auditor read and attest as well; repeat for more."
+        ),
+        click.option(
+            "--lender", "lenders", multiple=True, help="Let only this lender read; repeat for more. Default: all."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 @click.command()
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--amount-minor", type=click.IntRange(1, 2**53 - 1), required=True, help="Loan amount, minor units.")
@@ -64,8 +85,7 @@ def _special_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--segment", type=click.Choice(SEGMENTS), default="personal", show_default=True)
 @click.option("--purpose", type=click.Choice(PURPOSES), default="other", show_default=True)
 @_special_options
-@click.option("--lender", "lenders", multiple=True, help="Let only this lender read; repeat for more. Default: all.")
-@click.option("--auditor", "auditors", multiple=True, help="Let this auditor read and attest as well; repeat for more.")
+@_reader_options
 @click.option(
     "--genesis",
     "genesis_path",
@@ -83,6 +103,7 @@ def apply(
     paths: tuple[Path, ...],
     lenders: tuple[str, ...],
     auditors: tuple[str, ...],
+    features_to: tuple[str, ...],
     genesis_path: Path | None,
     yes: bool,
     key: KeyPlace,
@@ -94,7 +115,8 @@ def apply(
     """Apply for a loan with the bank statement FILE, or several of one account.
 
     FILE is read and encrypted on this machine; several are joined into one statement. Only the lenders named can open
-    it, each opening is logged, and what leaves is ciphertext, commitments and binned features.
+    it, each opening is logged, and what leaves is ciphertext, commitments and binned features. Members named with
+    --features-to read averages, totals and counts, never a movement, and a person there may make an offer.
 
     Example: liushui apply statement.ofx --amount-minor 1000000 --periods 12 --key li-na.key
     """
@@ -104,7 +126,7 @@ def apply(
 
     seed = remote.open_key(*key)
     prepared = _prepare(paths, seed)
-    places = {"lenders": lenders, "auditors": auditors, "genesis_path": genesis_path}
+    places = {"lenders": lenders, "auditors": auditors, "features_to": features_to, "genesis_path": genesis_path}
     plan = _plan(node_url, seed, prepared.statement.currency, terms=terms, places=places, lang=lang)
     asking.show_consent(plan, lang, automated=not terms["no_automation"])
     if not yes:
@@ -113,13 +135,7 @@ def apply(
 
     async def work(client: "NodeClient") -> tuple["Application", Any]:
         device, application = await _make(
-            client,
-            seed=seed,
-            prepared=prepared,
-            enc_key=enc_key,
-            terms=terms,
-            plan=plan,
-            lang=lang,
+            client, seed=seed, prepared=prepared, enc_key=enc_key, terms=terms, plan=plan, lang=lang
         )
         await device.apply(application)
         return application, await device.wait_decisions(application.application, count=plan.decisions)
@@ -198,6 +214,7 @@ async def _make(
         wish,
         enc_key=enc_key,
         lenders=plan.readers,
+        features_to=plan.apart,
         models=list(load_models(genesis).values()),
         now_ms=read_clock_ms(),
         language=lang,

@@ -9,6 +9,7 @@ import click
 
 from node.cli.common import fail, format_money, format_ppm
 from node.cli.desk import Desk, signing
+from node.cli.features import features
 from node.cli.typed import AMOUNT, PPM, read_id
 
 REASONS_HINT: Final = "liushui tx types OfferDecline lists the reasons"
@@ -17,6 +18,9 @@ REASONS_HINT: Final = "liushui tx types OfferDecline lists the reasons"
 @click.group()
 def offer() -> None:
     """Answer applications as a lender's officer."""
+
+
+offer.add_command(features)
 
 
 @offer.command()

@@ -18,6 +18,7 @@ from node.client.borrower import Prepared
 from node.client.http import ApiError, NodeClient
 from node.client.judging import read_request
 from node.client.network import Network
+from node.client.refresh import read_committed
 from node.client.wallet import Intent, Wallet
 from node.vault.appraise import calculate_vector, calculate_vector_bins, calculate_vector_root
 from node.vault.crypto import Recipient, Sealed, add_grants, open_document, seal_document
@@ -127,6 +128,14 @@ async def read_all(client: NodeClient, path: str, **query: str) -> list[Any]:
         if page["next"] is None:
             return items
         after = {"after": page["next"]}
+
+
+async def find_features(client: NodeClient, wallet: Wallet, data: ObjectId, now_ms: TimeMs) -> list[VaultEnvelope]:
+    """The sealed feature vectors of the owner's applications on some data, as far as the node holds them."""
+    asked = await read_all(client, "/v1/applications", borrower=wallet.account.hex())
+    named = [one["features"]["document"] for one in asked if one["features"] is not None and data.hex() in one["data"]]
+    found = [await read_committed(client, wallet, data, Digest(bytes.fromhex(one)), now_ms) for one in named]
+    return [one.envelope for one in found if one.envelope is not None]
 
 
 async def _find(client: NodeClient, path: str) -> Any:
