@@ -20,6 +20,7 @@ from protocol.messages import Message, Propose
 from protocol.receipt import ReceiptFile
 from protocol.transactions.envelope import TransactionBody, sign_transaction
 from tests.node.core.chaintools import CHAIN, SENDER
+from tests.protocol import test_row_proof
 from tests.protocol.ledger.world import World
 from tests.protocol.payloads import PAYLOADS, make_sample
 from tests.protocol.snapshots import Made, make_snapshot
@@ -32,6 +33,12 @@ MESSAGES: tuple[type, ...] = typing.get_args(Message)
 def make_receipts() -> tuple[bytes, ...]:
     """Receipt files of the first epoch and of a later one."""
     return prove(0).raw, prove(2).raw
+
+
+@cache
+def make_row_proofs() -> tuple[bytes, ...]:
+    """Proofs of rows of the first epoch and of a later one."""
+    return test_row_proof.prove(0).raw, test_row_proof.prove(2).raw
 
 
 @cache

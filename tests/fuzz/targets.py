@@ -45,6 +45,7 @@ from protocol.ids import BoxKey, Digest, TimeMs
 from protocol.ledger.tree import StateTree
 from protocol.receipt import ReceiptFault, verify_receipt_file
 from protocol.rejections import Rejection
+from protocol.rowproof import RowFault, verify_row_proof
 from protocol.snapshot import ChunkRef, SnapshotFault, SnapshotManifest, calculate_chunk_digest, check_manifest
 from protocol.transactions.data import Purpose
 from protocol.transactions.envelope import check_stateless
@@ -187,6 +188,18 @@ def open_receipt() -> Opened:
     def feed(data: bytes) -> str:
         found = verify_receipt_file(data, genesis)
         return found.code if isinstance(found, ReceiptFault) else TAKEN
+
+    yield feed
+
+
+@contextmanager
+def open_row_proof() -> Opened:
+    """A proof of rows that a node answers, or somebody shows."""
+    genesis = World().genesis
+
+    def feed(data: bytes) -> str:
+        found = verify_row_proof(data, genesis)
+        return found.code if isinstance(found, RowFault) else TAKEN
 
     yield feed
 
@@ -458,6 +471,7 @@ TARGETS: Final = _list(
         vary_msgpack,
     ),
     ("receipt", "a receipt file", samples.make_receipts, open_receipt, vary_msgpack),
+    ("rows", "a proof of rows", samples.make_row_proofs, open_row_proof, vary_msgpack),
     (
         "manifest",
         "a snapshot's manifest",

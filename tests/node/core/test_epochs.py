@@ -12,14 +12,17 @@ import msgspec
 from node.config import CONFIG_FILE, PeerAddress, format_config, load_config
 from node.core import Core, read_clock_ms
 from node.keystore import adopt_next_validator, read_seed, write_key
-from node.proving import prove_transaction
+from node.proving import prove_rows, prove_transaction
 from node.setup import NodePlace, find_free_ports, make_member
+from protocol.codec import decode
 from protocol.crypto import KeySigner, calculate_object_id
 from protocol.genesis import Member
-from protocol.ids import AccountId, BoxKey, Day, Height, ObjectId, Signature, TimeMs, TransactionId
+from protocol.ids import AccountId, BoxKey, Day, Epoch, Height, ObjectId, Signature, TimeMs, TransactionId
 from protocol.ledger.rows import ProposalState, Role
-from protocol.ledger.state import MEMBERS, PROPOSALS
+from protocol.ledger.seatrows import EpochRow, list_keys
+from protocol.ledger.state import EPOCH, EPOCH_KEY, MEMBERS, PROPOSALS
 from protocol.receipt import VerifiedReceipt, verify_receipt_file
+from protocol.rowproof import VerifiedRows, make_trusted, verify_row_proof
 from protocol.transactions.governance import Action, MemberSet, Propose, SeatSet, Vote, calculate_seat_bytes
 from tests.node.core.chaintools import until
 from tests.node.core.cluster import LENDERS, OBSERVER, Cluster, Purse, cluster
@@ -131,7 +134,33 @@ async def prove(net: Cluster, core: Core, one: TransactionId) -> VerifiedReceipt
             await asyncio.sleep(0.02)
     proved = verify_receipt_file(raw, net.testnet.genesis)
     assert isinstance(proved, VerifiedReceipt), proved
+    await prove_seats(net, core)
     return proved
+
+
+class Books:
+    """A node's books, as proofs of rows need them."""
+
+    def __init__(self, core: Core) -> None:
+        self.ledger, self.store = core.opened.ledger, core.opened.store
+        self.wait_settled, self.wait_height_beyond = core.executor.wait_settled, core.executor.wait_beyond
+
+
+async def prove_seats(net: Cluster, core: Core) -> None:
+    """Who validates, proved to a reader who has the genesis alone, and to one who goes on from there."""
+    genesis, place = net.testnet.genesis, (EPOCH.number, EPOCH_KEY)
+    known = make_trusted(genesis)
+    for _ in range(2):
+        raw = await prove_rows(
+            Books(core), [place], height_min=Height(known.height), known=Epoch(known.epoch), timeout_s=30
+        )
+        assert raw is not None
+        found = verify_row_proof(raw, genesis, [place], known)
+        assert isinstance(found, VerifiedRows), found
+        row = decode(found.rows[place] or b"", EpochRow)
+        known = found.trusted
+        assert (row.epoch, list_keys(row.seats)) == (known.epoch, known.validators)
+        assert row.epoch == core.engine.epoch
 
 
 async def test_a_member_is_admitted_follows_is_seated_and_votes_without_anybodys_restart(tmp_path: Path) -> None:
