@@ -59,7 +59,7 @@ def test_the_wheel_holds_data_it_needs_and_nothing_that_is_not_run(wheel: Path) 
     files, _ = _split(wheel)
     kinds = {Path(name).suffix for name in files}
     assert kinds <= {".py", ".json", ".md", ".html", ".css", ".js", ".svg", ".png", ".typed"}, kinds
-    assert {"scoring/models/golden.json", "scoring/models/cashflow-v1-cny.json"} <= files
+    assert {f"scoring/models/{name}.json" for name in ("golden", "golden-invoices", "cashflow-v1-cny")} <= files
     for name in files:
         parts = name.split("/")
         assert not {"tests", "docs", "docker", "requirements"} & set(parts[:-1]) or parts[:2] == ["node", "api"], name

@@ -158,9 +158,11 @@ def main() -> None:
     frozen = ROOT / "tests" / "vectors" / "scoring" / "features-v1.json"
     frozen.parent.mkdir(parents=True, exist_ok=True)
     frozen.write_text(make_golden(make_cases(range(4, 16), days=400)), encoding="ascii")
-    firms = frozen.with_name("invoices-v1.json")
+    firms, shipped_firms = frozen.with_name("invoices-v1.json"), shipped.with_name("golden-invoices.json")
     firms.write_text(make_invoice_golden(range(8)), encoding="ascii")
-    sys.stdout.write("".join(f"froze {path.relative_to(ROOT)}\n" for path in (shipped, frozen, firms)))
+    shipped_firms.write_text(make_invoice_golden(range(1, 5)), encoding="ascii")
+    paths = (shipped, frozen, firms, shipped_firms)
+    sys.stdout.write("".join(f"froze {path.relative_to(ROOT)}\n" for path in paths))
 
 
 if __name__ == "__main__":

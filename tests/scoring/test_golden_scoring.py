@@ -32,10 +32,10 @@ for case in json.load(open(sys.argv[1]))["cases"]:
     bins = load_default().calculate_bins(features)
     found = [list(features.items()), bins, load_default().assess(bins), calculate_net_cashflow30(rows, as_of=as_of)]
     digest.update(json.dumps(found).encode())
-from scoring.invoices import Invoice, calculate_invoice_features
+from scoring.invoices import calculate_invoice_features
+from scoring.selftest import read_invoices
 for case in json.load(open(sys.argv[2]))["cases"]:
-    names = ("day", "seq", "amount", "buyer", "is_void")
-    firm = [Invoice(**{**dict(zip(names, one)), "buyer": bytes.fromhex(one[3])}) for one in case["invoices"]]
+    firm = read_invoices(case)
     digest.update(json.dumps(list(calculate_invoice_features(firm, as_of=case["as_of"]).items())).encode())
 print(digest.hexdigest(), load_default().id.hex())
 """
@@ -91,6 +91,37 @@ def test_the_self_test_stops_a_node_whose_engine_differs(monkeypatch: pytest.Mon
     right = calculate_features
     monkeypatch.setattr(selftest, "calculate_features", lambda rows, **terms: {**right(rows, **terms), "pti": 1})
     with pytest.raises(AssertionError, match="pti"):
+        selftest.run_selftest()
+
+
+def load_firms() -> list[dict[str, Any]]:
+    cases: list[dict[str, Any]] = json.loads(INVOICE_VECTORS.read_text())["cases"]
+    return cases
+
+
+@pytest.mark.parametrize("field", ["features", "order", "invoices", "as_of"])
+def test_the_self_test_notices_any_difference_of_invoices(field: str) -> None:
+    """Frozen firms come out to the last bit, and a changed invoice, day, value or order is told."""
+    case = load_firms()[3]
+    assert selftest.check_invoice_case(case) is None
+    if field == "features":
+        case["features"]["inv_12m"] += 1
+    elif field == "order":
+        case["features"] = dict(reversed(case["features"].items()))
+    elif field == "invoices":
+        case["invoices"][5][2] += 10_000
+    else:
+        case["as_of"] -= 200
+    assert "differ" in (selftest.check_invoice_case(case) or "")
+
+
+def test_the_self_test_stops_a_node_whose_invoice_features_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ships with the package covers invoices too: an engine that counts them otherwise does not attest."""
+    right = selftest.calculate_invoice_features
+    monkeypatch.setattr(
+        selftest, "calculate_invoice_features", lambda found, *, as_of: {**right(found, as_of=as_of), "inv_cv": 1}
+    )
+    with pytest.raises(AssertionError, match="inv_cv"):
         selftest.run_selftest()
 
 
