@@ -2,7 +2,8 @@
 
 Each block's place in the chain, each batch, every signature and sidecar are verified, every transaction is executed
 again (so every application is scored again from its sidecar), and receipts, events, roots, finalizations and the saved
-books are compared. Reads only, beside a running node too. Never trust here what can be computed.
+books are compared. What could not be computed again is named with its reason (`node.auditpart`). Reads only, beside a
+running node too. Never trust here what can be computed.
 """
 
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from consensus.rules import check_block
+from node.auditpart import LAWFUL, Bare, Gap, audit_part, explain_bare, find_beginning
 from node.store.inspect import read_block_events, read_block_receipts, read_picture
 from node.store.sidecars import read_whole_batch
 from protocol.batch import Batch, BatchItem, Sidecar, calculate_batch_digest, calculate_transaction_id
@@ -51,6 +53,8 @@ SENTENCES: Final[dict[str, str]] = {
     "validators_differ": "The header names other validators to come than the executed state plans.",
     "finalization_invalid": "The saved finalization proves nothing.",
     "books_differ": "The saved books are not those the blocks lead to.",
+    "part_damaged": "What is here of the history is not whole.",
+    "score_differs": "An application's bins give another score than its receipt says.",
 }
 
 
@@ -87,6 +91,13 @@ class AuditReport(NamedTuple):
     unproven: int
     """Newest blocks that no saved finalization names: a descendant's covers them."""
     fault: AuditFault | None
+    gaps: tuple[Gap, ...] = ()
+    """What was not computed again, and why."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all was computed again but for what the network's own rules have erased."""
+        return self.fault is None and all(one.why in LAWFUL for one in self.gaps)
 
 
 class FaultError(Exception):
@@ -113,15 +124,18 @@ class Audit:
         self._counts = dict.fromkeys(COUNTED, 0)
         self._finalizations = self._unproven = 0
         self._erased_at = Height(0)
+        self._bare: list[Bare] = []
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> AuditReport:
-        """Audit all blocks, then the books. `progress` is told (height, last height). Raises sqlite3.Error."""
+        """Audit all blocks, then the books. `progress` is told (height, last height). Raises sqlite3.Error.
+
+        A history that does not begin with the genesis is checked in part, and says so in its gaps.
+        """
         connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, isolation_level=None)
         fault = None
         try:
-            base = connection.execute("SELECT value FROM meta WHERE key = 'base'").fetchone()
-            if base is not None and int(base[0]):
-                raise FaultError("block_missing", f"history begins at height {int(base[0]) + 1}")
+            if find_beginning(connection)[0]:
+                return self._run_part()
             while True:
                 (last,) = connection.execute("SELECT COALESCE(MAX(height), 0) FROM blocks").fetchone()
                 if last > self._ledger.height:
@@ -140,7 +154,21 @@ class Audit:
             finalizations=self._finalizations,
             unproven=self._unproven,
             fault=fault,
+            gaps=tuple(explain_bare(self._ledger.books, one) for one in self._bare),
             **self._counts,
+        )
+
+    def _run_part(self) -> AuditReport:
+        part = audit_part(self._genesis, self._path)
+        return AuditReport(
+            height=part.height,
+            exec_root=Digest(part.exec_root),
+            epoch=part.epoch,
+            finalizations=0,
+            unproven=0,
+            fault=None if part.fault is None else AuditFault(*part.fault),
+            gaps=part.gaps,
+            **part.counts,
         )
 
     def _run_to(self, connection: sqlite3.Connection, last: int, progress: Callable[[int, int], None] | None) -> None:
@@ -244,6 +272,10 @@ class Audit:
         if recorded is None:
             raise FaultError("sidecar_erased", transaction.id.hex()[:16])
         self._erased_at = self._ledger.books.height
+        payload = transaction.body.payload
+        assert isinstance(payload, Apply), "bare"
+        time_ms = self._ledger.books.now_ms
+        self._bare.append(Bare(self._erased_at, time_ms, transaction.id, tuple(payload.data)))
         return self._ledger.execute(transaction, sidecars, recorded)
 
     def _check_erased(self) -> None:

@@ -65,9 +65,12 @@ async def test_what_is_forgotten_is_gone_and_the_rest_is_whole(net: setup.Testne
         assert isinstance(verify_receipt_file(made, genesis), VerifiedReceipt)
     report = Check(genesis, path).run()
     assert (report.faults, report.base) == ((), up_to)
-    fault = Audit(genesis, path).run().fault
-    assert fault is not None
-    assert (fault.code, f"height {up_to + 1}" in fault.sentence) == ("block_missing", True)
+    audited = Audit(genesis, path).run()
+    assert (audited.fault, audited.is_whole, audited.height) == (None, False, last)
+    assert [one[1:4] for one in audited.gaps] == [
+        (1, up_to, "history_pruned"),
+        (up_to + 1, last, "executed_nowhere"),
+    ]
 
 
 async def read_genesis_root(net: setup.Testnet) -> Digest:

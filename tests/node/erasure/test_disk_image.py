@@ -98,6 +98,8 @@ async def test_nothing_of_an_erased_statement_is_left_on_any_disk(tmp_path: Path
             report = await asyncio.to_thread(Audit(here.testnet.genesis, here.directory(name) / DATABASE).run)
             assert report.fault is None, (name, report.fault)
             assert report.erased == 1
+            assert [(one.what, one.why) for one in report.gaps] == [("score", "erasure_ordered")]
+            assert report.is_whole
             assert report.applications == 1
         rebuilt = await rebuild(here.directory(NAMES[0]), here.testnet.genesis, None)
         assert rebuilt.exec_root == report.exec_root, "a database is made anew without the bins, too"
