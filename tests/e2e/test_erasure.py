@@ -17,7 +17,7 @@ from node.demo.acts import Stage, read_clock_ms
 from node.demo.cast import LENDERS, OBSERVER
 from node.demo.network import LocalNetwork
 from node.setup import make_testnet
-from node.vault.crypto import open_document
+from node.vault.crypto import open_document, open_features
 from protocol.transactions.data import DataErase
 from protocol.transactions.lending import ApplyWithdraw
 from scoring.rows import encode_row
@@ -55,7 +55,12 @@ async def test_an_erased_statement_is_in_no_file_of_any_process(tmp_path: Path) 
         envelope, (sidecar,) = application.sealed.envelope, application.intents[-1].item.sidecars
         plain = open_document(envelope, account=player.wallet.account, key=player.enc)
         held = [envelope.ciphertext[:64], *(one.sealed_key for one in envelope.grants), sidecar.salt]
-        never = [plain.salt_key, application.sealed.data_key, *(encode_row(one) for one in plain.rows[:20])]
+        features = application.features.envelope
+        apart = [features.ciphertext[:64], *(one.sealed_key for one in features.grants)]
+        assert search(testnet.directory / player.node, apart) != []
+        vector = open_features(features, account=player.wallet.account, key=player.enc)
+        keys = [plain.salt_key, vector.salt_key, application.sealed.data_key, application.features.data_key]
+        never = [*keys, *(encode_row(one) for one in plain.rows[:20])]
         for name in NAMES:
             assert search(testnet.directory / name, held) != []
             assert search(testnet.directory / name, never) == []
@@ -72,7 +77,7 @@ async def test_an_erased_statement_is_in_no_file_of_any_process(tmp_path: Path) 
         await network.start([OBSERVER])
         await network.stop(network.names)
         for name in network.names:
-            assert search(testnet.directory / name, [*held, *never]) == []
+            assert search(testnet.directory / name, [*held, *apart, *never]) == []
         for name in network.names:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
