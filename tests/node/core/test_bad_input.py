@@ -174,6 +174,19 @@ async def impostor(net: Cluster, at: str) -> AsyncIterator[aiohttp.ClientWebSock
         yield socket
 
 
+def make_batch_nonsense(batch: Batch) -> list[Message]:
+    """A batch that nobody wants, and questions for one that nobody has."""
+    reply = BatchReply(digest=BatchDigest(NOWHERE), batch=batch)
+    question = GetBatch(digest=reply.digest)
+    return [
+        PushBatch(batch=batch),
+        reply,
+        Batches(replies=(reply,) * 2),
+        question,
+        GetBatches(digests=(question.digest,) * 2),
+    ]
+
+
 def make_nonsense(chain_id: ChainId) -> list[Message]:
     """One or more messages of every kind that are well formed and wrong."""
     headers = [
@@ -224,16 +237,12 @@ def make_nonsense(chain_id: ChainId) -> list[Message]:
         *(Blocks(blocks=(block,), finalization=finalization) for block in blocks),
         Blocks(blocks=(), finalization=None),
         *(BlockReply(digest=NOWHERE, block=block) for block in (*blocks, None)),
-        PushBatch(batch=batch),
-        BatchReply(digest=BatchDigest(NOWHERE), batch=batch),
-        Batches(replies=(BatchReply(digest=BatchDigest(NOWHERE), batch=batch),) * 2),
+        *make_batch_nonsense(batch),
         DocumentReply(digest=Digest(NOWHERE), envelope=b"\xc1"),
         GetCertificates(epoch=Epoch(7), view_from=View(HUGE)),
         GetBlocks(height_from=Height(HUGE), count=64),
         GetBlocks(height_from=Height(0), count=1),
         GetBlock(digest=NOWHERE),
-        GetBatch(digest=BatchDigest(NOWHERE)),
-        GetBatches(digests=(BatchDigest(NOWHERE),) * 2),
         GetDocument(digest=Digest(NOWHERE)),
         GetSnapshots(),
         Snapshots(offers=(SnapshotOffer(height=Height(HUGE), digest=Digest(NOWHERE)),) * 2),
