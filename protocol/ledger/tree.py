@@ -214,12 +214,21 @@ class PastTree:
         for table, key, value in rows:
             key_hash = hash_row_key(table, key)
             index = int.from_bytes(key_hash[:2], "big")
-            bucket = self._buckets.setdefault(index, list(buckets.get(index, ())))
+            bucket = self._buckets.get(index)
+            if bucket is None:
+                bucket = self._buckets[index] = list(buckets.get(index, ()))
             _put(bucket, key_hash, None if value is None else hash_row_value(value))
-        self._nodes = [{index: hash_leaf(b"".join(bucket)) for index, bucket in self._buckets.items()}]
-        for level in range(LEVELS):
-            above = dict.fromkeys(index // FANOUT for index in self._nodes[level])
-            self._nodes.append({index: _hash_node(self._read_children(level, index)) for index in above})
+        leaves = _hash_each(_BUCKET, map(b"".join, self._buckets.values()))
+        self._nodes = [dict(zip(self._buckets, leaves, strict=True))]
+        for level in levels[:LEVELS]:
+            families: dict[int, bytearray] = {}
+            for index, node in self._nodes[-1].items():
+                above, place = index // FANOUT, HASH_BYTES * (index % FANOUT)
+                children = families.get(above)
+                if children is None:
+                    children = families[above] = level[CHILDREN_BYTES * above : CHILDREN_BYTES * (above + 1)]
+                children[place : place + HASH_BYTES] = node
+            self._nodes.append(dict(zip(families, _hash_each(_NODE, families.values()), strict=True)))
 
     def _read_children(self, level: int, above: int) -> list[Digest]:
         """Nodes of a level that stand under node `above` of the next."""
