@@ -79,7 +79,7 @@ class LocalNetwork:
             "node.cli.main",
             "start",
             "--data-dir",
-            str(place.directory),
+            str(place.directory.absolute()),  # it runs elsewhere than this process
             "--until-input-ends",  # with this process, also when it is killed
             stdin=asyncio.subprocess.PIPE,
             stdout=log,
