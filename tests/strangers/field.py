@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -87,17 +88,23 @@ class Field:
     async def _send(self, name: str, waits: list[float]) -> None:
         (intent,) = self.load.make_transfers(1)
         began_s = time.monotonic()
+        told: Counter[str] = Counter()
         while True:
             try:
                 results = await self._clients[name].submit([intent.item], wait_final=True, timeout_ms=WAIT_MS)
             except (ApiError, NodeUnreachable) as error:
-                if time.monotonic() > began_s + WAIT_MS / 1_000:
-                    raise AssertionError(f"{name} does not serve an honest client: {error.code}") from error
+                told[f"{error.code}: {error.sentence}"] += 1
+                if (waited_s := time.monotonic() - began_s) > WAIT_MS / 1_000:
+                    stands = await self.load.describe()
+                    raise AssertionError(
+                        f"{name} did not serve an honest client in {waited_s:.1f} s; it said {dict(told)}; {stands}"
+                    ) from error
                 await asyncio.sleep(0.05)
                 continue
             if self.load.note(name, results):
                 waits.append(time.monotonic() - began_s)
                 return
+            told.update(one.status for one in results)
 
 
 async def swarm(victims: Sequence[Victim], seconds: float, names: Sequence[str] = tuple(ATTACKS)) -> dict[str, Any]:
