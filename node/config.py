@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from protocol.limits import API_UNITS_PER_S, HISTORY_BLOCKS, SNAPSHOT_BEHIND, SNAPSHOT_INTERVAL
+from protocol.limits import API_UNITS_PER_S, CORS_ORIGINS_MAX, HISTORY_BLOCKS, SNAPSHOT_BEHIND, SNAPSHOT_INTERVAL
 
 CONFIG_FILE = "config.toml"
 ENVIRONMENT_PREFIX = "LIUSHUI_"
@@ -67,6 +67,8 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     status_for: Literal["everybody", "tokens"] = "everybody"
     """Who may read /v1/status and /metrics: whoever reaches the API's port, or only bearer tokens with the scope
     `monitor` (node.tokens). /livez and /readyz answer everybody."""
+    cors_origins: Annotated[tuple[str, ...], msgspec.Meta(max_length=CORS_ORIGINS_MAX)] = ()
+    """Pages of other origins that a browser lets read the API, like https://desk.bank.example; none unless listed."""
     api_units_per_s: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = API_UNITS_PER_S
     """What one address, or one token, may ask of the API in the long run, in plain reads; heavier ones count several
     times, submissions not at all. Behind a proxy everybody is one address. 0: no limit."""
@@ -94,7 +96,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     webhooks: tuple[Webhook, ...] = ()
 
 
-_TABLES = ("peers", "webhooks")
+TABLES = ("peers", "webhooks")
+_LISTS = ("cors_origins",)
+"""In the environment, words with spaces or commas between them."""
 
 
 def load_config(
@@ -113,10 +117,10 @@ def load_config(
         raise ConfigError(f"{path} cannot be read: {error}.") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
-    simple = {field.name for field in msgspec.structs.fields(NodeConfig)} - set(_TABLES)
+    simple = {field.name for field in msgspec.structs.fields(NodeConfig)} - set(TABLES)
     for name in sorted(simple):
         if (given := environment.get(ENVIRONMENT_PREFIX + name.upper())) is not None:
-            values[name] = given
+            values[name] = given.replace(",", " ").split() if name in _LISTS else given
     values.update({name: value for name, value in (overrides or {}).items() if value is not None})
     try:
         config = msgspec.convert(values, NodeConfig, strict=False)
@@ -127,6 +131,9 @@ def load_config(
         webhooks = tuple(_place_webhook(one, directory) for one in config.webhooks)
     except (OSError, ValueError) as error:  # a name with a zero byte, or a circle of links
         raise ConfigError(f"{path}: data_dir, genesis or secret_file names no place: {error}.") from error
+    for number, origin in enumerate(config.cors_origins):
+        if reason := _check_origin(origin):
+            raise ConfigError(f"{path}: {origin!r} is no page's origin: {reason} - at `$.cors_origins[{number}]`.")
     for number, hook in enumerate(webhooks):
         if reason := _check_webhook(hook.url):
             raise ConfigError(f"{path}: {reason} - at `$.webhooks[{number}].url`.")
@@ -157,17 +164,30 @@ def _check_webhook(url: str) -> str | None:
     return None if local else "plain http goes to this machine alone: use https"
 
 
+def _check_origin(text: str) -> str | None:
+    """Why a text is no origin of a page as browsers send it; None when it is one."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "it cannot be read"
+    if parts.scheme not in ("http", "https") or not host:
+        return "an origin is http:// or https:// and a host, like https://desk.bank.example"
+    if port == {"http": 80, "https": 443}[parts.scheme]:
+        return "browsers leave the usual port out"
+    shown = f"[{host}]" if ":" in host else host
+    plain = f"{parts.scheme}://{shown}" + ("" if port is None else f":{port}")
+    return None if text == plain and text.isascii() else f"browsers send {plain!r}: no path, no capitals"
+
+
 def format_config(config: NodeConfig) -> str:
     """The TOML text of a config, as `liushui init` and `liushui testnet` write it."""
     lines: list[str] = []
     for field in msgspec.structs.fields(NodeConfig):
         value = getattr(config, field.name)
-        if field.name in _TABLES:
+        if field.name in TABLES:
             continue
-        text = (
-            str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) else _quote(value)
-        )
-        lines.append(f"{field.name} = {text}")
+        lines.append(f"{field.name} = {_format(value)}")
     for peer in config.peers:
         lines += ["", "[[peers]]"]
         lines += [f"{name} = {_quote(getattr(peer, name))}" for name in ("name", "node_key", "url")]
@@ -176,6 +196,14 @@ def format_config(config: NodeConfig) -> str:
         given = ((name, getattr(hook, name)) for name in ("url", "secret_file", "severity_min"))
         lines += [f"{name} = {_quote(value)}" for name, value in given if value is not None]
     return "\n".join(lines) + "\n"
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_quote, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else _quote(value)
 
 
 def _quote(text: str) -> str:

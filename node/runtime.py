@@ -293,6 +293,7 @@ class Node:
         return ApiSettings(
             tokens=TokenRoom(Path(config.data_dir)),
             status_for=config.status_for,
+            cors_origins=config.cors_origins,
             units_per_s=config.api_units_per_s,
         )
 

@@ -81,5 +81,6 @@ PAGE_ITEMS_MAX: Final = 200
 API_UNITS_PER_S: Final = 1_000  # one caller of the API, in plain reads of 0.3 ms: under a third of a core
 API_BURST_S: Final = 5  # so many seconds' units at once after a rest: a page that opens, an export that begins
 API_CALLERS_MAX: Final = 4_096  # remembered with their units: a megabyte; the longest unheard is forgotten first
+CORS_ORIGINS_MAX: Final = 64  # pages of other origins that may read one node; more are a mistake in the settings
 TOKENS_MAX: Final = 64  # bearer tokens of one node's API; each that is shown is compared with all
 SUBSCRIBER_QUEUE_EVENTS_MAX: Final = 1_024  # beyond it a slow subscriber is told and closed

@@ -21,6 +21,8 @@ class ApiSettings(NamedTuple):
     tokens: TokenRoom | None = None
     """None: nobody has a token."""
     status_for: Literal["everybody", "tokens"] = "everybody"
+    cors_origins: tuple[str, ...] = ()
+    """Pages of other origins that may read this node (`node.api.origins`)."""
     units_per_s: int = 0
     """What one caller may ask in the long run (`node.api.throttle`); 0: as much as there is."""
 

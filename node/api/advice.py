@@ -42,6 +42,10 @@ ACTIONS: Final[dict[str, tuple[str, str]]] = {
         "Use a key that the detail names, or ask a member who has one.",
         "请使用说明所指的密钥，或向持有者查询。",
     ),
+    "origin_refused": (
+        "Ask the node's operator to list the page's origin in cors_origins.",
+        "请联系节点运维人员将该网页的来源加入 cors_origins。",
+    ),
     "too_slow": (
         "Send again over a faster connection, or in smaller groups.",
         "请换用更快的连接，或分成更小的批次重试。",
@@ -102,6 +106,9 @@ DETAILS_ZH: Final[dict[str, str]] = {
     "This peer is not banned.": "该节点未被封禁。",
     "Send application/json.": "请发送 application/json。",
     "This caller's share of the node is used up for now.": "该调用方在本节点的份额暂已用完。",
+    "Only this node's own pages and those of cors_origins may read it.": (
+        "仅本节点自己的网页及 cors_origins 所列来源可以读取。"
+    ),
     "Its time is over.": "令牌已过期。",
     "This node does not know it, or no longer.": "本节点不认识该令牌，或令牌已被撤销。",
     "Send Authorization: Bearer with a token that has the scope {}.": (

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from node.api import events, reports, tryit
+from node.api import events, origins, reports, tryit
 from node.api.access import TOKENS, ApiSettings, require_token
 from node.api.endpoints import ENDPOINTS, STREAMED
 from node.api.meter import REQUESTS, ROUTES, meter_middleware
@@ -71,7 +71,13 @@ def make_app(
 ) -> web.Application:
     """The application over a node. `now_ms` judges the time of signed requests and of tokens."""
     endpoints = list_endpoints(settings)
-    middlewares = [meter_middleware, problem_middleware, throttle_middleware, settled_middleware]
+    middlewares = [
+        meter_middleware,
+        problem_middleware,
+        throttle_middleware,
+        origins.origin_middleware,
+        settled_middleware,
+    ]
     app = web.Application(middlewares=middlewares, client_max_size=REQUEST_BODY_BYTES_MAX)
     app[NODE] = node
     app[REQUESTS] = Requests()
@@ -84,5 +90,6 @@ def make_app(
     for one in endpoints:
         app.router.add_route(one.method, one.path, make_checked(one))
     events.set_up(app)
+    origins.set_up(app, settings.cors_origins)
     reports.set_up(app)
     return app

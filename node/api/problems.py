@@ -49,6 +49,7 @@ KINDS: Final[dict[str, Kind]] = {
     "token_invalid": Kind(401, "The bearer token is not valid.", "访问令牌无效。"),
     "insufficient_scope": Kind(403, "The bearer token is not good for this.", "访问令牌的权限不足。"),
     "not_permitted": Kind(403, "This key may not read or do this.", "此密钥无权进行该操作。"),
+    "origin_refused": Kind(403, "This page may not read this node.", "该网页无权读取本节点。"),
     "too_slow": Kind(408, "The request did not arrive in time.", "请求内容未能及时送达。", retryable=True),
     "not_found": Kind(404, "There is nothing under this address.", "未找到所请求的内容。"),
     "history_pruned": Kind(

@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiohttp import WSCloseCode, web
 
 from node.api import events
+from node.api.origins import require_own_page
 from node.api.problems import ProblemError
 from node.api.reading import get_node
 
@@ -22,6 +23,7 @@ MESSAGE_BYTES_MAX: Final = 1_024
 
 async def stream_events_socket(request: web.Request) -> web.StreamResponse:
     """GET /v1/events/ws: all later events, then new ones as they come, unless follow=false."""
+    require_own_page(request)
     wanted = events.read_wanted(request)
     socket = web.WebSocketResponse(
         heartbeat=events.KEEP_ALIVE_S, max_msg_size=MESSAGE_BYTES_MAX, compress=False, timeout=events.FAREWELL_S

@@ -55,10 +55,11 @@ def show(*, data_dir: Path, with_origin: bool, as_json: bool) -> None:
 
 def find_origin(name: str, value: object, written: dict[str, Any]) -> str:
     """What set a setting: the environment beats the file, and the file beats the default."""
-    from node.config import CONFIG_FILE, ENVIRONMENT_PREFIX
+    from node.config import CONFIG_FILE, ENVIRONMENT_PREFIX, TABLES
 
     variable = ENVIRONMENT_PREFIX + name.upper()
-    if variable in os.environ and not isinstance(value, list | tuple):  # tables come from the file alone
+    is_table = isinstance(value, list | tuple) and name in TABLES
+    if variable in os.environ and not is_table:  # tables come from the file alone
         return variable
     return CONFIG_FILE if name in written else "default"
 
@@ -66,5 +67,9 @@ def find_origin(name: str, value: object, written: dict[str, Any]) -> str:
 def _show(value: object) -> list[str]:
     """A value as lines: a table's entries one below the other."""
     if isinstance(value, list | tuple):
-        return [", ".join(f"{key} {item}" for key, item in one.items()) for one in value] or ["none"]
+        return [_join(one) for one in value] or ["none"]
     return [str(value).lower() if isinstance(value, bool) else str(value)]
+
+
+def _join(one: object) -> str:
+    return ", ".join(f"{key} {item}" for key, item in one.items()) if isinstance(one, dict) else str(one)

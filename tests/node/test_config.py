@@ -57,3 +57,41 @@ def test_a_missing_file_names_the_fix(tmp_path: Path) -> None:
     """No config: the sentence says which command makes one."""
     with pytest.raises(ConfigError, match="liushui init"):
         load_config(tmp_path, environment={})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(
+            "*",
+            "null",
+            "desk.bank.example",
+            "https://desk.bank.example/",
+            "https://Desk.bank.example",
+            "ftp://a.example",
+        ),
+        *(
+            "https://desk.bank.example:443",
+            "http://a.example:80",
+            "https://u@a.example",
+            "https://a.example:x",
+            "https://",
+        ),
+    ],
+)
+def test_an_origin_is_written_as_browsers_send_it(tmp_path: Path, origin: str) -> None:
+    """Anything else would never match, or match too much: it is an error that names the place and the fix."""
+    write(tmp_path, f'name = "a"\nrole = "observer"\ncors_origins = ["http://[::1]:5173", "{origin}"]\n')
+    with pytest.raises(ConfigError, match=r"\$\.cors_origins\[1\]"):
+        load_config(tmp_path, environment={})
+
+
+def test_origins_come_from_the_file_or_the_environment(tmp_path: Path) -> None:
+    """None by default; a list in the file, words in the environment; what is written reads back the same."""
+    config = NodeConfig(name="a", role="observer", cors_origins=("https://desk.bank.example", "http://localhost:5173"))
+    (tmp_path / "config.toml").write_text(format_config(config))
+    assert load_config(tmp_path, environment={}).cors_origins == config.cors_origins
+    given = {"LIUSHUI_CORS_ORIGINS": "https://a.example, http://[::1]:5173"}
+    assert load_config(tmp_path, environment=given).cors_origins == ("https://a.example", "http://[::1]:5173")
+    assert load_config(tmp_path, environment={"LIUSHUI_CORS_ORIGINS": ""}).cors_origins == ()
+    assert NodeConfig(name="a", role="observer").cors_origins == ()

@@ -128,7 +128,7 @@ CHAIN: Final = (
         "Events as they happen (websocket; resumable)",
         WEBSOCKET,
         query=EVENTS,
-        problems=("upgrade_required", "busy", "history_pruned"),
+        problems=("upgrade_required", "origin_refused", "busy", "history_pruned"),
         cost=10,
     ),
     Endpoint(
