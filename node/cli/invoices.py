@@ -6,16 +6,19 @@ The file's content never leaves the process. Never a parser or a feature here: `
 import os
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from node.cli.common import format_money, json_option, print_facts, print_json, print_table
 
+if TYPE_CHECKING:
+    from scoring.ingest.invoices import InvoiceFile
+
 
 @click.group()
 def invoices() -> None:
-    """Check a firm's invoice list and compute its features; needs no node."""
+    """Check a firm's invoice list and compute its features, or make a sample; needs no node."""
 
 
 @invoices.command()
@@ -35,17 +38,11 @@ def check(*, path: Path, as_of: Any, as_json: bool) -> None:
 
     Example: liushui invoices check sales.csv --as-of 2027-01-31
     """
-    from node.cli.statement import fail_statement, read_statement_bytes
-    from scoring.ingest.invoices import read_invoices, view_invoices
-    from scoring.ingest.statement import StatementError
-    from scoring.invoice_table import INVOICE_FEATURES, INVOICE_SPEC
+    from scoring.ingest.invoices import view_invoices
+    from scoring.invoice_table import INVOICE_SPEC
     from scoring.invoices import calculate_invoice_features
 
-    data = read_statement_bytes(path)
-    try:
-        found = read_invoices(data, name=path.name, buyer_key=os.urandom(32))
-    except StatementError as error:
-        fail_statement(error, as_json=as_json)
+    found = read_invoice_list(path, as_json=as_json)
     day = found.last_day + 1 if as_of is None else as_of.date().toordinal()
     features = calculate_invoice_features(found.invoices, as_of=day)
     facts = view_invoices(found)
@@ -57,6 +54,45 @@ def check(*, path: Path, as_of: Any, as_json: bool) -> None:
     shown = {**facts, "sales": format_money(sales, found.exponent, found.currency), "as of": date.fromordinal(day)}
     print_facts([(name, str(value)) for name, value in shown.items() if name != "exponent"])
     click.echo("")
+    print_invoice_features(features)
+
+
+@invoices.command()
+@click.option("--out", "path", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to create.")
+@click.option("--months", type=click.IntRange(1, 60), default=12, show_default=True, help="How far it reaches back.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed is another firm.")
+def sample(*, path: Path, months: int, seed: int) -> None:
+    """Make the invoice list of an invented firm, up to yesterday, to try the other commands with.
+
+    Example: liushui invoices sample --out sales.csv
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from node.cli.statement import write_new
+    from node.demo.invoices import make_invoice_list
+
+    end = (datetime.now(tz=UTC) - timedelta(days=1)).date()
+    write_new(path, make_invoice_list(end=end, months=months, seed=seed))
+    click.echo(f"file  {path}")
+
+
+def read_invoice_list(path: Path, *, as_json: bool) -> "InvoiceFile":
+    """The invoices of a file, or the end of the command with the refusal."""
+    from node.cli.statement import fail_statement, read_statement_bytes
+    from scoring.ingest.invoices import read_invoices
+    from scoring.ingest.statement import StatementError
+
+    data = read_statement_bytes(path)
+    try:
+        return read_invoices(data, name=path.name, buyer_key=os.urandom(32))
+    except StatementError as error:
+        fail_statement(error, as_json=as_json)
+
+
+def print_invoice_features(features: dict[str, int | None]) -> None:
+    """Each with its value and its definition."""
+    from scoring.invoice_table import INVOICE_FEATURES
+
     print_table(
         ("Feature", "Value", "Unit", "Definition"),
         [

@@ -89,11 +89,12 @@ def sample(*, profile: str, format_: str, path: Path, months: int, seed: int, ho
         )
     except ValueError as error:
         raise click.UsageError(f"{error}.") from error
-    _write_new(path, data)
+    write_new(path, data)
     click.echo(f"file  {path}")
 
 
-def _write_new(path: Path, data: bytes) -> None:
+def write_new(path: Path, data: bytes) -> None:
+    """A new file, or the end of the command."""
     try:
         with path.open("xb") as file:
             file.write(data)
@@ -151,7 +152,7 @@ def sign(*, path: Path, directory: Path, account: str | None, out: Path, as_json
         )
     except StatementError as error:
         fail_statement(error, as_json=as_json)
-    _write_new(out, signed)
+    write_new(out, signed)
     facts = {"file": str(out), "provider_key": signer.public_key.hex(), **view(read_files((out,), as_json=as_json))}
     if as_json:
         print_json(facts)
@@ -216,6 +217,13 @@ def _read_signed(files: list[tuple[str, bytes]], *, as_json: bool) -> "Statement
     default=None,
     help="Day of the decision; by default the day after the statement ends.",
 )
+@click.option(
+    "--invoices",
+    "invoice_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="A firm's invoice list (CSV): its features are told beside the score, and count for nothing in it.",
+)
 @lang_option
 @json_option
 def score(
@@ -225,6 +233,7 @@ def score(
     periods: int,
     every: tuple[str, int],
     as_of: Any,
+    invoice_path: Path | None,
     lang: str,
     as_json: bool,
 ) -> None:
@@ -248,9 +257,8 @@ def score(
     )
     bins = model.calculate_bins(features)
     result = model.assess(bins)
-    capacity = calculate_net_cashflow30(found.rows, as_of=day)
-    reasons = [(code, REASONS[code].key, getattr(REASONS[code], f"text_{lang}")) for code in result.reasons]
-    report = {
+    reasons = [REASONS[code] for code in result.reasons]
+    report: dict[str, Any] = {
         "model": {"id": model.id.hex(), "name": model.name, "currency": model.currency},
         "as_of": date.fromordinal(day).isoformat(),
         "monthly_instalment": instalment,
@@ -258,14 +266,30 @@ def score(
         "pd_ppm": result.pd_ppm,
         "band": result.band,
         "bands": len(model.bands) + 1,
-        "capacity30": capacity,
-        "reasons": [{"code": code, "key": key, "text": text} for code, key, text in reasons],
+        "capacity30": calculate_net_cashflow30(found.rows, as_of=day),
+        "reasons": [{"code": one.code, "key": one.key, "text": getattr(one, f"text_{lang}")} for one in reasons],
         "features": _view_features(model, features, bins),
     }
+    if invoice_path is not None:
+        report["invoices"] = _view_invoices(invoice_path, found, day, as_json=as_json)
     if as_json:
         print_json(report)
     else:
         _print_score(report, found.exponent)
+
+
+def _view_invoices(path: Path, found: "Statement", day: int, *, as_json: bool) -> dict[str, Any]:
+    """What a firm's invoices say beside its statement, or the end of the command."""
+    from node.cli.invoices import read_invoice_list
+    from scoring.invoice_table import INVOICE_SPEC
+    from scoring.invoices import calculate_invoice_features
+
+    invoices = read_invoice_list(path, as_json=as_json)
+    if invoices.currency != found.currency:
+        why = f"The invoices are in {invoices.currency}, the statement in {found.currency}: use those of one currency."
+        fail("currency_differs", why)
+    features = calculate_invoice_features(invoices.invoices, as_of=day)
+    return {"invoice_spec": INVOICE_SPEC, "scored": False, "features": features}
 
 
 def _print_score(report: dict[str, Any], exponent: int) -> None:
@@ -284,6 +308,11 @@ def _print_score(report: dict[str, Any], exponent: int) -> None:
     if report["reasons"]:
         click.echo("")
         print_table(("Reason", ""), [(one["key"], one["text"]) for one in report["reasons"]])
+    if "invoices" in report:
+        from node.cli.invoices import print_invoice_features
+
+        click.echo("\nInvoices, which this model does not know and does not count:")
+        print_invoice_features(report["invoices"]["features"])
 
 
 def _view_features(model: "PointsModel", features: dict[str, int | None], bins: tuple[int, ...]) -> dict[str, Any]:

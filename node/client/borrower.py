@@ -138,10 +138,17 @@ def prepare_statements(files: Sequence[tuple[str, bytes]], *, secret: bytes) -> 
 
 
 def _prepare_signed(files: Sequence[tuple[str, bytes]], signed: Sequence[tuple[str, bytes]]) -> Prepared:
-    """A provider's signature is over one statement as it stands: nothing can be joined to it."""
+    """A provider's signature is over one statement as it stands: nothing can be joined to it.
+
+    It covers the rows by their places and the balance they begin with, and the ids of other parties are made with the
+    provider's own key, so that another file's rows would name the same parties otherwise.
+    """
     name, data = signed[0]
     if len(files) > 1:
-        why = "a signed statement stands alone: ask the bank for one that covers the whole time"
+        why = (
+            "a signed statement cannot be joined with another file: the signature covers these rows as they stand, and "
+            "the bank's ids of other parties fit no other file; ask the bank for one statement of the whole time"
+        )
         raise UnsupportedContent(ErrorCode.UNSUPPORTED_FORMAT, why, file=name)
     plain = read_signed_file(data, name=name)
     return Prepared(describe_signed(plain), msgspec.structs.replace(plain, salt_key=make_salt_key()))

@@ -87,7 +87,7 @@ def make_book(
         holder=holder,
         currency=currency,
         opening=opening,
-        first_day=_months_before(end + timedelta(days=1), months),
+        first_day=calculate_months_before(end + timedelta(days=1), months),
         last_day=end,
         bank=bank,
     )
@@ -132,7 +132,7 @@ def _make_life(profile: Profile, dice: Dice, *, is_wallet: bool) -> Life:
             return lives.GigWorker(dice)
 
 
-def _months_before(day: date, months: int) -> date:
+def calculate_months_before(day: date, months: int) -> date:
     """The same day of the month `months` earlier, or that month's last day."""
     index = day.year * 12 + day.month - 1 - months
     for day_of_month in range(day.day, 27, -1):
