@@ -13,7 +13,7 @@ from node.metrics.catalog import CONSENSUS, NETWORK
 from node.stops import SENTENCES
 from tests.rules import tree
 
-PAGES: Final = ("operations.md", "runbooks.md", "threat-model.md", "upgrade.md")
+PAGES: Final = ("light.md", "operations.md", "runbooks.md", "threat-model.md", "upgrade.md")
 OF_EVERY_COMMAND: Final = {"--help"}
 
 

@@ -22,7 +22,7 @@ from protocol.codec import decode, encode
 from protocol.crypto import calculate_hash
 from protocol.ids import Digest, ObjectId
 from protocol.ledger.state import LOANS, POOLS
-from protocol.rowproof import RowProof, Trusted
+from protocol.rowproof import RowFault, RowProof, Trusted
 from tests.node.api.harness import LENDERS, DevNode
 from tests.node.api.test_reads import make_loan
 from tests.node.cli.terminal import Desk
@@ -281,3 +281,9 @@ async def test_rows_are_told_in_words(lent: tuple[Desk, dict[str, str]]) -> None
     assert await refuse(desk, "exposure", tag, exit_code=EXIT_REFUSED) == "signature_missing"
     assert await refuse(desk, "row", "nothing", "-", exit_code=EXIT_REFUSED) == "table_unknown"
     assert await refuse(desk, "row", "loans", "xyz", exit_code=EXIT_REFUSED) == "malformed_id"
+
+
+def test_the_page_names_every_fault() -> None:
+    """With the code that the command ends with."""
+    text = (Path(__file__).parents[3] / "docs" / "light.md").read_text("utf-8")
+    assert {one.code for one in RowFault if f"`{one.code}`" not in text} == set()
