@@ -33,7 +33,7 @@ from node.store.appendlog import LogError, encode_group, parse_groups
 from node.store.payloadlog import PayloadLog
 from node.store.stopfile import STOP_FILE, StopFile
 from node.store.votelog import VoteLog
-from node.vault.crypto import OpenError, Recipient, open_document, seal_document
+from node.vault.crypto import OpenError, Recipient, open_document, open_features, seal_document, seal_features
 from protocol.batch import Batch, BatchItem, calculate_batch_digest, calculate_transaction_id
 from protocol.block import Block
 from protocol.certificate import Certificate, check_certificate
@@ -47,12 +47,11 @@ from protocol.receipt import ReceiptFault, verify_receipt_file
 from protocol.rejections import Rejection
 from protocol.rowproof import RowFault, verify_row_proof
 from protocol.snapshot import ChunkRef, SnapshotFault, SnapshotManifest, calculate_chunk_digest, check_manifest
-from protocol.transactions.data import Purpose
+from protocol.transactions.data import Purpose, Scope
 from protocol.transactions.envelope import check_stateless
-from protocol.vault import VaultEnvelope
-from scoring.ingest.read import read_statement
-from scoring.ingest.statement import StatementError
-from tests.fuzz import samples
+from protocol.vault import FeaturesPlain, FeatureValue, VaultEnvelope
+from scoring.features import FEATURE_SPEC, FEATURES
+from tests.fuzz import files, samples
 from tests.fuzz.mutate import Mutate, vary_bytes, vary_msgpack, vary_text
 from tests.fuzz.runner import TAKEN, Feed, Target
 from tests.node.api.harness import DevNode, make_genesis
@@ -62,7 +61,6 @@ from tests.node.vault.test_vault_store import ALICE, ALICE_ID, OWNER, UNTIL, mak
 from tests.protocol.ledger.world import World
 from tests.protocol.payloads import PAYLOADS, make_sample
 from tests.protocol.snapshots import make_snapshot
-from tests.scoring.ingest.test_ingest_safety import KEY, SEEDS
 
 Opened = Iterator[Feed]
 NOT_CANONICAL: Final = "not_canonical"
@@ -249,24 +247,24 @@ def make_chunks() -> Sequence[bytes]:
 
 
 def feed_envelope(data: bytes) -> str:
-    """An encrypted document, opened by one who was granted it."""
+    """An encrypted document, a statement or a feature vector, opened by one who was granted it."""
     try:
         envelope = decode(data, VaultEnvelope)
-        open_document(envelope, account=ALICE_ID, key=PrivateKey(bytes(ALICE)))
-    except CodecError:
-        return NOT_CANONICAL
-    except OpenError as error:
-        return error.code
+        opened = open_features if envelope.scope is Scope.FEATURES else open_document
+        opened(envelope, account=ALICE_ID, key=PrivateKey(bytes(ALICE)))
+    except (CodecError, OpenError) as error:
+        return NOT_CANONICAL if isinstance(error, CodecError) else error.code
     return TAKEN
 
 
 def make_envelopes() -> Sequence[bytes]:
-    """A statement sealed to one organisation."""
-    recipient = Recipient(ALICE_ID, BoxKey(bytes(ALICE.public_key)))
-    sealed = seal_document(
-        make_plain(), owner=OWNER, recipients=(recipient,), purpose=Purpose.UNDERWRITE, until_ms=UNTIL
-    )
-    return (encode(sealed.envelope),)
+    """A statement sealed to one organisation, and a feature vector."""
+    to, purpose = (Recipient(ALICE_ID, BoxKey(bytes(ALICE.public_key))),), Purpose.UNDERWRITE
+    values = tuple(FeatureValue(name=one.name, value=7) for one in FEATURES)
+    vector = FeaturesPlain(spec=FEATURE_SPEC, salt_key=CHALLENGE, values=values)
+    rows = seal_document(make_plain(), owner=OWNER, recipients=to, purpose=purpose, until_ms=UNTIL)
+    apart = seal_features(vector, owner=OWNER, recipients=to, purpose=purpose, until_ms=UNTIL)
+    return (encode(rows.envelope), encode(apart.envelope))
 
 
 # ---------------------------------------------------------------------- what lies on disk
@@ -417,15 +415,6 @@ def vary_body(rng: random.Random, seeds: Sequence[bytes]) -> bytes:
     return vary_text(rng, [text]) if rng.random() < 0.5 else vary_msgpack(rng, [packed])
 
 
-def feed_statement(data: bytes) -> str:
-    """A bank statement in any format."""
-    try:
-        read_statement(data, name="f", counterparty_key=KEY)
-    except StatementError as error:
-        return str(error.code)
-    return TAKEN
-
-
 def feed_draft(data: bytes) -> str:
     """A draft that came by mail."""
     try:
@@ -487,12 +476,7 @@ TARGETS: Final = _list(
     ("genesis", "genesis.json", samples.make_genesis_files, feeding(feed_genesis), vary_text),
     ("config", "config.toml", samples.make_configs, open_config, vary_text),
     ("submit", "POST /v1/transactions", make_bodies, open_submit, vary_body),
-    (
-        "statement",
-        "a bank statement",
-        lambda: tuple(one if isinstance(one, bytes) else one.encode() for one in SEEDS.values()),
-        feeding(feed_statement),
-        vary_text,
-    ),
+    ("statement", "a bank statement", files.make_statements, feeding(files.feed_statement), vary_text),
+    ("invoices", "a firm's invoice list", files.make_invoice_lists, feeding(files.feed_invoices), vary_text),
     ("draft", "a draft of a transaction", make_drafts, feeding(feed_draft), vary_text),
 )
