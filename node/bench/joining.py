@@ -50,6 +50,7 @@ async def measure_sync(stage: Stage) -> Sync:
         await client.get("/v1/blocks/1")  # it came from the first block on, by no short cut
     now = read_usage(pid)
     processor_s = max(now.processor_s - used_s, 0.01)
+    one_check_us = statistics.fmean(check_us)
     return Sync(
         transactions=transactions,
         blocks=target,
@@ -58,7 +59,8 @@ async def measure_sync(stage: Stage) -> Sync:
         processor_s=round(processor_s, 2),
         tx_per_s=round(transactions / seconds, 1),
         tx_per_core_s=round(transactions / processor_s, 1),
-        signature_check_us=round(statistics.fmean(check_us), 1),
+        signature_check_us=round(one_check_us, 1),
+        signature_checks_per_transaction=round(processor_s * 1e6 / transactions / one_check_us, 2),
         validators_processor_s=round(sum(read_usage(one).processor_s for one in pids) - served_s, 2),
         memory_peak_mb=round(now.memory_peak_mb, 1),
     )

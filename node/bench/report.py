@@ -148,6 +148,8 @@ class Sync(msgspec.Struct, frozen=True, kw_only=True):
     """Transactions per second of its processor time."""
     signature_check_us: float
     """Processor time of one Ed25519 verification meanwhile: cores that are shared are slower for everything alike."""
+    signature_checks_per_transaction: float
+    """Its processor time per transaction in such verifications, of which each transaction needs one."""
     validators_processor_s: float
     """What all that served it used meanwhile."""
     memory_peak_mb: float

@@ -70,8 +70,8 @@ VALUES: Final[dict[str, tuple[str, str]]] = {
         "每笔 {bytes} 字节（{count} 笔共 {total} MB）",
     ),
     "sync": (
-        "{rate} tx/s, {core} tx/s per core ({count} in {seconds} s, peak {peak} MB)",
-        "{rate} 笔/秒，单核 {core} 笔/秒（{seconds} 秒内 {count} 笔，内存峰值 {peak} MB）",
+        "{rate} tx/s, {core} tx/s per core, {checks} checks per tx ({count} in {seconds} s, peak {peak} MB)",
+        "{rate} 笔/秒，单核 {core} 笔/秒，每笔合 {checks} 次验签（{seconds} 秒内 {count} 笔，内存峰值 {peak} MB）",
     ),
 }
 
@@ -125,6 +125,7 @@ def make_rows(report: Report, language: str) -> Sequence[tuple[str, str]]:
             "sync",
             rate=sync.tx_per_s,
             core=sync.tx_per_core_s,
+            checks=sync.signature_checks_per_transaction,
             count=sync.transactions,
             seconds=sync.seconds,
             peak=sync.memory_peak_mb,

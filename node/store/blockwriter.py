@@ -9,6 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -63,7 +64,7 @@ class BlockWriter:
             for head, rows, tail in tables:
                 for group in split_rows(rows):
                     places = ", ".join(["(" + ", ".join("?" * len(group[0])) + ")"] * len(group))
-                    connection.execute(f"{head} {places} {tail}", [value for row in group for value in row])
+                    connection.execute(f"{head} {places} {tail}", list(chain.from_iterable(group)))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # a full disk ends the transaction by itself

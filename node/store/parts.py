@@ -11,6 +11,7 @@ chain has become, and a look-up asks every era. Never decide here what is saved.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from struct import Struct
 from typing import Final, NamedTuple
 
 import msgspec
@@ -27,6 +28,8 @@ ERA_ROWS: Final = 32_768
 """About 250 pages, which a block's rows share; a chain of ten million transactions is looked up in 300 steps."""
 POSITION_BITS: Final = 20
 POSITION_MASK: Final = (1 << POSITION_BITS) - 1
+
+_SHORT: Final = Struct(">q")
 
 Executed = tuple[Transaction, Receipt, BatchDigest]
 
@@ -97,7 +100,8 @@ class Eras(NamedTuple):
 
 def shorten(whole: bytes) -> int:
     """First eight bytes of an id as SQLite's integer."""
-    return int.from_bytes(whole[:8], "big", signed=True)
+    short: int = _SHORT.unpack_from(whole)[0]
+    return short
 
 
 def make_receipt_tables(height: Height, executed: Sequence[Executed], era: Era) -> list[Rows]:

@@ -243,10 +243,12 @@ class State:
     def take_changes(self) -> tuple[tuple[int, bytes, bytes | None], ...]:
         """Dirty rows as (table, key, canonical bytes or None), in the order they first changed; then none is dirty."""
         assert not self._undo, "a transaction is kept or undone before the block ends"
+        rows = self._rows
         changes = tuple(
-            (number, key, None if row is None else encode(row))
-            for number, key in self._dirty
-            for row in (self._rows[number].get(key),)
+            [
+                (number, key, None if (row := rows[number].get(key)) is None else encode(row))
+                for number, key in self._dirty
+            ]
         )
         if len(self._dirty) > PAST_ROWS_MAX:
             self._past.clear()
