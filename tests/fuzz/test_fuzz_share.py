@@ -18,7 +18,7 @@ from tests.fuzz.runner import CASE_SECONDS_MAX, TAKEN, Feed, Target, make_case, 
 from tests.fuzz.targets import NOT_CANONICAL, TARGETS, feeding
 
 SEED = 20_261_126
-CASES = {"statement": 120, "submit": 200, "chunk": 300, "votes": 200, "payloads": 200}
+CASES = {"statement": 120, "invoices": 400, "submit": 200, "chunk": 300, "votes": 200, "payloads": 200}
 CASES_USUAL = 600
 SHALLOW = {NOT_CANONICAL, "malformed", "malformed_request", "receipt_malformed", "rows_malformed"}
 
