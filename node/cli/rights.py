@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from node.client.http import NodeClient
+    from node.client.openings import Asked
     from node.client.wallet import Intent, Wallet
     from protocol.vault import VaultEnvelope
 
@@ -348,40 +349,74 @@ async def _export(client: "NodeClient", seed: bytes, data: Any) -> dict[str, Any
 @node_option
 @json_option
 def access_log(*, data_id: str, others: tuple[str, ...], key: KeyPlace, node_url: str, as_json: bool) -> None:
-    """Every opening of DATA by the nodes asked, each chained and signed by its node. Ask each reader's node.
+    """Every opening of DATA by the nodes asked, each chained and signed by its node, merged in order of time.
+
+    Below it stands every member that was ever let in, by the ledger, and what is not known of it: a reader whose node
+    was not asked or did not answer, whose log does not hold (exit code 4), or that attested and shows no opening.
 
     Example: liushui data access-log DATA --also http://jade.example:7400 --key li-na.key
     """
     from node.cli import remote
-    from node.client.access import check_access_view
-    from node.client.borrower import Borrower
+    from node.cli.common import UnreachableError
+    from node.client.http import ApiError
+    from node.client.openings import Asked, ask_log, merge_logs, read_readers
 
     plain_id = read_id(data_id, "data")
     seed = remote.open_key(*key)
 
     async def work(client: "NodeClient") -> Any:
-        device = Borrower(client, await open_wallet_of(client, seed), now_ms=remote.read_clock_ms)
-        view = await device.read_access_log(plain_id)
-        return view, check_access_view(view, await client.get_genesis(), plain_id)
+        wallet = await open_wallet_of(client, seed)
+        asked = await ask_log(client, wallet, plain_id, await client.get_genesis(), remote.read_clock_ms)
+        return asked, await read_readers(client, wallet, plain_id), wallet.account.hex()
 
-    logs = []
-    for url in (node_url, *others):
-        found, fault = _run(url, work)
-        if fault is not None:
-            why = f"The access log of {url} does not hold: records are missing, edited or not its own."
-            raise UnverifiedError(fault, why)
-        logs.append({**found, "node": url})
+    async def ask(client: "NodeClient") -> Any:
+        wallet = await open_wallet_of(client, seed)
+        try:
+            return await ask_log(client, wallet, plain_id, await client.get_genesis(), remote.read_clock_ms)
+        except ApiError as error:
+            return Asked(str(client.url).rstrip("/"), None, None, error.code)
+
+    first, readers, owner = _run(node_url, work)
+    logs = [first]
+    for url in others:
+        try:
+            logs.append(_run(url, ask))
+        except UnreachableError as error:
+            logs.append(Asked(url, None, None, error.code))
+    found = merge_logs(logs, readers, owner)
     if as_json:
-        print_json({**logs[0], "logs": logs} if others else logs[0])
-        return
-    for log in logs:
-        if others:
-            click.echo(log["node"])
-        print_table(("No", "When", "Who", "For"), [_show_entry(one) for one in log["entries"]], right=(0,))
+        told = [{**(one.view or {}), "node": one.url, "member": one.name, "fault": one.fault} for one in logs]
+        print_json({**(first.view or {}), "logs": told, **found})
+    else:
+        _show_openings(found, logs)
+    for one in logs:
+        if one.view is not None and one.fault is not None:
+            why = f"The access log of {one.url} does not hold: records are missing, edited or not its own."
+            raise UnverifiedError(one.fault, why)
 
 
-def _show_entry(one: dict[str, Any]) -> tuple[object, ...]:
+def _show_openings(found: dict[str, Any], logs: "Sequence[Asked]") -> None:
     from datetime import UTC, datetime
 
-    when = datetime.fromtimestamp(one["time_ms"] // 1000, tz=UTC).isoformat()
-    return one["serial"], when, one["reader_name"] or one["reader"][:16], one["purpose"]
+    from node.client.openings import GAPS
+
+    rows = [
+        (
+            datetime.fromtimestamp(one["time_ms"] // 1000, tz=UTC).isoformat(),
+            (one["reader_name"] or one["reader"][:16]) + ("" if one["granted"] else " (never granted)"),
+            one["purpose"],
+            f"{one['node']} no {one['serial']}",
+        )
+        for one in found["openings"]
+    ]
+    print_table(("When", "Who", "For", "Logged by"), rows)
+    for one in logs:
+        if one.view is None:
+            click.echo(f"{one.url} was asked and gave no log: {one.fault}.")
+    lines = [
+        (one["name"] or one["account"][:16], one["openings"], "all told" if one["gap"] is None else GAPS[one["gap"]])
+        for one in found["readers"]
+    ]
+    if lines:
+        click.echo("")
+        print_table(("Let in", "Openings", "Gap"), lines, right=(1,))

@@ -4,6 +4,7 @@ A node that hides an opening it once showed, or edits one, breaks the chain. Kee
 that no longer contains it was cut. Never trust a log that was not checked here.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from node.vault.accesslog import AccessRecord, SignedAccess, check_access_log
@@ -12,8 +13,13 @@ from protocol.ids import AccountId, Digest, ObjectId, PublicKey, Signature, Time
 from protocol.transactions.data import Purpose
 
 
-def check_access_view(view: dict[str, Any], genesis: Genesis, data: ObjectId) -> str | None:
-    """Why an answer of GET /v1/vault/access-log/{id} proves nothing (access_*), or None. An empty log holds."""
+def check_access_view(
+    view: dict[str, Any], genesis: Genesis, data: ObjectId, node_keys: Collection[PublicKey] = ()
+) -> str | None:
+    """Why an answer of GET /v1/vault/access-log/{id} proves nothing (access_*), or None. An empty log holds.
+
+    `node_keys`: of members' nodes today, beside the founders'.
+    """
     try:
         entries = [_read_entry(one, data) for one in view["entries"]]
     except (KeyError, TypeError, ValueError):
@@ -21,7 +27,7 @@ def check_access_view(view: dict[str, Any], genesis: Genesis, data: ObjectId) ->
     if not entries:
         return None
     key = PublicKey(entries[0].record.node_key)
-    if all(member.node_key != key for member in genesis.members):
+    if key not in node_keys and all(member.node_key != key for member in genesis.members):
         return "access_signer"
     return check_access_log(entries, data, key)
 
