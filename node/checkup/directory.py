@@ -39,6 +39,7 @@ from node.keystore import (
 from node.opening import DATABASE
 from node.store.appendlog import LogError
 from node.store.stopfile import StopFile
+from node.tokens import REGISTER
 from protocol.genesis import Genesis, GenesisError, decode_genesis
 from protocol.ids import PublicKey
 
@@ -118,12 +119,15 @@ def check_role(place: Path, role: str) -> list[Finding]:
 
 
 def check_readers(place: Path) -> list[Finding]:
-    """Who else on this machine may read keys or books."""
+    """Who else on this machine may read keys, books or what the API's tokens hash to."""
     keys = place / KEYS_DIRECTORY
     exposed = [path for path in (*sorted(keys.glob("*")), keys) if _is_open(path, 0o077)]
     if exposed:
         told = f"{exposed[0]} can be read by other users."
         return [failed("keys_exposed", "permissions", told, f"Run chmod -R go= {keys}, and think of a new key.")]
+    if _is_open(place / REGISTER, 0o077):
+        told = f"{place / REGISTER} can be read or written by other users: no token holds."
+        return [failed("tokens_exposed", "permissions", told, f"Run chmod 600 {place / REGISTER}; look what it lists.")]
     if _is_open(place, 0o022):
         return [failed("directory_open", "permissions", f"others may write {place}.", f"Run chmod go-w {place}.")]
     return [well("permissions", "keys are for their owner alone.")]

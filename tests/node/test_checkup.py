@@ -28,6 +28,7 @@ from node.keystore import KEYS_DIRECTORY
 from node.runtime import Node
 from node.stops import KEY_IN_USE, describe_stop
 from node.store.stopfile import Stop, StopFile
+from node.tokens import REGISTER
 from protocol.ids import TimeMs
 
 
@@ -51,6 +52,10 @@ def lose_a_key(place: Path) -> None:
 
 def let_others_read_keys(place: Path) -> None:
     (place / KEYS_DIRECTORY / "officer.key").chmod(0o640)
+
+
+def let_others_read_tokens(place: Path) -> None:
+    (place / REGISTER).touch(mode=0o644)
 
 
 def let_others_write(place: Path) -> None:
@@ -89,6 +94,7 @@ def be_stopped(place: Path) -> None:
         (spoil_settings, "config_invalid"),
         (lose_a_key, "key_missing"),
         (let_others_read_keys, "keys_exposed"),
+        (let_others_read_tokens, "tokens_exposed"),
         (let_others_write, "directory_open"),
         (lose_the_genesis, "genesis_missing"),
         (spoil_the_genesis, "genesis_invalid"),
@@ -137,6 +143,22 @@ async def test_a_running_node_is_told_as_such_and_its_peers_clock_is_read(tmp_pa
         await node.stop(drain_s=0)
     height = check_books(net.directory / "ada" / "ledger.sqlite", net.genesis)
     assert [(one.level, "up to block" in one.sentence) for one in height] == [("ok", True)]
+
+
+async def test_a_running_node_that_is_closed_to_all_but_tokens_holds_its_ports_too(tmp_path: Path) -> None:
+    """It is known by its word that it wants a token; another program on the port is not."""
+    place = lay_out(tmp_path).directory / "solo"
+    settings = place / "config.toml"
+    settings.write_text(settings.read_text().replace('status_for = "everybody"', 'status_for = "tokens"'))
+    node = Node(load_config(place, environment={}))
+    await node.start()
+    try:
+        found = await asyncio.to_thread(check_directory, place)
+        assert find_faults(found) == {}
+        (running,) = [one for one in found if one.name == "running"]
+        assert "tokens" in running.sentence
+    finally:
+        await node.stop(drain_s=0)
 
 
 @pytest.mark.parametrize(
