@@ -104,6 +104,6 @@ def decode_row(raw: bytes) -> Row:
         row = _DECODER.decode(raw)
     except msgspec.MsgspecError as error:
         raise ValueError(f"not a row: {error}") from error
-    if _ENCODER.encode(row) != raw or not are_in_range((row,)):
+    if _ENCODER.encode(row) != raw or len(row.counterparty) != 16 or not -1 <= row.minute <= 1439:
         raise ValueError("not a row in canonical form")
     return row
