@@ -50,8 +50,8 @@ _TABLE: Final = (
     Reason(
         BALANCE_AVERAGE,
         "balance_average",
-        "The average balance of the account is low for the loan asked for.",
-        "账户日均余额相对所申请贷款偏低。",
+        "The average balance of the account is low, in itself or compared with the income.",
+        "账户日均余额偏低（就金额而言，或与收入相比）。",
     ),
     Reason(
         BALANCE_VOLATILE,

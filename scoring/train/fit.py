@@ -4,7 +4,7 @@ Two makers give the same thing, an additive model of steps: the scorecard here, 
 Method of the scorecard: every feature becomes a ladder of steps in its direction of risk (value >= cut), and a
 logistic regression with non-negative step weights and a ridge and a lasso penalty is fitted on all ladders at once.
 Steps that cannot be negative make each feature monotone, so that no borrower scores worse for a better figure; the
-problem is convex, so that the result does not depend on chance. Two resolutions of quantile cuts are averaged.
+problem is convex, so that the result does not depend on chance. Rungs stand at quantiles of the training cases.
 
 MISSING climbs the whole ladder: it scores as the worst bin. The feature lists are fixed here, before the fit.
 """
@@ -32,7 +32,7 @@ RATIO_FEATURES: Final = (
     "min_eod_180_in",
     "low_days_90",
     "low3_days_180",
-    "inst_to_adb",
+    "adb_90_in",
     "bal_cv",
     "range_adb",
     "inflow_cv",
@@ -44,13 +44,16 @@ RATIO_FEATURES: Final = (
     "nsf_n",
 )
 """Free of currency and price level."""
-MONEY_FEATURES: Final = ("adb_180", "inflow_min", "net_med")
+MONEY_FEATURES: Final = ("adb_365", "inflow_min", "net_med")
 """Amounts: tied to a currency and a price level."""
 
-RESOLUTIONS: Final = (8, 16)
+RESOLUTION: Final = 32
+"""Quantiles that make the rungs of a ladder. From 24 to 63 results are flat (docs/scoring.md)."""
 RARE_CASES_MIN: Final = 8
 RIDGE: Final = 2.0
 LASSO: Final = 0.3
+WEIGHT_MIN: Final = 1e-9
+"""Less is a rung that the lasso has taken away."""
 POINTS_PER_LOGIT: Final = 40 / math.log(2)
 """Forty points double the odds."""
 ANCHOR_POINTS: Final = 600
@@ -170,20 +173,16 @@ class AdditiveFit:
 
 
 def fit_scorecard(names: Sequence[str], features: Sequence[Features], labels: Sequence[bool]) -> AdditiveFit:
-    """The ladders of all features in one penalised logistic regression, at two resolutions, averaged."""
-    total = 0.0
+    """The ladders of all features in one penalised logistic regression."""
     steps: dict[str, dict[float, float]] = {name: {} for name in names}
     columns = {name: calculate_risk_column(name, features) for name in names}
-    target = np.array(labels, dtype=np.float64)
-    for resolution in RESOLUTIONS:
-        rungs = [(name, float(cut)) for name in names for cut in calculate_steps(columns[name], resolution)]
-        ladder = np.stack([columns[name] >= cut for name, cut in rungs], axis=1).astype(np.float64)
-        intercept, weights = _fit_weights(ladder, target)
-        total += intercept / len(RESOLUTIONS)
-        for (name, cut), weight in zip(rungs, weights, strict=True):
-            if weight > 1e-9:
-                steps[name][cut] = steps[name].get(cut, 0.0) + float(weight) / len(RESOLUTIONS)
-    return AdditiveFit(names=tuple(names), intercept=total, steps=steps)
+    rungs = [(name, float(cut)) for name in names for cut in calculate_steps(columns[name], RESOLUTION)]
+    ladder = np.stack([columns[name] >= cut for name, cut in rungs], axis=1).astype(np.float64)
+    intercept, weights = _fit_weights(ladder, np.array(labels, dtype=np.float64))
+    for (name, cut), weight in zip(rungs, weights, strict=True):
+        if weight > WEIGHT_MIN:
+            steps[name][cut] = float(weight)
+    return AdditiveFit(names=tuple(names), intercept=intercept, steps=steps)
 
 
 def calculate_calibration(logits: Floats, labels: Sequence[bool]) -> tuple[float, float]:

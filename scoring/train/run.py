@@ -27,6 +27,7 @@ from scoring.train.validate import (
     SPLIT_SHOWN,
     Evidence,
     cross_validate,
+    leave_periods_out,
     make_evidence,
     measure_out_of_fold,
     split_in_time,
@@ -62,6 +63,7 @@ def fit_model(
         **measure_out_of_fold(loans, evidence.chances),
         "cross_validation": validation,
         "split_in_time": splits,
+        "periods_left_out": leave_periods_out(make, names, features, bad, days=[loan.as_of for loan in loans]),
         "calibration": {"intercept": round(calibration[0], 4), "slope": round(calibration[1], 4)},
         "in_sample_auc": round(calculate_auc(points, bad)[0], 4),
         "integer_cost": round(abs(calculate_auc(points, bad)[0] - auc_float), 5),
@@ -82,7 +84,8 @@ def train(
     model, report, evidence = fit_model(loans, names, maker=maker, name=name, currency=CURRENCY, repeats=repeats)
     _, ratio, _ = fit_model(loans, RATIO_FEATURES, maker=maker, name=f"{name}-ratio", currency="XXX", repeats=repeats)
     report["model"], report["model_id"] = model.name, model.id.hex()
-    report["ratio_features_only"] = {key: ratio[key] for key in ("cross_validation", "split_in_time")}
+    measured = ("cross_validation", "split_in_time", "periods_left_out")
+    report["ratio_features_only"] = {key: ratio[key] for key in measured}
     report["money_features"] = ", ".join(f"`{item}`" for item in MONEY_FEATURES)
     report["evaluation"] = evaluate(model, data_dir)
     return model, report, evidence

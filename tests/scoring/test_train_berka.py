@@ -132,11 +132,12 @@ def test_integers_cost_at_most_a_thousandth_of_auc(trained: tuple[Any, dict[str,
 
 
 @needs_data
-def test_cross_validation_and_the_split_in_time_hold(trained: tuple[Any, dict[str, Any]]) -> None:
-    """Out-of-fold AUC is at least .88, trained early and measured late at least .85; money earns its place."""
+def test_cross_validation_and_the_splits_in_time_hold(trained: tuple[Any, dict[str, Any]]) -> None:
+    """What the card says comes out again, less what few repeats may move it; money earns its place."""
     _, report = trained
-    assert report["cross_validation"]["auc"] >= 0.88
-    assert all(split["auc"] >= 0.85 for split in report["split_in_time"])
+    assert report["cross_validation"]["auc"] >= 0.92
+    assert all(split["auc"] >= 0.91 for split in report["split_in_time"])
+    assert report["periods_left_out"]["auc"] >= 0.92
     assert report["ratio_features_only"]["cross_validation"]["auc"] < report["cross_validation"]["auc"]
 
 

@@ -18,6 +18,7 @@ pytest.importorskip("matplotlib", reason="the training extra is not installed")
 boosted = pytest.importorskip("scoring.train.boosted")
 fitting = pytest.importorskip("scoring.train.fit")
 running = pytest.importorskip("scoring.train.run")
+validating = pytest.importorskip("scoring.train.validate")
 
 COUNT = 80
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -101,6 +102,27 @@ def test_training_again_gives_the_same_bytes(made: Any, folder: Path, tmp_path: 
     running.write_models(folder, tmp_path, repeats=1, maker=maker)
     for path in sorted(out.iterdir()):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
+
+
+def test_half_years_left_out_count_pairs_within_them_and_never_score_with_their_own_fit() -> None:
+    """Two half-years of two pairs each, one of a single outcome; levels that differ between half-years do not count."""
+    days = [728_300] * 3 + [728_500] * 3 + [728_700] * 2  # 1995 H1, 1995 H2, 1996 H1
+    bad = [True, False, False, True, False, False, False, False]
+    pti = [50, 10, 60, 900, 800, 700, 5, 6]
+    features = [{"pti": value, "inflow_med": 1} for value in pti]
+    trained_on: list[tuple[int, ...]] = []
+
+    def make(names: Any, inside: Any, labels: Any) -> Any:
+        trained_on.append(tuple(item["pti"] for item in inside))
+        return fitting.AdditiveFit(names=names, intercept=0.0, steps={"pti": {float(cut): 0.5 for cut in pti}})
+
+    found = validating.leave_periods_out(make, ("pti",), features, bad, days=days)
+    assert (found["periods"], found["auc"]) == (2, 0.75)
+    assert trained_on == [(900, 800, 700, 5, 6), (50, 10, 60, 5, 6)]
+    low, high = found["auc_ci95"]
+    assert low < 0.75 < high
+    alone = validating.leave_periods_out(make, ("pti",), features[:3], bad[:3], days=days[:3])
+    assert alone == {"periods": 0, "auc": None, "auc_ci95": None}
 
 
 def test_loans_that_never_overlap_still_give_a_lawful_model() -> None:
