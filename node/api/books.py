@@ -25,9 +25,11 @@ from node.api.state import (
     may_see_exposure,
 )
 from node.api.views import view_application, view_pool, view_product
+from protocol.codec import decode
 from protocol.ids import AccountId, Digest, ObjectId, PublicKey
 from protocol.ledger.exposure import calculate_debt, calculate_due30, find_lenders
 from protocol.ledger.journal import Book, read_balance
+from protocol.ledger.records import Made, Receipt
 from protocol.ledger.rows import Account
 from protocol.ledger.state import (
     ACCOUNTS,
@@ -267,7 +269,18 @@ async def get_application(request: web.Request) -> web.Response:
     node, application = get_node(request), ObjectId(get_id(request))
     row = _need(find_row(node, APPLICATIONS, application), "application")
     view = view_application(node, application, row, _get_language(request))
-    return respond(view, height=view.height)
+    opened = await _find_opening(node, application)
+    return respond(msgspec.structs.replace(view, transaction=opened), height=view.height)
+
+
+async def _find_opening(node: NodePort, application: ObjectId) -> Hex32 | None:
+    """The transaction that made it, by the first event that speaks of it."""
+    events = await node.store.read_subject_events(application, 1)
+    for raw in [] if not events else await node.store.read_block_receipts(events[0].height):
+        receipt = decode(raw, Receipt)
+        if any(isinstance(fact, Made) and fact.id == application for fact in receipt.outcome):
+            return receipt.transaction_id.hex()
+    return None
 
 
 async def get_offer(request: web.Request) -> web.Response:

@@ -202,6 +202,10 @@ class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):
 
     height: int
     id: Hex32
+    transaction: Hex32 | None = None
+    """What opened it, whose receipt proves it; of a single application alone, and null where history begins later."""
+    automated: bool
+    """False where the borrower refused automated decisions: only a lender's officer may answer."""
     borrower: Hex32
     state: str
     segment: str
@@ -356,6 +360,7 @@ def view_application(node: NodePort, application: ObjectId, row: Application, la
         id=application.hex(),
         borrower=row.borrower.hex(),
         state=row.state.name.lower(),
+        automated=request.automated,
         segment=request.segment.name.lower(),
         purpose=request.purpose.name.lower(),
         product=None if request.product is None else request.product.hex(),

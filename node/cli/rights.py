@@ -293,7 +293,8 @@ def export(*, data_id: str, output: Path, key: KeyPlace, node_url: str, lang: st
     """Write everything about DATA into one file: rows with their proof, scores, reasons, models, readers.
 
     The rows are opened on this machine and prove their root on the ledger; each score is computed again from them with
-    the model that decided, which the file holds as well.
+    the model that decided, which the file holds as well. Of each application it has the receipt (base64 of the file
+    that liushui verify takes) and an explanation in Chinese and English.
 
     Example: liushui data export DATA -o my-data.json --key li-na.key
     """
@@ -321,6 +322,7 @@ def export(*, data_id: str, output: Path, key: KeyPlace, node_url: str, lang: st
         "rows": None if statement is None else len(statement["rows"]),
         "committed": None if statement is None else statement["is_committed"],
         "applications": len(found["applications"]),
+        "receipts": sum(one["receipt"]["file"] is not None for one in found["applications"]),
         "scores_equal": all(score["equal"] for one in found["applications"] for score in one["scores"]),
     }
     if as_json:

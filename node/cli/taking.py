@@ -61,6 +61,10 @@ def print_application(found: dict[str, Any]) -> None:
             continue
         why = "; ".join(each["text"] for each in one["reasons"]) or (one["rule"] or {}).get("sentence", "")
         click.echo(f"declined by {who}: {why}")
+    if not found["automated"]:
+        click.echo(
+            "You refused automated decisions: a lender's officer answers, and programs only confirm the reading."
+        )
     if not found["decisions"]:
         click.echo("No lender has decided yet: ask again with liushui offers APPLICATION.")
     for one in found["offers"]:

@@ -15,6 +15,7 @@ from nacl.public import PrivateKey, SealedBox
 
 from node.client.access import check_access_view
 from node.client.borrower import Prepared
+from node.client.explaining import explain, read_receipt
 from node.client.http import ApiError, NodeClient
 from node.client.judging import read_request
 from node.client.network import Network
@@ -172,7 +173,14 @@ async def export_data(
         "statement": None if plain is None else _show_plain(plain, anchor),
         "consents": [one for one in await read_all(client, "/v1/consents", owner=owner) if data.hex() in one["data"]],
         "access_log": {"node": access, "holds": fault is None},
-        "applications": [_show_application(one, plain, models) for one in resting],
+        "applications": [
+            {
+                **_show_application(one, plain, models),
+                "receipt": await read_receipt(client, one["id"]),
+                "explanation": explain(one),
+            }
+            for one in resting
+        ],
         "models": {
             model: models[model]["text"] for model in sorted({m["model"] for a in resting for m in a["assessed"]})
         },

@@ -21,6 +21,7 @@ async def test_an_auditor_is_named_in_the_consent_and_in_its_words(desk: Desk) -
     state.put(MEMBERS, account, replace(state.need(MEMBERS, account), attester_key=keys.attester.public_key))
     done = await desk.run(*asked, "--lang", "en")
     assert done.exit_code == EXIT_OK, done.output
+    assert "You refused automated decisions: a lender's officer answers" in done.stdout
     assert "Lenders: harbour\nAuditors: regulator\n" in done.stderr
     ((_, consent),) = list(state.items(CONSENTS))
     assert account in consent.grant.grantees

@@ -1,5 +1,6 @@
 """A borrower's rights by commands: grant, list, withdraw; take away, correct, erase; each on a running node."""
 
+import base64
 import json
 from typing import Any
 
@@ -30,6 +31,7 @@ async def apply(desk: Desk, *options: str) -> Any:
 async def test_everything_about_data_is_taken_away_in_one_file(desk: Desk) -> None:
     """Rows that prove their root, the scores computed from them again, reasons, models, consents and readers."""
     made = await apply(desk)
+    await desk.node.make_block()
     path = desk.folder / "mine.json"
     told = await desk.sign("data", "export", made["data"], "-o", str(path))
     assert (told["committed"], told["applications"], told["scores_equal"]) == (True, 1, True)
@@ -43,6 +45,15 @@ async def test_everything_about_data_is_taken_away_in_one_file(desk: Desk) -> No
     assert score["model"] in file["models"]
     assert len(score["bins"]) == len(json.loads(file["models"][score["model"]])["table"])
     assert one["features"]["hist_days"] > 0
+    assert (told["receipts"], one["receipt"]["transaction"]) == (1, made["transaction"])
+    proof = desk.folder / "mine.lsr"
+    proof.write_bytes(base64.b64decode(one["receipt"]["file"]))
+    proved = await desk.run("verify", str(proof), "--genesis", str(desk.genesis), "--json")
+    assert (proved.exit_code, json.loads(proved.stdout)["type"]) == (0, "Apply")
+    for language, said in (("en", " points: an estimated chance"), ("zh", "估计违约概率")):
+        sentences = one["explanation"][language]
+        assert said in sentences[0]
+        assert len(sentences) == len(one["application"]["assessed"]) + len(one["application"]["decisions"])
     assert (one["features_root"], one["features_committed"]) == (one["application"]["features"]["root"], True)
     assert [entry["reader_name"] for entry in file["access_log"]["node"]["entries"]] == ["harbour"]
     assert file["access_log"]["holds"] is True
