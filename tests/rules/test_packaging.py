@@ -55,10 +55,11 @@ def test_the_wheel_is_exactly_the_four_packages(wheel: Path) -> None:
 
 
 def test_the_wheel_holds_data_it_needs_and_nothing_that_is_not_run(wheel: Path) -> None:
-    """Models with their cards and golden scores; of other kinds of files only those that the API serves."""
+    """Models with their cards and golden scores, the command line's Chinese with its source; of other kinds of files
+    only those that the API serves."""
     files, _ = _split(wheel)
     kinds = {Path(name).suffix for name in files}
-    assert kinds <= {".py", ".json", ".md", ".html", ".css", ".js", ".svg", ".png", ".typed"}, kinds
+    assert kinds <= {".py", ".json", ".md", ".html", ".css", ".js", ".svg", ".png", ".typed", ".mo", ".po"}, kinds
     assert {f"scoring/models/{name}.json" for name in ("golden", "golden-invoices", "cashflow-v1-cny")} <= files
     for name in files:
         parts = name.split("/")
