@@ -3,7 +3,7 @@
 Never an address here that changes the books, a key or a setting.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from aiohttp import web
@@ -138,7 +138,11 @@ async def _read_seconds(request: web.Request) -> int:
     if request.content_type != "application/json":
         raise ProblemError("unsupported_media", "Send application/json.")
     try:
-        return msgspec.json.decode(await read_body(request, BAN_BODY_BYTES_MAX), type=BanRequest).seconds
+        asked: Any = msgspec.json.decode(await read_body(request, BAN_BODY_BYTES_MAX))
+        seconds = asked.get("seconds") if isinstance(asked, dict) else None
+        if isinstance(seconds, float) and seconds.is_integer():
+            asked["seconds"] = int(seconds)  # an integer to JSON Schema, and to programs that know no other numbers
+        return msgspec.convert(asked, BanRequest).seconds
     except JSON_FAULTS as error:
         raise ProblemError("malformed_request", f"{error}.") from error
 

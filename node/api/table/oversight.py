@@ -5,11 +5,13 @@ from typing import Final
 from node.api import alerts, books, documents, reports, rights, signals
 from node.api.answers import AccessLogView, DataView, DocumentView, ListView
 from node.api.openapi import Endpoint
-from node.api.parameters import HEX, PAGE, Query, one_of
+from node.api.parameters import HEX, NUMBER_MAX, PAGE, Query, one_of
 from node.api.table.common import OWNER, READ
 from node.tokens import Scope
 
-_SERIAL: Final = Query("after", "Serial of the last alert seen.", {"type": "integer", "minimum": 0})
+_SERIAL: Final = Query(
+    "after", "Serial of the last alert seen.", {"type": "integer", "minimum": 0, "maximum": NUMBER_MAX}
+)
 
 OVERSIGHT: Final = (
     Endpoint(

@@ -81,7 +81,7 @@ async def test_a_second_ban_takes_the_place_of_the_first(place: Place) -> None:
     earned = Ban(node_key=GUEST.hex(), name="x", until_ms=place.node.now_ms() + 5_000, reason=FALSE_SIGNATURES, times=3)
     change_bans(place.folder, lambda bans: put_ban(bans, earned))
     path = f"/v1/operator/bans/{GUEST.hex()}"
-    for seconds in (86_400, 60):
+    for seconds in (86_400, 60, 30.0):
         assert (await place.ask("PUT", path, body={"seconds": seconds})).status == 200
         assert place.node.mesh.banned == {GUEST: seconds}
     assert [(one["reason"], one["times"]) for one in (await place.read())["bans"]] == [
@@ -132,6 +132,10 @@ async def test_each_address_asks_for_its_scope_on_loopback_too(place: Place) -> 
         (JADE.hex(), {"seconds": 0}, "malformed_request"),
         (JADE.hex(), {"seconds": 367 * 86_400}, "malformed_request"),
         (JADE.hex(), {"seconds": 5, "more": 1}, "malformed_request"),
+        (JADE.hex(), {"seconds": 5.5}, "malformed_request"),
+        (JADE.hex(), {"seconds": "5"}, "malformed_request"),
+        (JADE.hex(), {"seconds": True}, "malformed_request"),
+        (JADE.hex(), [], "malformed_request"),
         (JADE.hex(), {"seconds": "x" * 2_000}, "too_large"),
         (JADE.hex(), None, "unsupported_media"),
         ("xy", {"seconds": 5}, "malformed_id"),
