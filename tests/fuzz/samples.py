@@ -44,7 +44,7 @@ def make_row_proofs() -> tuple[bytes, ...]:
 @cache
 def make_made_snapshot() -> Made:
     """A snapshot of real books in small chunks."""
-    return make_snapshot(epoch=1, chunk_bytes=4_096)
+    return make_snapshot(epoch=1, chunk_bytes=16_384)
 
 
 @cache

@@ -212,7 +212,7 @@ def test_a_node_without_lawful_settings_does_not_start(tmp_path: Path, setting: 
     if setting:
         (tmp_path / "config.toml").write_text(f'name = "a"\nrole = "observer"\n{setting}\n')
     done = run("start", "--data-dir", str(tmp_path))
-    assert done.exit_code == EXIT_REFUSED
+    assert done.exit_code == EXIT_USAGE
     assert "config.toml" in done.output
     assert "[config_invalid]" in done.output
 
@@ -222,7 +222,7 @@ def test_the_end_of_a_file_is_not_the_end_of_a_program(tmp_path: Path, monkeypat
     with (tmp_path / "input").open("w+b") as file:
         monkeypatch.setattr("node.cli.start.STANDARD_INPUT", file.fileno())
         done = run("start", "--data-dir", str(tmp_path), "--until-input-ends")
-    assert done.exit_code == EXIT_REFUSED
+    assert done.exit_code == EXIT_USAGE
     assert "[input_no_pipe]" in done.output
 
 
