@@ -27,6 +27,7 @@ NO_READS: Final = {
     "keys adopt": "changes a file",
     "keys seat-proof": "prints one thing to hand on, as it is",
     "statement sample": "writes a file",
+    "invoices sample": "writes a file",
     "model card": "prints a document",
     "product template": "prints a document",
     "completion": "prints a program",
