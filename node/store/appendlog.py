@@ -167,6 +167,21 @@ def _shred(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def _clear(leftover: Path, path: Path) -> None:
+    """Shred what was left beside the log at `path`; of what is the log itself by a second name, take that name alone.
+
+    Such a name stands when the new file never took the log's place: the log's own records must not be overwritten.
+    """
+    try:
+        is_log = leftover.samefile(path)
+    except FileNotFoundError:
+        is_log = False
+    if is_log:
+        leftover.unlink(missing_ok=True)
+    else:
+        _shred(leftover)
+
+
 def _keep(path: Path, old: Path) -> BinaryIO | None:
     """Let a file outlive its name: by a second one, which a crash leaves to be found; else by an open handle."""
     try:
@@ -205,7 +220,7 @@ class AppendLog:
         """
         fresh = not path.exists()
         for leftover in _find_leftovers(path):
-            _shred(leftover)
+            _clear(leftover, path)
         handle = _open_end(path)
         handle.seek(0)
         raw = handle.read()
@@ -292,8 +307,8 @@ class AppendLog:
         kept = [record for group in groups for record in group if keep(record)]
         fresh, old = _find_leftovers(self._path)
         if shred:  # of a rewrite that the disk refused
-            _shred(fresh)
-            _shred(old)
+            _clear(fresh, self._path)
+            _clear(old, self._path)
         # A log that was used is never a file of no bytes: that is how a lost one is told.
         raw, following = encode_groups(0, kept) if kept else (encode_group(0, []), 1)
         with fresh.open("wb") as handle:
@@ -325,4 +340,4 @@ class AppendLog:
     def _close(self) -> None:
         # Looked up in the thread: a rewrite that was under way has put another handle in place.
         self._handle.close()
-        _shred(self._path.with_suffix(OLD_SUFFIX))  # of a rewrite that nobody waited for to the end
+        _clear(self._path.with_suffix(OLD_SUFFIX), self._path)  # of a rewrite that nobody waited for to the end

@@ -77,6 +77,49 @@ async def test_what_a_crash_left_of_a_rewrite_is_overwritten_at_the_start(tmp_pa
             assert file.read().strip(b"\0") == b""
 
 
+async def test_a_crash_before_the_new_file_took_its_place_costs_the_log_nothing(tmp_path: Path) -> None:
+    """Until then the old name is a second one of the log itself, whose records are promises."""
+    path = tmp_path / "payload.log"
+    path.write_bytes(encode_group(0, [b"kept"]))
+    (tmp_path / "payload.new").write_bytes(encode_group(0, [b"kept"]))
+    (tmp_path / "payload.old").hardlink_to(path)
+    log, records = AppendLog.open(path)
+    await log.close()
+    assert records == [b"kept"]
+    assert list_names(tmp_path) == ["payload.log"]
+
+
+async def test_a_rewrite_that_the_disk_refuses_at_its_last_step_costs_the_log_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither when the log is closed, nor when it is rewritten again; only then what is to go is gone."""
+    path = tmp_path / "payload.log"
+    log, _ = AppendLog.open(path)
+    await log.append([SECRET, b"kept"])
+
+    def refuse(_self: Path, _target: Path) -> Path:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refuse)
+        with pytest.raises(appendlog.LogError):
+            await log.rewrite(drop, shred=True)
+    await log.close()
+    log, records = AppendLog.open(path)
+    assert records == [SECRET, b"kept"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refuse)
+        with pytest.raises(appendlog.LogError):
+            await log.rewrite(drop, shred=True)
+    await log.rewrite(drop, shred=True)
+    await log.close()
+    again, records = AppendLog.open(path)
+    await again.close()
+    assert records == [b"kept"]
+    assert search(tmp_path) == []
+    assert list_names(tmp_path) == ["payload.log"]
+
+
 class Watched:
     """A handle that notes what the file says when it is cut."""
 
