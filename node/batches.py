@@ -31,6 +31,7 @@ SIGNATURES_PER_S: Final = 4_096  # of pushed batches, per peer: under a quarter 
 SIGNATURES_AT_ONCE: Final = 8_192  # what a peer that was quiet may cause in one go
 REPLIES_MAX: Final = 4 * BATCHES_PER_REPLY_MAX  # asked for and waiting for verification; a dropped one is asked again
 REPLY_BYTES: Final = FRAME_BYTES_MAX // 2  # of several batches in one frame: a vote never waits longer behind it
+LOOKED_UP_AT_ONCE: Final = 8  # of what one peer asks: two megabytes at most, however much it asks for
 BATCH_WEIGHT_MAX: Final = BATCH_BYTES_MAX + TRANSACTION_BYTES_MAX + 65_536
 
 
@@ -367,7 +368,7 @@ class BatchRoom:
     def on_reply(self, peer: PublicKey, message: BatchReply) -> None:
         """A peer's answer; unasked ones are not looked at."""
         if self._fetcher.is_wanted(message.digest) and len(self._replies) < REPLIES_MAX:
-            self._fetcher.heed(message.digest)
+            self._fetcher.heed(message.digest, peer)
             self._replies.append((peer, message))
             self._replied.set()
 
@@ -402,14 +403,16 @@ class BatchRoom:
 
     async def on_get_several(self, peer: PublicKey, message: GetBatches) -> None:
         """Hand copies to a peer: the first there is, and more while the frame has room."""
-        found = await self._find_copies(message.digests)
+        found: dict[BatchDigest, Batch] = {}
         replies: list[BatchReply] = []
         room = REPLY_BYTES
-        for digest in message.digests:
+        for number, digest in enumerate(message.digests):
+            if not number % LOOKED_UP_AT_ONCE:
+                found = await self._find_copies(message.digests[number : number + LOOKED_UP_AT_ONCE]) if room else {}
             batch = found.get(digest)
             weight = 0 if batch is None else len(encode(batch))
             fits = weight <= room or room == REPLY_BYTES
-            room -= weight if fits else 0
+            room = max(0, room - weight) if fits else 0  # what comes behind the first without room is not read
             replies.append(BatchReply(digest=digest, batch=batch if fits else None))
         self._mesh.send(peer, Batches(replies=tuple(replies)))
 

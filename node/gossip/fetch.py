@@ -32,8 +32,8 @@ class _Search(Generic[V]):
         """Done when what is sought was found, or denied by whoever is being asked. A future and no task: a node that
         catches up asks thousands of times."""
         self.asked: PublicKey | None = None
-        self.heeded = 0
-        """Answers that have come and are being checked: whoever was asked is not silent."""
+        self.heeded: dict[PublicKey, bool] = {}
+        """Peers whose answer has come, and whether it is being checked still: whoever was asked is not silent."""
         self.ever_asked: dict[PublicKey, bool] = {}
 
 
@@ -75,11 +75,14 @@ class Fetcher(Generic[K, V]):
             task = held[1]
         return await asyncio.shield(task)
 
-    def heed(self, key: K) -> None:
-        """An answer has come: nobody else is asked until it was checked and offered."""
+    def heed(self, key: K, peer: PublicKey) -> None:
+        """The answer of a peer has come: nobody else is asked until it was checked and offered.
+
+        Only of one that was asked, and once in a search, so that nobody can hold it up by answering again and again.
+        """
         held = self._searches.get(key)
-        if held is not None:
-            held[0].heeded += 1
+        if held is not None and peer in held[0].ever_asked:
+            held[0].heeded.setdefault(peer, True)
 
     def offer(self, key: K, peer: PublicKey, value: V | None) -> None:
         """A peer's checked answer; None when it does not have it (or brought something else)."""
@@ -87,7 +90,8 @@ class Fetcher(Generic[K, V]):
         if held is None:
             return
         search = held[0]
-        search.heeded = max(0, search.heeded - 1)
+        if peer in search.heeded:
+            search.heeded[peer] = False
         if value is not None:
             if not search.found.done():
                 search.found.set_result(value)
@@ -136,7 +140,7 @@ class Fetcher(Generic[K, V]):
         if not search.found.done():
             search.news = asyncio.get_running_loop().create_future()
             await asyncio.wait((search.news,), timeout=timeout_s)
-            while search.heeded and not search.news.done():
+            while any(search.heeded.values()) and not search.news.done():
                 await asyncio.wait((search.news,), timeout=timeout_s)
         return search.found.done()
 

@@ -13,6 +13,7 @@ from node.batches import (
     BATCH_WEIGHT_MAX,
     INBOX_BYTES_MAX,
     INBOX_MAX,
+    LOOKED_UP_AT_ONCE,
     PUSH_GRACE_S,
     REPLY_BYTES,
     SIGNATURES_AT_ONCE,
@@ -20,8 +21,7 @@ from node.batches import (
     BatchInvalidError,
     BatchRoom,
 )
-from node.gossip.fetch import REPLY_FIRST_S, Fetcher, NobodyHasItError
-from node.mempool import HeldBatch, Mempool
+from node.mempool import Mempool
 from node.store.chain import StoreError
 from node.verifier import REMEMBERED_MAX, Opening, Verdict, Verifier
 from protocol.batch import (
@@ -399,6 +399,26 @@ async def test_several_batches_are_handed_out_as_far_as_a_frame_has_room(monkeyp
             assert here.sent.pop() == (C, expected)
 
 
+async def test_a_peer_that_asks_for_much_makes_this_node_read_little_more_than_it_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Strangers may ask, and what is read is decoded between two votes."""
+    async with around() as here:
+        held = [make_held([make_item(i)]) for i in range(40)]
+        here.stored = {one.digest: one.raw for one in held}
+        read: list[BatchDigest] = []
+        read_batches = here.read_batches
+
+        async def count(digests: Sequence[BatchDigest]) -> dict[BatchDigest, bytes]:
+            read.extend(digests)
+            return await read_batches(digests)
+
+        monkeypatch.setattr(here, "read_batches", count)
+        monkeypatch.setattr(batches_module, "REPLY_BYTES", len(held[0].raw))
+        await here.room.on_get_several(C, GetBatches(digests=tuple(one.digest for one in held)))
+        assert read == [one.digest for one in held[:LOOKED_UP_AT_ONCE]]
+
+
 async def test_one_damaged_row_does_not_keep_the_others_of_its_block_from_being_read() -> None:
     """Each is then read by itself."""
     async with around() as here:
@@ -407,44 +427,6 @@ async def test_one_damaged_row_does_not_keep_the_others_of_its_block_from_being_
         await here.room.on_get_several(C, GetBatches(digests=(bad.digest, good.digest)))
         replies = (BatchReply(digest=bad.digest, batch=None), BatchReply(digest=good.digest, batch=good.batch))
         assert here.sent == [(C, Batches(replies=replies))]
-
-
-async def test_nobody_else_is_asked_while_an_answer_is_being_checked() -> None:
-    """Verifying what came takes longer than a peer may be silent; what proves wrong is asked for elsewhere."""
-    asked: list[PublicKey] = []
-
-    def ask(peer: PublicKey, key: bytes) -> bool:
-        asked.append(peer)
-        return True
-
-    fetcher: Fetcher[bytes, int] = Fetcher(ask, lambda: (A, B))
-    wanted = asyncio.create_task(fetcher.fetch(b"x", (A,)))
-    await until(lambda: asked == [A])
-    fetcher.heed(b"x")
-    await asyncio.sleep(1.5 * REPLY_FIRST_S)
-    assert asked == [A]
-    fetcher.offer(b"x", A, None)
-    await until(lambda: asked == [A, B])
-    fetcher.offer(b"x", B, 1)
-    assert await wanted == 1
-
-
-async def test_a_search_gives_up_in_time_and_two_who_want_the_same_share_it() -> None:
-    """Nobody connected, or nobody has it: NobodyHasItError, and nothing stays behind."""
-    asked: list[PublicKey] = []
-
-    def ask(peer: PublicKey, key: bytes) -> bool:
-        asked.append(peer)
-        return True
-
-    fetcher: Fetcher[bytes, HeldBatch] = Fetcher(ask, lambda: (A,))
-    first, second = (asyncio.create_task(fetcher.fetch(b"x", give_up_s=0.2)) for _ in range(2))
-    with pytest.raises(NobodyHasItError):
-        await first
-    with pytest.raises(NobodyHasItError):
-        await second
-    assert asked == [A]
-    assert len(fetcher) == 0
 
 
 async def test_a_signature_is_verified_once_and_sidecars_every_time() -> None:
