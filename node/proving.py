@@ -102,19 +102,21 @@ async def prove_rows(
     while True:
         await port.wait_settled()
         tip = port.ledger.height
-        if waiting is None:
+        taken = waiting
+        if waiting is not None:
+            family = await _find_naming(port.store, waiting.height)
+        else:
             family = await _read_last(port.store, tip)
             await port.wait_settled()
-            named = None if family is None else Height(family[0][0].exec_height)
-            taken = None if named is None or named < height_min else port.ledger.prove_rows(places, named)
-            if taken is None and port.ledger.height >= height_min:
-                waiting = port.ledger.prove_rows(places, port.ledger.height)
-        if waiting is not None:
-            taken, family = waiting, await _find_naming(port.store, waiting.height)
+            # A reader who knows a later epoch waits and costs nothing; no later header is of an earlier one.
+            if (FIRST_EPOCH if family is None else family[0][-1].epoch) >= known:
+                named = None if family is None else Height(family[0][0].exec_height)
+                taken = None if named is None or named < height_min else port.ledger.prove_rows(places, named)
+                if taken is None and port.ledger.height >= height_min:
+                    taken = waiting = port.ledger.prove_rows(places, port.ledger.height)
+                    family = None if waiting is None else await _find_naming(port.store, waiting.height)
         if taken is not None and family is not None:
-            if family[0][-1].epoch >= known:
-                return await _finish(port.store, taken, family, known)
-            waiting = None  # no later header will name it first
+            return await _finish(port.store, taken, family, known)
         if await port.wait_height_beyond(tip, max(0.0, until_s - clock.time())) <= tip:
             return None
 

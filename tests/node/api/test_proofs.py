@@ -1,6 +1,7 @@
 """Rows are answered with a proof that a reader checks alone: of one height, by a quorum, and nobody's tag is shown."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ import pytest
 from node.client.http import ApiError, NodeClient
 from protocol.codec import decode, encode
 from protocol.crypto import KeySigner, Signer, calculate_hash
-from protocol.ids import AccountId, Digest
+from protocol.ids import AccountId, Digest, Height
 from protocol.ledger.execute import Ledger
 from protocol.ledger.journal import Book, calculate_balance_key
+from protocol.ledger.proofs import ProvedRows
 from protocol.ledger.rows import Account, Pool
 from protocol.ledger.state import ACCOUNTS, BALANCES, CONTRACTS, EXPOSURES, GOVERNED, LOANS, POOLS, Place
 from protocol.limits import PROVED_ROWS_MAX
@@ -110,6 +112,29 @@ async def test_a_reader_may_ask_for_no_older_state_and_waits_for_it(node: DevNod
         await asyncio.sleep(0.02)
     assert verify(asked.result(), node, place).height >= wanted
     await refuse(client, "proof_not_ready", rows, epoch="1", wait_ms="0")
+
+
+async def test_whoever_knows_a_later_epoch_waits_and_costs_nothing(
+    node: DevNode, client: NodeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds may wait for what never comes: none of them may have rows proved for it at each block."""
+    proved: list[Height] = []
+    prove = Ledger.prove_rows
+
+    def count(self: Ledger, places: Sequence[Place], height: Height) -> ProvedRows | None:
+        proved.append(height)
+        return prove(self, places, height)
+
+    monkeypatch.setattr(Ledger, "prove_rows", count)
+    await node.make_block()
+    asked = asyncio.create_task(refuse(client, "proof_not_ready", "tip:-", epoch="7", wait_ms="1000"))
+    while not asked.done():
+        await node.make_block()
+        await asyncio.sleep(0.05)
+    await asked
+    assert proved == []
+    await ask(client, "tip:-", wait_ms="0")
+    assert len(proved) == 1
 
 
 async def test_a_node_that_has_just_started_proves_from_the_next_block_on(node: DevNode, client: NodeClient) -> None:
