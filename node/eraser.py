@@ -9,7 +9,7 @@ ledger does.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -21,15 +21,17 @@ from node.store.payloadlog import PayloadLog
 from node.telemetry import get_logger
 from node.vault.store import Vault, VaultError
 from protocol.batch import BatchItem
-from protocol.codec import decode
-from protocol.ids import AccountId, Digest, Height, ObjectId, TimeMs, TransactionId
+from protocol.codec import CodecError, decode
+from protocol.ids import AccountId, Digest, Height, ObjectId, PublicKey, TimeMs, TransactionId
 from protocol.ledger.erasure import rests_on
 from protocol.ledger.execute import Execution, Ledger
+from protocol.ledger.keys import find_signer
 from protocol.ledger.records import Receipt
 from protocol.ledger.state import APPLICATIONS, DATA, ERASURES, KEYS
 from protocol.limits import ERASED_DOCUMENTS_MAX, ERASED_SIDECARS_MAX
 from protocol.rejections import Rejection
 from protocol.transactions.data import ErasureReceipt
+from protocol.vault import VaultEnvelope
 
 LOOK_S: Final = 1.0
 """How often what waits is looked at: for a header that names the state, or a reader that holds a journal."""
@@ -190,18 +192,35 @@ class Eraser:
                 yield Commitment(Digest(features.document), data, AccountId(one.borrower), TimeMs(one.opened_ms))
 
     async def _find_documents(self, ready: list[ObjectId]) -> dict[ObjectId, tuple[Digest, ...]]:
-        """What goes with each of these data; nothing that anything else commits to whose erasure is not due."""
+        """What goes with each of these data; nothing that the owner commits to elsewhere where no erasure is due."""
         state = self._port.ledger.books.state
         found: dict[ObjectId, dict[Digest, None]] = {data: {} for data in ready}
-        live: set[Digest] = set()
+        live: dict[Digest, set[AccountId]] = {}
         async for one in self._walk_commitments():
             for data in one.data:
                 if data in found:
                     found[data][one.document] = None
             orders = [state.get(ERASURES, data) for data in one.data]
             if all(order is None or order.due_ms is None for order in orders):
-                live.add(one.document)
-        return {data: tuple(sorted(each for each in some if each not in live)) for data, some in found.items()}
+                live.setdefault(one.document, set()).add(one.owner)
+        going: dict[ObjectId, tuple[Digest, ...]] = {}
+        for data, some in found.items():
+            owner = AccountId(state.need(DATA, data).owner)
+            going[data] = tuple([each for each in sorted(some) if await self._may_go(each, owner, live.get(each, ()))])
+        return going
+
+    async def _may_go(self, document: Digest, owner: AccountId, live: Collection[AccountId]) -> bool:
+        """Whether none of those who still commit to a document counts: digests are public, and whoever names another's
+        keeps nothing of that one from being erased. Whose it is says the key that sealed it.
+        """
+        if not live or owner in live:
+            return not live
+        try:
+            raw = await self._places.vault.get(document)
+            sealer = None if raw is None else decode(raw, VaultEnvelope).owner
+        except (VaultError, CodecError):
+            return False
+        return sealer is not None and find_signer(self._port.ledger.books, PublicKey(sealer)) == owner
 
     async def _is_to_do(self, data: ObjectId, documents: tuple[Digest, ...]) -> bool:
         """Whether it was never erased here, or is here again."""

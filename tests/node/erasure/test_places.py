@@ -16,11 +16,12 @@ from protocol.block import Block, Header
 from protocol.codec import encode
 from protocol.crypto import calculate_hash
 from protocol.ids import Digest, Height, ObjectId, TimeMs
+from protocol.ledger.state import DATA as DATA_ROWS
 from protocol.transactions.data import DataErase
 from protocol.transactions.lending import ApplyWithdraw
 from tests.node.vault.test_vault_store import seal
 from tests.protocol.ledger.goods import Goods
-from tests.protocol.ledger.world import DAY_MS
+from tests.protocol.ledger.world import DAY_MS, make_signer
 
 SECRET = b"seventeen-noodles"
 DATA = ObjectId(calculate_hash("data"))
@@ -110,6 +111,30 @@ def test_a_copy_that_cannot_be_opened_keeps_the_erasure_from_being_complete(tmp_
         erase_copies(tmp_path, [(DATA, (Digest(bytes(32)),))])
 
 
+def seal_as(who: str) -> bytes:
+    """An envelope that somebody sealed."""
+    return encode(msgspec.structs.replace(seal().envelope, owner=make_signer(who).public_key))
+
+
+async def test_nobody_erases_or_keeps_another_ones_statement_by_naming_it() -> None:
+    """Digests stand on the ledger for everybody to read: a thief's anchor neither keeps nor ends it."""
+    world = Goods()
+    data, _ = world.anchor("ann")
+    stolen = world.ledger.books.state.need(DATA_ROWS, data).anchor
+    world.anchor("bob")
+    world.must("bob", stolen)
+    bobs = world.made("data", "bob")
+    document = Digest(stolen.document)
+    disk = Disk(world, {1: TimeMs(world.now_ms)})
+    disk.sealed[document] = seal_as("ann")
+    eraser = make_eraser(world, disk)
+    world.must("bob", DataErase(data=(bobs,)))
+    assert await eraser._find_documents([bobs]) == {bobs: ()}
+    world.must("ann", DataErase(data=(data,)))
+    world.must("bob", stolen)
+    assert await eraser._find_documents([data]) == {data: (document,)}
+
+
 async def test_feature_vectors_go_with_the_statement_they_follow_from() -> None:
     """Of every application on it, also of one that two statements stand behind; another's commitment keeps none."""
     world = Goods()
@@ -122,7 +147,8 @@ async def test_feature_vectors_go_with_the_statement_they_follow_from() -> None:
     )
     statement, vector = (Digest(calculate_hash(one, b"ann")) for one in ("document", "features-document"))
     application = world.made("application", "ann")
-    eraser = make_eraser(world, Disk(world, {1: TimeMs(world.now_ms)}))
+    disk = Disk(world, {1: TimeMs(world.now_ms)})
+    eraser = make_eraser(world, disk)
     world.must("ann", DataErase(data=(data,)))
     assert await eraser._find_documents([data]) == {data: ()}, "the application is open: nothing is due"
     world.must("ann", ApplyWithdraw(application=application))
@@ -133,7 +159,13 @@ async def test_feature_vectors_go_with_the_statement_they_follow_from() -> None:
     thief = world.application("bob", bobs, bobs_consent, sidecar=bobs_sidecar, features=world.features("ann"))
     world.must("bob", thief, sidecars=(bobs_sidecar,))
     world.must("bob", ApplyWithdraw(application=world.made("application", "bob")))
-    assert await eraser._find_documents([data]) == {data: (statement,)}, "others' data that is not erased has it too"
+    assert await eraser._find_documents([data]) == {data: (statement,)}, "not here, and so nobody's: it is left alone"
+    disk.sealed[vector] = seal_as("ann")
+    assert await eraser._find_documents([data]) == {data: tuple(sorted((statement, vector)))}, "it is ann's"
+    disk.sealed[vector] = seal_as("bob")
+    assert await eraser._find_documents([data]) == {data: (statement,)}, "it is bob's, who has ordered nothing"
+    disk.sealed[vector] = b"\xc1"
+    assert await eraser._find_documents([data]) == {data: (statement,)}
     world.must("bob", DataErase(data=(bobs,)))
     assert await eraser._find_documents([bobs]) == {
         bobs: tuple(sorted((Digest(calculate_hash("document", b"bob")), vector)))
@@ -172,6 +204,10 @@ class Disk:
         self.sidecars_from = Height(1)
         self.told: list[tuple[Any, ...]] = []
         self.documents: list[Digest] = []
+        self.sealed: dict[Digest, bytes] = {}
+
+    async def get(self, digest: Digest) -> bytes | None:
+        return self.sealed.get(digest)
 
     async def read_block(self, height: Height) -> Block | None:
         if height not in self.times:
