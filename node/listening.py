@@ -48,9 +48,13 @@ class Gatekeeper:
         self._arrivals: OrderedDict[bytes, Allowance] = OrderedDict()
         self.refused = 0
         self.malformed = 0
+        self.is_closed = False
+        """The port was closed: a connection that was accepted in that moment is not served."""
 
     def admit(self, address: str) -> bool:
         """Whether a connection from here is served; then `leave` must follow."""
+        if self.is_closed:
+            return False
         key = find_address_key(address)
         is_full = self._open.total() >= self._bounds.connections or self._open[key] >= self._bounds.per_address
         if not self._may_arrive(key) or is_full:
@@ -164,7 +168,13 @@ class _Door(asyncio.Protocol):
             transport.pause_reading()
             task = asyncio.ensure_future(self._open(transport))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda done: self._on_opened(done, transport))
+
+    def _on_opened(self, task: asyncio.Task[None], transport: asyncio.Transport) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():  # also before its first step, which then closed nothing
+            self._behind.leave()
+            transport.abort()
 
     async def _open(self, transport: asyncio.Transport) -> None:
         try:
@@ -178,9 +188,6 @@ class _Door(asyncio.Protocol):
             )
         except OSError:  # no TLS, an older one, too slow, or gone: nobody hears why
             self._behind.leave()
-        except asyncio.CancelledError:
-            self._behind.leave()
-            raise
         else:
             if encrypted is None or encrypted.is_closing():
                 self._behind.connection_lost(None)
@@ -229,6 +236,7 @@ class Listener:
 
     async def close(self) -> None:
         """Take nothing in, let requests under way end for a moment, close all."""
+        self.keeper.is_closed = True
         if self._server is not None:
             self._server.close()
         for task in self._opening:

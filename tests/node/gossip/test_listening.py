@@ -198,3 +198,32 @@ async def test_half_greetings_of_one_address_leave_room_for_others() -> None:
         await until(lambda: not node.gossip._greeting_from)
         async with raw_socket(node.port) as socket:
             assert (await socket.receive()).type is aiohttp.WSMsgType.BINARY
+
+
+class Accepted(asyncio.Transport):
+    """A connection that the system accepted, as far as a port looks at one."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.aborted = False
+
+    def pause_reading(self) -> None:
+        """Nothing is read before TLS begins."""
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_who_was_accepted_in_the_moment_a_port_closes_is_not_left_open() -> None:
+    """Before the handshake's first step, and after the port was closed: both connections end, none counts any more."""
+    tls = Tls(make_credentials().listening, 5.0, 1.0)
+    first, second = Accepted(), Accepted()
+    async with listening(FEW, tls) as (listener, _):
+        early, late = listener._make_connection(), listener._make_connection()
+        early.connection_made(first)
+        assert listener.keeper._open.total() == 1
+        await listener.close()
+        late.connection_made(second)
+        assert (first.aborted, second.aborted) == (True, True)
+        assert not listener.keeper._open
+        assert not listener._opening

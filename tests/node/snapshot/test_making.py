@@ -121,7 +121,7 @@ def publish(shelf: Shelf, made: Made) -> None:
 
 def make(blocks: int) -> Made:
     """A snapshot at a height."""
-    return make_snapshot(people=4, blocks=blocks, chunk_bytes=4_000)
+    return make_snapshot(people=4, blocks=blocks, chunk_bytes=16_000)
 
 
 def list_directory(path: Path) -> list[str]:

@@ -23,14 +23,14 @@ from tests.node.snapshot.field import (
 )
 from tests.protocol.snapshots import Made, make_snapshot
 
-CHUNK = 4_000
-"""So small that the books of some people make a dozen."""
+CHUNK = 6_000
+"""So small that the books of some people make many; a model is one row of almost this."""
 
 
 @cache
 def make(blocks: int = 100) -> Made:
     """A snapshot of many chunks."""
-    return make_snapshot(people=100, blocks=blocks, chunk_bytes=CHUNK)
+    return make_snapshot(people=160, blocks=blocks, chunk_bytes=CHUNK)
 
 
 def honest(count: int, *made: Made) -> dict[str, Peer]:
