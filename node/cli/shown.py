@@ -20,8 +20,10 @@ def has_token() -> bool:
 
 
 def find_token(url: str) -> str | None:
-    """The token of --token-file, else of the environment; None without one. It ends the command when it is unfit."""
-    if not has_token():
+    """The token of --token-file, else of the environment; None without one, and for any node but that of --node, whose
+    token it is: others would learn it. It ends the command when it is unfit.
+    """
+    if not has_token() or not _is_named(url):
         return None
     path = _find_path()
     token = (os.environ.get(BEARER_VARIABLE, "") if path is None else _read(path)).strip()
@@ -34,6 +36,13 @@ def find_token(url: str) -> str | None:
             f" --token-file and {BEARER_VARIABLE} away.",
         )
     return token
+
+
+def _is_named(url: str) -> bool:
+    """Whether it is the node of --node, in a command that takes one."""
+    context = click.get_current_context(silent=True)
+    named = None if context is None else context.params.get("node_url")
+    return named is None or named == url
 
 
 def _find_path() -> Path | None:

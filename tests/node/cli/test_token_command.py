@@ -6,13 +6,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
 
 from node.api.access import ApiSettings
 from node.api.app import make_app
+from node.cli.common import node_option
 from node.cli.main import main
+from node.cli.shown import find_token
 from node.config import NodeConfig
 from node.monitor.desk import open_desk
 from node.tokens import Scope, TokenRoom, read_tokens
@@ -105,6 +108,18 @@ def test_a_token_is_not_shown_to_everybody(tmp_path: Path) -> None:
     for wrong in ("two words", "ü", "a\nb"):
         assert "token_unreadable" in run("status", "--node", "http://127.0.0.1:9", LIUSHUI_TOKEN=wrong).output
     assert "token_unreadable" in run("status", "--token-file", tmp_path / "none").output
+
+
+def test_a_token_is_for_the_node_that_is_named_and_no_other() -> None:
+    """A command that asks several nodes would hand it to strangers' operators."""
+
+    @click.command()
+    @node_option
+    def ask(node_url: str) -> None:
+        click.echo(f"{find_token(node_url)} {find_token('https://stranger.example')}")
+
+    done = CliRunner().invoke(ask, ["--node", "https://own.example"], env={"LIUSHUI_TOKEN": "lst_secret"})
+    assert done.output == "lst_secret None\n"
 
 
 async def test_commands_read_what_is_private_with_a_token(desk: Desk, tmp_path: Path) -> None:
