@@ -35,7 +35,7 @@ def is_withdrawn(books: Books, envelope: VaultEnvelope, reader: AccountId) -> bo
     data = _find_data(books, envelope, owner)
     consents = [
         row
-        for _, row in books.state.items(CONSENTS)
+        for _, row in books.state.walk(CONSENTS)
         if row.owner == owner
         and row.grant.scope is envelope.scope
         and reader in row.grant.grantees
@@ -48,8 +48,8 @@ def _find_data(books: Books, envelope: VaultEnvelope, owner: AccountId) -> list[
     """Data of the owner that a sealed document holds or was computed from."""
     digest = envelope.digest
     if envelope.scope is Scope.RAW:
-        return [key for key, row in books.state.items(DATA) if row.owner == owner and row.anchor.document == digest]
-    asked = (row.request for _, row in books.state.items(APPLICATIONS) if row.borrower == owner)
+        return [key for key, row in books.state.walk(DATA) if row.owner == owner and row.anchor.document == digest]
+    asked = (row.request for _, row in books.state.walk(APPLICATIONS) if row.borrower == owner)
     return [one for each in asked if each.features and each.features.document == digest for one in each.data]
 
 
