@@ -60,6 +60,15 @@ def find_bearer(request: web.Request, now_ms: int) -> Bearer:
     return found
 
 
+def has_ended(request: web.Request, scope: Scope, now_ms: int) -> bool:
+    """Whether the token that let a request in holds no more: asked by streams, which outlive what let them in."""
+    known = request.get(_SHOWN)
+    if not isinstance(known, Bearer) or known.token is None:
+        return False
+    token = _look_up(request, now_ms).token
+    return token is None or scope not in token.scopes
+
+
 def _look_up(request: web.Request, now_ms: int) -> Bearer:
     scheme, _, secret = request.headers.get(HEADER, "").partition(" ")
     room = request.app[TOKENS]

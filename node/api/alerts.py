@@ -12,14 +12,16 @@ from typing import Final, NamedTuple
 import msgspec
 from aiohttp import web
 
+from node.api.access import has_ended
 from node.api.answers import Hex32, IsoDay
 from node.api.events import KEEP_ALIVE_S, counted, write_or_part
 from node.api.ports import NodePort
 from node.api.problems import ProblemError
-from node.api.reading import get_limit, get_node, get_number, parse_hex32, require_caller, respond
+from node.api.reading import NOW_MS, get_limit, get_node, get_number, parse_hex32, require_caller, respond
 from node.api.state import find_account, find_row
 from node.monitor.desk import AlertDesk
 from node.monitor.records import StoredAlert, view_record
+from node.tokens import Scope
 from protocol.ids import PublicKey
 from protocol.ledger.rows import Role
 from protocol.ledger.state import ACCOUNTS, MEMBERS
@@ -196,6 +198,8 @@ async def stream_alerts(request: web.Request) -> web.StreamResponse:
         await response.prepare(request)
         await response.write(b"retry: 1000\n\n")
         async for text, reached in _read_on(desk, wanted, position):
+            if has_ended(request, Scope.READ_PRIVATE, request.app[NOW_MS]()):
+                break
             if not await write_or_part(request, response, text, str(reached)):
                 break
     return response

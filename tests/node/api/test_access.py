@@ -1,5 +1,6 @@
 """Bearer tokens at the API: what is private asks for one, says so as RFC 6750 does, and gives it to nobody else."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
+from node.api import alerts
 from node.api.access import ApiSettings
 from node.api.app import make_app, make_openapi
 from node.config import NodeConfig
@@ -102,6 +104,21 @@ async def test_a_token_that_does_not_hold_is_told_so(place: Place) -> None:
     assert (await tell(answer))[:2] == (401, "signature_missing")
     told = await (await place.ask("/v1/alerts", expired, **{"Accept-Language": "zh"})).json(content_type=None)
     assert (told["title"], told["detail"]) == ("访问令牌无效。", "令牌已过期。")
+
+
+async def test_a_stream_ends_with_the_token_that_opened_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Revoking one shuts out who is in already; a stream of another token goes on."""
+    monkeypatch.setattr(alerts, "KEEP_ALIVE_S", 0.05)
+    opened = [await place.ask("/v1/alerts/stream", place.keep(name, Scope.READ_PRIVATE)) for name in ("gone", "kept")]
+    assert [one.status for one in opened] == [200, 200]
+    async with asyncio.timeout(60):
+        for one in opened:
+            await one.content.readuntil(b"still here")
+        revoke_token(place.folder, "gone")
+        await opened[0].content.read()
+        await opened[1].content.readuntil(b"still here")
+        await opened[1].content.readuntil(b"still here")
+    assert not opened[1].content.at_eof()
 
 
 async def test_a_bad_signature_is_not_mended_by_a_token(place: Place) -> None:
