@@ -119,6 +119,8 @@ async def test_a_stream_ends_with_the_token_that_opened_it(place: Place, monkeyp
         await opened[1].content.readuntil(b"still here")
         await opened[1].content.readuntil(b"still here")
     assert not opened[1].content.at_eof()
+    for one in opened:
+        one.close()
 
 
 async def test_a_bad_signature_is_not_mended_by_a_token(place: Place) -> None:
