@@ -20,7 +20,7 @@ from protocol.crypto import Signer
 from protocol.genesis import Genesis
 from protocol.ids import TimeMs
 from protocol.ledger.state import TABLES, Place
-from protocol.rowproof import RowFault, Trusted, VerifiedRows, is_conflict, make_trusted, verify_row_proof
+from protocol.rowproof import RowFault, Trusted, VerifiedRows, cut_epochs, is_conflict, make_trusted, verify_row_proof
 
 WAIT_MS: Final = 12_000
 """As long as an idle chain may rest, and a little more."""
@@ -127,6 +127,13 @@ class LightReader:
         except ClientError as error:
             return Failure(url, error)
         found = verify_row_proof(raw, self._genesis, places, known)
+        passed = self.known.epoch - known.epoch
+        if passed and isinstance(found, VerifiedRows):
+            if found.last.epoch < self.known.epoch:
+                behind = "The node has not come as far as what was final before: ask again, or another node."
+                return Failure(url, ClientError("proof_not_ready", behind))
+            # Whoever left long ago may have sold a key: a line from the genesis must lead through what is known.
+            found = verify_row_proof(cut_epochs(raw, passed), self._genesis, places, self.known)
         return Lie(url, found) if isinstance(found, RowFault) else _Answer(url, raw, found)
 
     def _explain(self, lies: Sequence[Lie]) -> ClientError:

@@ -6,17 +6,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from node.api.reading import read_clock_ms
-from node.client.light import LightReader
+from node.client.http import ClientError
+from node.client.light import LightError, LightReader
 from node.client.lightstate import LightState
 from protocol.codec import decode
 from protocol.ids import Height
 from protocol.rowproof import Trusted, make_trusted
+from tests.protocol.finality import get_keys
 from tests.protocol.ledger.world import make_genesis
-from tests.protocol.test_row_proof import Made, prove
+from tests.protocol.test_row_proof import Made, prove, trust
 
 
 @asynccontextmanager
@@ -51,6 +54,25 @@ async def test_changes_of_validators_are_followed_once(tmp_path: Path) -> None:
     assert [one["height_min"] for one in asked] == ["0", *[str(found.height)] * 2]
     assert state.load().epoch == 2
     assert state.load().validators != make_trusted(genesis).validators
+
+
+async def test_a_whole_proof_must_lead_through_the_validators_that_are_known() -> None:
+    """From the genesis it holds, by keys of long ago; who has followed the chain further knows better."""
+    made, asked = prove(2), list[dict[str, str]]()
+    genesis = made.world.genesis
+    known = msgspec.structs.replace(trust(made, 2), validators=get_keys(("iris", "jade", "lotus", "plum")))
+    async with answering(made, asked) as url:
+        reader = LightReader([url], genesis, known, now_ms=read_clock_ms)
+        with pytest.raises(LightError) as caught:
+            await reader.read(made.places, whole=True)
+        assert caught.value.code == "rows_finalization"
+        assert reader.known == known
+        ahead = LightReader([url], genesis, msgspec.structs.replace(known, epoch=3), now_ms=read_clock_ms)
+        with pytest.raises(ClientError) as behind:
+            await ahead.read(made.places, whole=True)
+        assert behind.value.code == "proof_not_ready"
+        assert ahead.lies == []
+    assert [one["epoch"] for one in asked] == ["0", "0"]
 
 
 async def test_what_is_kept_never_shrinks(tmp_path: Path) -> None:
