@@ -14,7 +14,7 @@ from aiohttp import web
 
 from node.api.access import has_ended
 from node.api.answers import Hex32, IsoDay
-from node.api.events import KEEP_ALIVE_S, counted, write_or_part
+from node.api.events import KEEP_ALIVE_S, STREAMS_KEPT, counted, write_or_part
 from node.api.ports import NodePort
 from node.api.problems import ProblemError
 from node.api.reading import NOW_MS, get_limit, get_node, get_number, parse_hex32, require_caller, respond
@@ -194,7 +194,7 @@ async def stream_alerts(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(
         status=HTTPStatus.OK, headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
     )
-    with counted(request), suppress(ConnectionResetError, ConnectionAbortedError):  # clients go, as clients do
+    with counted(request, kept=STREAMS_KEPT), suppress(ConnectionResetError, ConnectionAbortedError):
         await response.prepare(request)
         await response.write(b"retry: 1000\n\n")
         async for text, reached in _read_on(desk, wanted, position):

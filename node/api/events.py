@@ -24,6 +24,8 @@ KEEP_ALIVE_S: Final = 15.0
 SLOW_WRITE_S: Final = 10.0
 FAREWELL_S: Final = 30.0
 STREAMS_MAX: Final = 256
+STREAMS_KEPT: Final = 16
+"""More of them for who may read what is private: strangers who hold all the others keep no warning from anybody."""
 
 
 class Streams(set[asyncio.Task[object]]):
@@ -81,11 +83,11 @@ def read_wanted(request: web.Request) -> Wanted:
 
 
 @contextmanager
-def counted(request: web.Request) -> Iterator[None]:
-    """A place among the open streams. Raises ProblemError(busy) when all are taken."""
-    streams = request.app[STREAMS]
-    if len(streams) >= STREAMS_MAX:
-        raise ProblemError("busy", f"This node serves {STREAMS_MAX} streams at once.", retry_after_ms=5_000)
+def counted(request: web.Request, *, kept: int = 0) -> Iterator[None]:
+    """A place among the open streams, or among so many `kept` ones. Raises ProblemError(busy) when all are taken."""
+    streams, places = request.app[STREAMS], STREAMS_MAX + kept
+    if len(streams) >= places:
+        raise ProblemError("busy", f"This node serves {places} streams at once.", retry_after_ms=5_000)
     task = asyncio.current_task()
     assert task is not None, "handlers run in a task"
     streams.add(task)

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
-from node.api import alerts
+from node.api import alerts, events
 from node.api.access import ApiSettings
 from node.api.app import make_app, make_openapi
 from node.config import NodeConfig
@@ -121,6 +121,19 @@ async def test_a_stream_ends_with_the_token_that_opened_it(place: Place, monkeyp
     assert not opened[1].content.at_eof()
     for one in opened:
         one.close()
+
+
+async def test_strangers_who_hold_all_streams_keep_no_warning_from_anybody(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Places are kept for who may read what is private; they are counted too."""
+    monkeypatch.setattr(events, "STREAMS_MAX", 0)
+    monkeypatch.setattr(alerts, "STREAMS_KEPT", 1)
+    secret = place.keep("book", Scope.READ_PRIVATE)
+    assert (await place.ask("/v1/events")).status == 503
+    stream = await place.ask("/v1/alerts/stream", secret)
+    assert (stream.status, (await place.ask("/v1/alerts/stream", secret)).status) == (200, 503)
+    stream.close()
 
 
 async def test_a_bad_signature_is_not_mended_by_a_token(place: Place) -> None:
