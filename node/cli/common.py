@@ -26,6 +26,7 @@ Exit codes:
   2  wrong use of a command or an option
   3  the node cannot be reached
   4  verification failed: the evidence does not hold
+  5  verified in part (audit)
 """
 
 BEARER_VARIABLE: Final = "LIUSHUI_TOKEN"

@@ -181,8 +181,8 @@ async def _grant(
     more = [grant_more(wallet, one, recipients=recipients, purpose=kind, until_ms=until, key=key) for one in held]
     opened = [one for one in more if one is not None]
     if not opened:
-        what = "features of an application" if scope is Scope.FEATURES else "statement"
-        fail("document_missing", f"The sealed {what} is not on this node, or not yours: ask the one you gave it.")
+        what = "The features of an application are" if scope is Scope.FEATURES else "The statement is"
+        fail("document_missing", f"{what} not on this node, or not yours: ask the one you gave it to.")
     for one in opened:
         await Borrower(client, wallet, now_ms=read_clock_ms).put_document(one)
     intent = wallet.grant_consent(

@@ -304,6 +304,8 @@ def _read(
     except NodeUnreachable as error:
         raise UnreachableError(error.code, error.sentence) from error
     except ClientError as error:
+        if error.code == "signature_missing":
+            fail(error.code, "Such rows are proved to whom they concern alone: sign with --key or --officer-dir.")
         raise FailureError(error.code, error.sentence) from error
     return reader, found
 

@@ -12,6 +12,8 @@ import click
 
 from node.cli.common import EXIT_TEXT, pick_language
 
+SENTENCE_MAX: Final = 1_000
+
 
 class Entry(NamedTuple):
     """Where a command lives and what the overview says of it."""
@@ -118,6 +120,7 @@ class LazyGroup(click.Group):
             from node.cli.language import translate
 
             return translate(command)
+        _tell_whole(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -129,6 +132,14 @@ class LazyGroup(click.Group):
             rows = [(name, say(text)) for name, text in rows]
         with formatter.section(gettext("Commands")):
             formatter.write_dl(rows)
+
+
+def _tell_whole(command: click.Command) -> None:
+    """Give subcommands their whole first sentence for an overview: click would cut it at the end of the line."""
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            one.short_help = one.get_short_help_str(SENTENCE_MAX)
+            _tell_whole(one)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_TEXT)

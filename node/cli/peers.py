@@ -101,7 +101,14 @@ _home = click.option(
 @peers.command()
 @click.argument("peer", metavar="NAME|NODE_KEY")
 @_home
-@click.option("--for", "seconds", default="1h", show_default=True, callback=lambda *given: read_time(given[2]))
+@click.option(
+    "--for",
+    "seconds",
+    default="1h",
+    show_default=True,
+    callback=lambda *given: read_time(given[2]),
+    help="How long, up to a year.",
+)
 @node_option
 def ban(*, peer: str, directory: Path | None, seconds: int, node_url: str) -> None:
     """Take no link from a peer, and dial it as little, for a time: 30m, 12h, 7d. With a token at once.
@@ -178,7 +185,14 @@ async def _find_key(client: "NodeClient", peer: str) -> str:
     """The node key of a name, or the key that was typed. Members have one name each; a member comes before a ban."""
     if _is_key(peer):
         return peer
-    known: dict[str, Any] = await client.get("/v1/operator/peers")
+    from node.client.http import ApiError
+
+    try:
+        known: dict[str, Any] = await client.get("/v1/operator/peers")
+    except ApiError as error:
+        if error.code == "insufficient_scope":
+            fail(error.code, f"{peer} is looked up with the scope monitor: give a token with both, or the node key.")
+        raise
     keys = [str(one["node_key"]) for one in (*known["peers"], *known["bans"]) if one["name"] == peer]
     if not keys:
         fail("peer_unknown", f"The node knows nobody called {peer!r}: give the node key in hex.")

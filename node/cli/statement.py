@@ -249,7 +249,7 @@ def score(
         model = load_default(found.currency)
     except KeyError:
         fail("model_missing", f"No model is shipped for {found.currency}: score a statement in CZK or CNY.")
-    day = found.last_day + 1 if as_of is None else as_of.date().toordinal()
+    day = _choose_day(found, as_of)
     period = Period(unit=PeriodUnit[every[0]], every=every[1])
     instalment = calculate_monthly_instalment(principal_minor, periods, period)
     features = calculate_features(
@@ -276,6 +276,15 @@ def score(
         print_json(report)
     else:
         _print_score(report, found.exponent)
+
+
+def _choose_day(found: "Statement", as_of: Any) -> int:
+    """The day to score for: the one asked for, when anything was known then; else the day after the statement."""
+    day: int = found.last_day + 1 if as_of is None else as_of.date().toordinal()
+    if day <= found.first_day:
+        begin = date.fromordinal(found.first_day).isoformat()
+        fail("as_of_too_early", f"The statement begins on {begin}: name a later day with --as-of.")
+    return day
 
 
 def _view_invoices(path: Path, found: "Statement", day: int, *, as_json: bool) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def list_tokens(*, directory: Path, as_json: bool) -> None:
                 one["name"],
                 ", ".join(one["scopes"]),
                 _show_time(one["created_ms"]),
-                "revoked" if one["expires_ms"] is None else _show_time(one["expires_ms"]),
+                "no end" if one["expires_ms"] is None else _show_time(one["expires_ms"]),
                 "expired" if one["expired"] else "",
             )
             for one in found

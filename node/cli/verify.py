@@ -1,5 +1,6 @@
 """`liushui verify`: what a receipt or a proof of rows proves, with no node and no trust in who handed it over."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def _verify_rows(raw: bytes, genesis: Any, as_json: bool) -> None:
     )
     print_facts((name, ", ".join(value) if isinstance(value, list) else value) for name, value in facts.items())
     for name, row in rows.items():
-        click.echo(f"{name}: {'not there' if row is None else _tell(row)}")
+        click.echo(f"{name}: {'not there' if row is None else json.dumps(plain(row), ensure_ascii=False, indent=2)}")
 
 
 def _read(path: Path, limit: int) -> bytes:

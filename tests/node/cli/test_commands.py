@@ -68,11 +68,27 @@ def test_the_overview_tells_the_exit_codes() -> None:
     text = run("--help").output
     for line in ("0  done", "1  refused", "2  wrong use", "3  the node cannot be reached", "4  verification failed"):
         assert line in text
+    assert "5  verified in part" in text
+
+
+def test_overviews_tell_whole_sentences() -> None:
+    """What a group says of its commands is not cut at the end of the line."""
+    for group in ("light", "data", "tx", "gov", "model"):
+        overview = run(group, "--help").output.partition("Commands:")[2]
+        assert overview, group
+        assert "..." not in overview, overview
 
 
 def test_an_unknown_command_is_wrong_use() -> None:
     """Exit code 2 and no stack."""
     assert run("lend-me-money").exit_code == EXIT_USAGE
+
+
+def test_no_score_is_of_a_day_before_the_statement(tmp_path: Path) -> None:
+    """Nothing was known on that day: a refusal, and no figure."""
+    asked = ("score", str(write_sample(tmp_path)), "--principal-minor", "1000000", "--periods", "12")
+    done = run(*asked, "--as-of", "2000-01-01")
+    assert (done.exit_code, "as_of_too_early" in done.output) == (1, True), done.output
 
 
 def test_a_statement_is_checked(tmp_path: Path) -> None:

@@ -222,6 +222,7 @@ async def test_a_kept_proof_verifies_with_no_node(desk: Desk) -> None:
     assert told["rows"][f"pools:{find_pool(desk.node).hex()}"]["currency"] == "CNY"
     in_words = await desk.run("verify", str(path), "--genesis", str(desk.genesis))
     assert "a quorum of the network's validators finalised it in epoch 0" in in_words.stdout
+    assert '"currency": "CNY"' in in_words.stdout
     raw = path.read_bytes()
     path.write_bytes(raw[:-9] + bytes((raw[-9] ^ 1,)) + raw[-8:])
     done = await desk.run("verify", str(path), "--genesis", str(desk.genesis), "--json")
@@ -279,6 +280,7 @@ async def test_rows_are_told_in_words(lent: tuple[Desk, dict[str, str]]) -> None
     assert len({one["table"] for one in found["rows"]}) == 3, "the loan, its pool, its lender: all of one height"
     assert (await read(desk, "loan", UNKNOWN))["rows"] == [{"table": LOANS.name, "key": UNKNOWN, "row": None}]
     assert await refuse(desk, "exposure", tag, exit_code=EXIT_REFUSED) == "signature_missing"
+    assert "sign with --key or --officer-dir" in (await run(desk, "exposure", tag, text=True)).output
     assert await refuse(desk, "row", "nothing", "-", exit_code=EXIT_REFUSED) == "table_unknown"
     assert await refuse(desk, "row", "loans", "xyz", exit_code=EXIT_REFUSED) == "malformed_id"
 

@@ -54,7 +54,7 @@ def test_a_token_is_made_listed_and_revoked(home: Path, tmp_path: Path) -> None:
     assert "token" not in kept
     assert (kept["expires_ms"], stat.S_IMODE(out.stat().st_mode)) == (None, 0o600)
     listed = run("token", "list", *where)
-    assert all(word in listed.output for word in ("grafana", "book", "read-private, operate", "revoked"))
+    assert all(word in listed.output for word in ("grafana", "book", "read-private, operate", "no end"))
     assert made["token"] not in listed.output + (home / "tokens.json").read_text()
     assert [one["name"] for one in read("list", *where)["tokens"]] == ["grafana", "book"]
     found = TokenRoom(home).find(out.read_text().strip(), made["created_ms"])
@@ -157,5 +157,12 @@ async def test_commands_read_what_is_private_with_a_token(desk: Desk, tmp_path: 
             refused = await desk.run("peers", "unban", peer, *shown, "--node", desk.url)
             assert (refused.exit_code, code in refused.output) == (1, True), refused.output
         assert (await desk.run("peers", "ban", "jade", "--node", desk.url)).exit_code == 2
+        only = tmp_path / "only.token"
+        where = ("--data-dir", str(tmp_path), "--out", str(only))
+        assert (await desk.run("token", "create", "only", "--scope", "operate", *where)).exit_code == 0
+        by_name = await desk.run("peers", "ban", "jade", "--token-file", str(only), "--node", desk.url)
+        assert (by_name.exit_code, "or the node key" in by_name.output) == (1, True), by_name.output
+        by_key = await desk.run("peers", "ban", key, "--token-file", str(only), "--node", desk.url)
+        assert by_key.exit_code == 0, by_key.output
         for words in (("alerts",), ("report",), ("portfolio", "--signals")):
             assert (await desk.run(*words, "--node", desk.url)).exit_code == 2, words
