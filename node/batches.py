@@ -99,6 +99,8 @@ class BatchRoom:
         self._inbox: dict[PublicKey, deque[tuple[Batch, int]]] = {}
         self._inbox_bytes: Counter[PublicKey] = Counter()
         self._replies: deque[tuple[PublicKey, BatchReply]] = deque()
+        self._said: set[tuple[PublicKey, BatchDigest]] = set()
+        """Whose replies wait and to what: one of each, for each may be a megabyte."""
         self._allowances: dict[PublicKey, Allowance] = {}
         self._pushed = asyncio.Event()
         self._replied = asyncio.Event()
@@ -367,7 +369,9 @@ class BatchRoom:
 
     def on_reply(self, peer: PublicKey, message: BatchReply) -> None:
         """A peer's answer; unasked ones are not looked at."""
-        if self._fetcher.is_wanted(message.digest) and len(self._replies) < REPLIES_MAX:
+        said = (peer, message.digest)
+        if self._fetcher.is_wanted(message.digest) and len(self._replies) < REPLIES_MAX and said not in self._said:
+            self._said.add(said)
             self._fetcher.heed(message.digest, peer)
             self._replies.append((peer, message))
             self._replied.set()
@@ -382,7 +386,9 @@ class BatchRoom:
             await self._replied.wait()
             self._replied.clear()
             while self._replies:
-                await self._take_reply(*self._replies.popleft())
+                peer, message = self._replies.popleft()
+                self._said.discard((peer, message.digest))
+                await self._take_reply(peer, message)
 
     async def _take_reply(self, peer: PublicKey, message: BatchReply) -> None:
         digest, batch = message.digest, message.batch

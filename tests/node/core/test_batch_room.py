@@ -355,6 +355,20 @@ async def test_unasked_replies_are_not_looked_at_and_copies_are_handed_from_pool
         assert here.asked() == []
 
 
+async def test_a_peer_has_one_reply_to_a_question_waiting() -> None:
+    """Each may be a megabyte, and nobody has the room for hundreds; another peer's is taken beside it."""
+    async with around() as here:
+        held, junk = make_held([make_item(1)]), make_held([make_item(2)])
+        wanted = asyncio.create_task(here.room.obtain(BatchRef(digest=held.digest, tx_count=1, size=1), (A,)))
+        await until(lambda: A in here.asked())
+        for peer in (A, A, A, B):
+            here.room.on_reply(peer, BatchReply(digest=held.digest, batch=junk.batch))
+        assert [peer for peer, _ in here.room._replies] == [A, B]
+        await until(lambda: not here.room._replies)
+        here.room.on_reply(A, BatchReply(digest=held.digest, batch=held.batch))
+        assert (await wanted).digest == held.digest
+
+
 async def test_batches_of_a_final_block_are_asked_for_in_one_message_and_those_of_the_next_of_another() -> None:
     """They come in order, whoever brought which; those that are held or saved here are not asked for."""
     async with around() as here:
