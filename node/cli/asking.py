@@ -91,6 +91,9 @@ async def _count_products(
     client: NodeClient, lenders: tuple[Organisation, ...], currency: str, terms: dict[str, Any]
 ) -> int:
     """How many products answer to the terms by themselves; none that could answer at all ends the command."""
+    from node.cli.remote import check_hex
+
+    only = None if terms["product"] is None else check_hex(terms["product"], "a product")
     page = await client.get("/v1/products", limit="200")
     accounts = {one.account.hex() for one in lenders}
     unit, every = terms["every"]
@@ -100,11 +103,7 @@ async def _count_products(
         for one in page["items"]
         if one["lender"] in accounts
         and (one["segment"], one["currency"], one["every"]) == (terms["segment"], currency, wanted)
-        and (
-            one["id"] == terms["product"]
-            if terms["product"]
-            else one.get("kind", _find_kind(terms["wish"])) == _find_kind(terms["wish"])
-        )
+        and (one["id"] == only if only else one.get("kind", _find_kind(terms["wish"])) == _find_kind(terms["wish"]))
     ]
     fitting = [
         one
@@ -120,8 +119,10 @@ async def _count_products(
             f"Fitting products are decided by {least} equal readings: name more with --lender or --auditor.",
         )
     if not fitting and page["next"] is None:
+        asked = f"product {only[:16]} for a " if only else ""
         why = (
-            f"these lenders have no {terms['segment']} loan in {currency} every {wanted}: see --segment and --every"
+            f"these lenders have no {asked}{terms['segment']} loan in {currency} every {wanted}:"
+            " see --segment and --every"
             if not able
             else "those of this kind have other amounts or numbers of instalments: see --amount-minor and --periods"
         )

@@ -28,7 +28,8 @@ def features(*, application_id: str, directory: Path, node_url: str, as_json: bo
     """Show the features of APPLICATION as granted to you, each with its definition, verified against its root.
 
     The root stands in the application, and whoever attested has confirmed it from the rows. Points, band and reasons
-    are computed again from what is shown. Exit code 4 when anything differs. Ask your own member's node.
+    are computed again from what is shown. Exit code 4 when anything differs. Ask your own member's node; one that
+    attests nothing has fetched nothing: then ask the node applied to.
 
     Example: liushui offer features APPLICATION --officer-dir mynet/harbour
     """

@@ -99,6 +99,8 @@ async def test_a_reader_is_named_once_and_known(desk: Desk) -> None:
     asked = ("apply", str(desk.statement), "--amount-minor", "2000000", "--periods", "12", "--yes", "--node", desk.url)
     key = ("--key", str(desk.key), "--passphrase-file", str(desk.secret))
     assert await desk.refuse(*asked, *key, "--lender", "jade", "--features-to", "jade") == "reader_twice"
+    assert await desk.refuse(*asked, *key, "--product", "abc") == "malformed_id"
+    assert await desk.refuse(*asked, *key, "--product", "ab" * 32) == "no_product"
     assert await desk.refuse(*asked, *key, "--features-to", "nobody") == "member_unknown"
 
 
