@@ -17,6 +17,7 @@ import click
 
 from node.cli.common import (
     KeyPlace,
+    agree,
     fail,
     format_money,
     json_option,
@@ -363,7 +364,7 @@ class Desk:
         print_facts(((f"  {name}", value) for name, value in facts), err=True)
         if not self.yes:
             plain = "Sign and send it?" if self.together.draft is None else "Sign it?"
-            click.confirm(self.question or plain, abort=True, err=True)
+            agree(self.question or plain)
 
     def _send(self, payload: "Payload", here: Sequence[Party]) -> "Intent":
         from node.cli import sign

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
-from node.cli.common import FailureError, fail, print_facts, print_json, read_passphrase
+from node.cli.common import FailureError, agree, fail, print_facts, print_json, read_passphrase
 
 if TYPE_CHECKING:
     from node.client.http import NodeClient
@@ -212,7 +212,7 @@ def confirm(title: str, facts: Iterable[tuple[str, object]], *, yes: bool) -> No
     click.echo(title, err=True)
     print_facts(((f"  {name}", value) for name, value in facts), err=True)
     if not yes:
-        click.confirm("Sign and send it?", abort=True, err=True)
+        agree("Sign and send it?")
 
 
 def send(

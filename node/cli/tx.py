@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from node.cli.common import fail, json_option, node_option, passphrase_options, print_facts, print_json
+from node.cli.common import agree, fail, json_option, node_option, passphrase_options, print_facts, print_json
 from node.cli.desk import Desk, signing_together, tell_draft
 from node.cli.sign import yes_option
 from node.cli.typed import DIRECTORY, FILE
@@ -282,7 +282,7 @@ def cosign(
     names = _make_names(found, _find_genesis(genesis_path, directory))
     _print_draft(found, names, err=True)
     if not yes:
-        click.confirm("Sign it?", abort=True, err=True)
+        agree("Sign it?")
     if directory is not None:
         signer = KeySigner(sign.read_officer_seed(directory))
     else:
@@ -323,7 +323,7 @@ def submit(*, file: Path, yes: bool, node_url: str, as_json: bool) -> None:
         fail("signature_missing", f"Still to sign: {missing}. Send the draft there, for liushui tx cosign.")
     _print_draft(found, names, err=True)
     if not yes:
-        click.confirm("Send it?", abort=True, err=True)
+        agree("Send it?")
     intent = make_intent(found.finish(), found.body)
     sign.submit(node_url, [intent])
     kind = OBJECT_KINDS.get(type(found.body.payload))

@@ -18,6 +18,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from node.cli.common import QUESTIONS
 from node.cli.language import CODE, DOMAIN, LOCALE, make_key
 from node.cli.main import COMMANDS, main
 from scoring.ingest.statement import ErrorCode
@@ -46,8 +47,8 @@ def walk_commands(command: click.Command, path: str) -> Iterator[tuple[str, clic
 
 
 def find_texts() -> set[str]:
-    """Everything that the help of any command says."""
-    texts = {entry.help for entry in COMMANDS.values()}
+    """Everything that the help of any command says, and what people are asked."""
+    texts = {entry.help for entry in COMMANDS.values()} | set(QUESTIONS)
     for _, command in walk_commands(main, "liushui"):
         texts |= {command.help or "", command.epilog or ""}
         texts |= {one.help or "" for one in command.params if isinstance(one, click.Option)}
