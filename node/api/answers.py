@@ -210,13 +210,6 @@ class NonceView(msgspec.Struct, frozen=True, kw_only=True):
     height: int
 
 
-class ObjectView(msgspec.Struct, frozen=True, kw_only=True):
-    """One object of the ledger with the height it was read at."""
-
-    height: int
-    value: Any
-
-
 class ListView(msgspec.Struct, frozen=True, kw_only=True):
     """A page of objects, in order of id."""
 

@@ -18,7 +18,6 @@ from node.api.ports import Busy, BusyReason
 from node.store.chain import StoreError
 from node.telemetry import get_logger
 from node.vault.store import VaultError
-from protocol.rejections import SENTENCES, Rejection
 
 CONTENT_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:liushui:problem:"
@@ -216,11 +215,6 @@ def make_busy_problem(busy: Busy, *, language: str, path: str) -> web.Response:
 def format_retry_after(after_ms: int) -> str:
     """The header's whole seconds (RFC 9110, section 10.2.3), rounded up."""
     return str(max(1, -(-after_ms // 1000)))
-
-
-def describe_rejection(rejection: Rejection) -> dict[str, object]:
-    """A rejection as the API shows it: number, stable code, sentence."""
-    return {"number": int(rejection), "code": rejection.code, "sentence": SENTENCES[rejection]}
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -204,7 +204,7 @@ QUESTIONS: Final = ("Sign and send it?", "Sign it?", "Send it?", "Passphrase", "
 """What people are asked; the catalogue of translations has these as well."""
 
 
-def translate(question: str) -> str:
+def speak(question: str) -> str:
     """A question in the environment's language, where it is known there."""
     if pick_language(os.environ) != "zh":
         return question
@@ -215,7 +215,7 @@ def translate(question: str) -> str:
 
 def agree(question: str) -> None:
     """End the command unless the question is answered with yes."""
-    click.confirm(translate(question), abort=True, err=True)
+    click.confirm(speak(question), abort=True, err=True)
 
 
 def read_passphrase(
@@ -243,7 +243,7 @@ def read_passphrase(
                 return _first_line(stream.readline(4_096))
     except OSError as error:
         fail("passphrase_unreadable", f"The passphrase cannot be read: {error.strerror}.")
-    prompted: str = click.prompt(translate(prompt), hide_input=True, confirmation_prompt=confirm, err=True)
+    prompted: str = click.prompt(speak(prompt), hide_input=True, confirmation_prompt=confirm, err=True)
     return prompted
 
 

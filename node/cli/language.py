@@ -20,7 +20,6 @@ import click
 DOMAIN: Final = "messages"  # click's words are looked up in this one
 LOCALE: Final = Path(__file__).parent / "locale"
 CODE: Final = "code"
-WIDEST: Final = 80
 
 _TOKENS: Final = re.compile(r"[\x21-\x7e]+|\s+|[（“‘［《][\x21-\x7e]*|.")
 _CLOSING: Final = frozenset("，。；：、）”’］》！？%")

@@ -51,13 +51,6 @@ _WRITERS: Final = {
     Format.WECHAT: exports.write_wechat,
     Format.CSV: exports.write_bank_csv,
 }
-SUFFIXES: Final = {
-    Format.OFX: "ofx",
-    Format.MT940: "sta",
-    Format.ALIPAY: "csv",
-    Format.WECHAT: "csv",
-    Format.CSV: "csv",
-}
 
 
 def make_book(

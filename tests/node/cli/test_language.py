@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from node.cli.common import translate
+from node.cli.common import speak
 from node.cli.language import describe_code, measure, wrap
 from node.cli.main import main
 from tests.rules.catalogue import walk_commands
@@ -58,10 +58,10 @@ def test_wrong_use_is_told_in_chinese_with_the_same_exit_code() -> None:
 def test_questions_are_asked_in_the_environments_language(monkeypatch: pytest.MonkeyPatch) -> None:
     """A question that the catalogue does not have is asked as it is."""
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
-    assert translate("Sign and send it?") == "签署并发送？"
-    assert translate("Take it or leave it?") == "Take it or leave it?"
+    assert speak("Sign and send it?") == "签署并发送？"
+    assert speak("Take it or leave it?") == "Take it or leave it?"
     monkeypatch.setenv("LANG", "C.UTF-8")
-    assert translate("Sign and send it?") == "Sign and send it?"
+    assert speak("Sign and send it?") == "Sign and send it?"
 
 
 def test_machines_read_the_same_in_every_language() -> None:
